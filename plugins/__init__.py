@@ -1,0 +1,1 @@
+"""Training plugins: one folder a problem, one shape."""

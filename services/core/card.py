@@ -1,0 +1,111 @@
+"""The card: what an endpoint does, written by the trainer into the SavedModel and read by everyone else.
+
+The gateway holds no plugin code: names, shapes, labels, units and an example request all come from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from pathlib import PurePosixPath
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+CARD_PATH = PurePosixPath("assets.extra/card.json")
+WARMUP_PATH = PurePosixPath("assets.extra/tf_serving_warmup_requests")
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Task(StrEnum):
+    """What an endpoint does (DESIGN: vocabulary)."""
+
+    CLASSIFY = "classify"
+    REGRESS = "regress"
+    GENERATE_TEXT = "generate_text"
+    GENERATE_IMAGE = "generate_image"
+    EXPLAIN = "explain"
+
+
+class InputField(_Frozen):
+    """One named input of a signature; `shape` is of one instance, None where the size is free."""
+
+    name: str
+    dtype: str = Field(description="TensorFlow's name in lower case: float32, int64, string, ...")
+    shape: tuple[int | None, ...] = ()
+    content: str = Field(default="numbers", description="numbers, text or image (encoded JPEG or PNG bytes)")
+    description: str = ""
+    unit: str = ""
+    default: Any = Field(
+        default=None, description="sent for an instance that leaves the field out; None: required"
+    )
+    minimum: float | None = None
+    maximum: float | None = None
+
+
+class OutputField(_Frozen):
+    """One named output of a signature; `shape` is of one instance."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | None, ...] = ()
+    content: str = Field(default="numbers", description="scores, values, numbers, text, image or state")
+    description: str = ""
+    unit: str = ""
+    labels: tuple[str, ...] = Field(default=(), description="names of the scores' columns, in order")
+
+
+class SignatureCard(_Frozen):
+    """One way to call the model."""
+
+    task: Task
+    description: str = ""
+    inputs: tuple[InputField, ...]
+    outputs: tuple[OutputField, ...]
+    example: Mapping[str, Any] = Field(
+        description='one instance as JSON: {field: value}; bytes as {"b64": "..."}'
+    )
+
+
+class BookFigure(_Frozen):
+    """A figure the book states, so that ours can stand beside it."""
+
+    metric: str
+    value: float
+    section: str
+
+
+class Lineage(_Frozen):
+    """Where a version comes from."""
+
+    plugin: str
+    variant: str
+    run: str
+    seed: int
+    config: Mapping[str, Any]
+    data_sha256: Mapping[str, str] = Field(default_factory=dict)
+    code: str = Field(default="", description="version of Tensorgate that trained it")
+    created: datetime
+
+
+class Card(_Frozen):
+    """Everything a person or a gateway must know to call one version of a model."""
+
+    schema_version: int = 1
+    model: str
+    task: Task
+    title: str
+    description: str
+    signatures: Mapping[str, SignatureCard]
+    metrics: Mapping[str, float]
+    baseline: Mapping[str, float]
+    book: BookFigure | None = None
+    lineage: Lineage
+
+    def signatures_for(self, task: Task) -> Mapping[str, SignatureCard]:
+        """The signatures that answer `task`, in the order the trainer wrote them."""
+        return {name: signature for name, signature in self.signatures.items() if signature.task is task}

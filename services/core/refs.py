@@ -1,0 +1,76 @@
+"""Names: what a model, version and label may be called, and how one is referred to."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from services.core.errors import InvalidArgument
+
+# TensorFlow Serving's REST paths end a name at "/" or ":"; a store key and a folder want no spaces and no leading dot.
+_MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+# TensorFlow Serving's documentation restricts labels to this set (api_rest.md).
+_LABEL = re.compile(r"[A-Za-z0-9_]{1,64}")
+_MAX_VERSION = 2**63 - 1
+
+STABLE = "stable"
+
+
+def check_model_name(name: str) -> str:
+    """Return `name`, or raise InvalidArgument with the rule."""
+    if not _MODEL_NAME.fullmatch(name):
+        raise InvalidArgument(
+            "A model name has 1 to 100 letters, digits, '.', '_' or '-' and starts with a letter or digit. "
+            f"Received: {name!r}"
+        )
+    return name
+
+
+def check_label(label: str) -> str:
+    """Return `label`, or raise InvalidArgument with the rule."""
+    if not _LABEL.fullmatch(label):
+        raise InvalidArgument(f"A label has 1 to 64 letters, digits or '_'. Received: {label!r}")
+    return label
+
+
+def check_version(version: int) -> int:
+    """Return `version`, or raise InvalidArgument with the rule."""
+    if not 1 <= version <= _MAX_VERSION:
+        raise InvalidArgument(f"A version is a whole number from 1 to 2^63-1. Received: {version!r}")
+    return version
+
+
+@dataclass(frozen=True)
+class ModelRef:
+    """A model, and at most one of a version or a label. Neither means: what `stable` points at."""
+
+    name: str
+    version: int | None = None
+    label: str | None = None
+
+    def __post_init__(self) -> None:
+        check_model_name(self.name)
+        if self.version is not None and self.label is not None:
+            raise InvalidArgument(
+                f"Give a version or a label, not both. Received: version {self.version}, label {self.label!r}"
+            )
+        if self.version is not None:
+            check_version(self.version)
+        if self.label is not None:
+            check_label(self.label)
+
+    def __str__(self) -> str:
+        if self.version is not None:
+            return f"{self.name}/{self.version}"
+        return f"{self.name}@{self.label}" if self.label is not None else self.name
+
+
+def parse_ref(text: str) -> ModelRef:
+    """Read `mnist`, `mnist/3` or `mnist@canary`, as people type them on the command line."""
+    name, slash, version = text.partition("/")
+    if slash:
+        if not version.isascii() or not version.isdigit():
+            raise InvalidArgument(f"After '/' comes a version number. Received: {text!r}")
+        return ModelRef(name, version=int(version))
+    name, at, label = text.partition("@")
+    return ModelRef(name, label=label) if at else ModelRef(name)

@@ -1,0 +1,127 @@
+"""NumPy arrays to and from TensorProto, without TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+from numpy.typing import NDArray
+
+from services.core.errors import InvalidArgument
+from services.core.tfs import tensor_pb2, types_pb2
+
+Array = NDArray[Any]
+
+DTYPES: Mapping[int, np.dtype[Any]] = MappingProxyType(
+    {
+        types_pb2.DT_FLOAT: np.dtype(np.float32),
+        types_pb2.DT_DOUBLE: np.dtype(np.float64),
+        types_pb2.DT_HALF: np.dtype(np.float16),
+        types_pb2.DT_BFLOAT16: np.dtype(ml_dtypes.bfloat16),
+        types_pb2.DT_INT8: np.dtype(np.int8),
+        types_pb2.DT_INT16: np.dtype(np.int16),
+        types_pb2.DT_INT32: np.dtype(np.int32),
+        types_pb2.DT_INT64: np.dtype(np.int64),
+        types_pb2.DT_UINT8: np.dtype(np.uint8),
+        types_pb2.DT_UINT16: np.dtype(np.uint16),
+        types_pb2.DT_UINT32: np.dtype(np.uint32),
+        types_pb2.DT_UINT64: np.dtype(np.uint64),
+        types_pb2.DT_BOOL: np.dtype(np.bool_),
+        types_pb2.DT_STRING: np.dtype(object),
+        types_pb2.DT_COMPLEX64: np.dtype(np.complex64),
+        types_pb2.DT_COMPLEX128: np.dtype(np.complex128),
+    }
+)
+_ENUMS: Mapping[np.dtype[Any], int] = MappingProxyType({dtype: enum for enum, dtype in DTYPES.items()})
+
+# The typed field of each dtype (tensorflow/core/framework/tensor.proto).
+_TYPED_FIELDS: Mapping[int, str] = MappingProxyType(
+    {
+        types_pb2.DT_FLOAT: "float_val",
+        types_pb2.DT_DOUBLE: "double_val",
+        types_pb2.DT_HALF: "half_val",
+        types_pb2.DT_BFLOAT16: "half_val",
+        types_pb2.DT_INT8: "int_val",
+        types_pb2.DT_INT16: "int_val",
+        types_pb2.DT_INT32: "int_val",
+        types_pb2.DT_INT64: "int64_val",
+        types_pb2.DT_UINT8: "int_val",
+        types_pb2.DT_UINT16: "int_val",
+        types_pb2.DT_UINT32: "uint32_val",
+        types_pb2.DT_UINT64: "uint64_val",
+        types_pb2.DT_BOOL: "bool_val",
+        types_pb2.DT_STRING: "string_val",
+        types_pb2.DT_COMPLEX64: "scomplex_val",
+        types_pb2.DT_COMPLEX128: "dcomplex_val",
+    }
+)
+
+
+def to_proto(array: Array) -> tensor_pb2.TensorProto:
+    """Pack an array: numbers as `tensor_content`, strings (object arrays of bytes) as `string_val`."""
+    enum = _ENUMS.get(array.dtype)
+    if enum is None:
+        raise InvalidArgument(f"A tensor has one of TensorFlow's types. Received: {array.dtype}")
+    proto = tensor_pb2.TensorProto(dtype=enum)
+    for size in array.shape:
+        proto.tensor_shape.dim.add(size=size)
+    if enum == types_pb2.DT_STRING:
+        proto.string_val.extend(array.reshape(-1).tolist())
+    else:
+        proto.tensor_content = array.tobytes()
+    return proto
+
+
+def from_proto(proto: tensor_pb2.TensorProto) -> Array:
+    """Unpack a tensor from `tensor_content` or its typed field (TensorFlow Serving answers in typed fields).
+
+    A typed field may hold fewer values than the shape: the last one is repeated, as tensor.proto says.
+    Raises InvalidArgument if the type is unknown or the bytes do not fill the shape.
+    """
+    dtype = DTYPES.get(proto.dtype)
+    if dtype is None:
+        raise InvalidArgument(f"A tensor has one of TensorFlow's types. Received: enum {proto.dtype}")
+    shape = tuple(dim.size for dim in proto.tensor_shape.dim)
+    count = int(np.prod(shape, dtype=np.int64))
+    if proto.tensor_content:
+        if len(proto.tensor_content) != count * dtype.itemsize:
+            raise InvalidArgument(
+                f"tensor_content has as many bytes as shape {list(shape)} of {dtype} needs, "
+                f"{count * dtype.itemsize}. Received: {len(proto.tensor_content)}"
+            )
+        return np.frombuffer(proto.tensor_content, dtype).reshape(shape)
+    return _fill(_typed_values(proto, dtype), count, dtype).reshape(shape)
+
+
+def _typed_values(proto: tensor_pb2.TensorProto, dtype: np.dtype[Any]) -> Array:
+    values = getattr(proto, _TYPED_FIELDS[proto.dtype])
+    if proto.dtype in (types_pb2.DT_HALF, types_pb2.DT_BFLOAT16):
+        return np.array(values, np.uint16).view(dtype)
+    if dtype.kind == "c":
+        pairs = np.array(values, dtype.type(0).real.dtype)
+        return pairs.view(dtype)
+    if dtype.kind == "O":
+        strings = np.empty(len(values), object)
+        strings[:] = list(values)
+        return strings
+    return (
+        np.array(values, np.int64).astype(dtype)
+        if dtype.kind in "iu" and dtype.itemsize < 8
+        else np.array(values, dtype)
+    )
+
+
+def _fill(values: Array, count: int, dtype: np.dtype[Any]) -> Array:
+    if len(values) == count:
+        return values
+    if len(values) > count:
+        raise InvalidArgument(
+            f"A tensor has at most as many values as its shape. Received: {len(values)} for {count}"
+        )
+    filler = values[-1] if len(values) else (b"" if dtype.kind == "O" else dtype.type(0))
+    filled = np.full(count, filler, dtype)
+    filled[: len(values)] = values
+    return filled
