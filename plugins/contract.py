@@ -249,7 +249,7 @@ class Plugin(ABC, Generic[C]):
 
     @abstractmethod
     def load_data(self, config: C, datasets: Datasets) -> Data:
-        """Raw arrays: unscaled, in people's units. Nothing here may look at the test split to prepare the training one."""
+        """Raw arrays: unscaled, in people's units. The test split must not influence the training one."""
 
     @abstractmethod
     def build_model(self, config: C, variant: str, train: Samples) -> Any:
@@ -257,7 +257,7 @@ class Plugin(ABC, Generic[C]):
 
     @abstractmethod
     def signatures(self, model: Any) -> Mapping[str, Signature]:
-        """How the trained model is called: raw requests in, people's units out. The first one is the model's example."""
+        """How the trained model is called: raw requests in, people's units out. The first is the model's example."""
 
     def baseline(self, data: Data) -> Mapping[str, float]:
         """The common-sense figure to beat, on the test split: {metric: value}.

@@ -1,1 +1,1 @@
-"""Shared vocabulary: errors, model refs, card, manifest, tensors, telemetry. Imports nothing of ours and no TensorFlow."""
+"""Shared vocabulary: errors, refs, card, manifest, tensors, telemetry. Imports nothing of ours and no TensorFlow."""

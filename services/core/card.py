@@ -40,9 +40,7 @@ class InputField(_Frozen):
     content: str = Field(default="numbers", description="numbers, text or image (encoded JPEG or PNG bytes)")
     description: str = ""
     unit: str = ""
-    default: Any = Field(
-        default=None, description="sent for an instance that leaves the field out; None: required"
-    )
+    default: Any = Field(default=None, description="sent for an instance that leaves the field out; None: required")
     minimum: float | None = None
     maximum: float | None = None
 
@@ -66,9 +64,7 @@ class SignatureCard(_Frozen):
     description: str = ""
     inputs: tuple[InputField, ...]
     outputs: tuple[OutputField, ...]
-    example: Mapping[str, Any] = Field(
-        description='one instance as JSON: {field: value}; bytes as {"b64": "..."}'
-    )
+    example: Mapping[str, Any] = Field(description='one instance as JSON: {field: value}; bytes as {"b64": "..."}')
 
 
 class BookFigure(_Frozen):

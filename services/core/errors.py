@@ -157,9 +157,7 @@ class Internal(TensorgateError):
     code = Code.INTERNAL
 
 
-_BY_CODE: Mapping[Code, type[TensorgateError]] = {
-    error.code: error for error in TensorgateError.__subclasses__()
-}
+_BY_CODE: Mapping[Code, type[TensorgateError]] = {error.code: error for error in TensorgateError.__subclasses__()}
 
 
 def error_of(code: Code, message: str) -> TensorgateError:

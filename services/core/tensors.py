@@ -118,9 +118,7 @@ def _fill(values: Array, count: int, dtype: np.dtype[Any]) -> Array:
     if len(values) == count:
         return values
     if len(values) > count:
-        raise InvalidArgument(
-            f"A tensor has at most as many values as its shape. Received: {len(values)} for {count}"
-        )
+        raise InvalidArgument(f"A tensor has at most as many values as its shape. Received: {len(values)} for {count}")
     filler = values[-1] if len(values) else (b"" if dtype.kind == "O" else dtype.type(0))
     filled = np.full(count, filler, dtype)
     filled[: len(values)] = values
