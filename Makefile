@@ -1,0 +1,61 @@
+# Two verbs to know: `make up` serves the starter models on this machine, `make test` runs every test.
+# Both do all set-up themselves; they need Python 3.11, 3.12 or 3.13 and this machine's package index, nothing else.
+
+PYTHON := $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	"$$p" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo "$$p" && break; done)
+BIN := .venv/bin
+# Real data and recorded exchanges, when they lie beside this checkout: tests that need them skip otherwise.
+ifneq ($(wildcard ../shared/datasets),)
+export TENSORGATE_DATASETS ?= $(realpath ../shared/datasets)
+endif
+ifneq ($(wildcard ../shared/conformance),)
+export TENSORGATE_CONFORMANCE ?= $(realpath ../shared/conformance)
+endif
+
+.PHONY: help install up test check format proto lock clean
+
+help:  ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*##/ {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: .venv/installed  ## create .venv and install everything pinned in requirements.lock
+
+.venv/installed: requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Tensorgate needs Python 3.11, 3.12 or 3.13; none of python3, python3.11 to python3.13 is one." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "Installing python3-venv (this Python has no venv module)"; \
+	  if [ "$$(id -u)" = 0 ]; then apt-get update -q && apt-get install -y -q python3-venv; \
+	  else sudo apt-get update -q && sudo apt-get install -y -q python3-venv; fi; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+up: install  ## train and serve the starter models; Ctrl-C stops everything
+	@exec $(BIN)/tensorgate up
+
+test: install  ## run all tests
+	$(BIN)/pytest
+
+check: install  ## lint, types, import rules, generated files
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	@$(MAKE) --no-print-directory proto && git diff --exit-code --stat -- services/stubs
+
+format: install  ## format the code
+	$(BIN)/ruff check --fix --quiet .
+	$(BIN)/ruff format .
+
+# The virtual include path makes the generated files import each other as services.stubs.*.
+proto: install  ## regenerate services/stubs from proto/
+	@$(BIN)/python -m grpc_tools.protoc -Iservices/stubs=proto --python_out=. --pyi_out=. --grpc_python_out=. \
+	  $(patsubst proto/%,services/stubs/%,$(shell find proto -name '*.proto'))
+
+# Needs uv. tensorflow-serving-api asks for the full tensorflow wheel; tensorflow-cpu is the same code without CUDA.
+lock:  ## pin the newest allowed versions in requirements.lock
+	echo tensorflow-cpu | uv pip compile --universal --python-version 3.11 --extra train --extra dev pyproject.toml - \
+	  --generate-hashes --no-emit-index-url --no-annotate --no-header --upgrade --quiet -o requirements.lock
+	sed -i '/^tensorflow==/,/^[a-z]/{/^tensorflow==/d;/^    --hash/d}' requirements.lock
+
+clean:  ## remove the virtual environment and caches (models and runs stay in .tensorgate)
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
