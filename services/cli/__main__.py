@@ -1,0 +1,43 @@
+"""The `tensorgate` command."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from services.cli import models, predict, training, up
+from services.cli.console import EXIT_ERROR, print_error
+from services.core.errors import TensorgateError
+
+app = typer.Typer(
+    name="tensorgate",
+    help="From a Keras training script to a production endpoint: train, publish, roll out, serve, watch.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the gate refused the run, 4 verify found damage.",
+)
+app.command()(up.up)
+app.command()(up.serve)
+app.command()(training.train)
+app.command()(training.runs)
+app.command()(training.plugins)
+app.command("new-plugin")(training.new_plugin)
+app.add_typer(models.models, name="models")
+app.command()(models.label)
+app.command()(models.verify)
+app.command()(predict.predict)
+
+
+def main() -> None:
+    """Run the command; an error of ours becomes one sentence and exit code 1."""
+    try:
+        app()
+    except TensorgateError as error:
+        print_error(error.message)
+        sys.exit(EXIT_ERROR)
+
+
+if __name__ == "__main__":
+    main()

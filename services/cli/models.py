@@ -1,0 +1,114 @@
+"""`tensorgate models`, `label`, `verify`: what is in the store."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from services.cli.console import EXIT_FAULTS, JsonFlag, print_json, print_rows
+from services.cli.settings import CliSettings
+from services.core.errors import InvalidArgument
+from services.core.refs import ModelRef, parse_ref
+from services.store import Store, open_store
+
+models = typer.Typer(help="List, show and check the models in the store.", invoke_without_command=True)
+
+
+@models.callback()
+def _models(context: typer.Context, as_json: JsonFlag = False) -> None:
+    if context.invoked_subcommand is None:
+        list_models(as_json)
+
+
+@models.command("list")
+def list_models(as_json: JsonFlag = False) -> None:
+    """List models with their versions and labels."""
+    store = _store()
+    rows = [_summary(store, model) for model in store.models()]
+    if as_json:
+        print_json(rows)
+    else:
+        shown = [{**row, "versions": _numbers(row["versions"]), "labels": _labels(row["labels"])} for row in rows]
+        print_rows(shown, "The store is empty. Train a model: tensorgate train mnist")
+
+
+@models.command("show")
+def show_model(model: Annotated[str, typer.Argument(help="mnist, mnist/3 or mnist@canary.")]) -> None:
+    """Print a version's card and files as JSON; without a version, the one `stable` points at."""
+    store = _store()
+    ref = parse_ref(model)
+    version = _version(store, ref)
+    manifest = store.manifest(ref.name, version)
+    card = store.card(ref.name, version).model_dump(mode="json")
+    print_json({"version": version, "bytes": manifest.size, "card": card, "files": [e.path for e in manifest.files]})
+
+
+@models.command("verify")
+def verify(
+    model: Annotated[str | None, typer.Argument(help="mnist, mnist/3 or mnist@canary; none: everything.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Read every stored byte and compare it with the manifests. Exit code 4 if anything is damaged."""
+    store = _store()
+    refs = [parse_ref(model)] if model else [ModelRef(name) for name in store.models()]
+    rows: list[dict[str, Any]] = []
+    for ref in refs:
+        all_versions = ref.version is None and ref.label is None
+        versions = store.versions(ref.name) if all_versions else [_version(store, ref)]
+        for version in versions:
+            faults = [str(fault) for fault in store.verify(ref.name, version)]
+            rows.append({"model": ref.name, "version": version, "faults": faults})
+    if as_json:
+        print_json(rows)
+    for row in [] if as_json else rows:
+        print(f"{row['model']}/{row['version']}: " + ("; ".join(row["faults"]) or "whole"))
+    if any(row["faults"] for row in rows):
+        raise typer.Exit(EXIT_FAULTS)
+
+
+def label(
+    model: Annotated[str, typer.Argument(help="The model's name.")],
+    name: Annotated[str, typer.Argument(metavar="LABEL", help="stable, canary, or any other name.")],
+    version: Annotated[int | None, typer.Argument(help="Where it shall point.")] = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Take the label away.")] = False,
+) -> None:
+    """Move a label to a version; running gateways follow within seconds.
+
+    tensorgate label mnist stable 3
+    """
+    if (version is None) != remove:
+        raise InvalidArgument(f"Give a version, or --remove. Received: version {version}, remove {remove}")
+    store = _store()
+    if version is None:
+        store.remove_label(model, name)
+        print(f"{model}@{name} is gone")
+    else:
+        store.move_label(model, name, version)
+        print(f"{model}@{name} -> {version}")
+
+
+def _store() -> Store:
+    return open_store(CliSettings().store_url)
+
+
+def _summary(store: Store, model: str) -> dict[str, Any]:
+    return {"model": model, "versions": store.versions(model), "labels": store.labels(model)}
+
+
+def _version(store: Store, ref: ModelRef) -> int:
+    if ref.version is not None:
+        return ref.version
+    wanted = ref.label or "stable"
+    labels = store.labels(ref.name)
+    if wanted not in labels:
+        raise InvalidArgument(f"{ref.name} has the labels {_labels(labels) or '(none)'}. Received: {wanted!r}")
+    return labels[wanted]
+
+
+def _numbers(versions: list[int]) -> str:
+    return ", ".join(map(str, versions))
+
+
+def _labels(labels: dict[str, int]) -> str:
+    return ", ".join(f"{name}={version}" for name, version in sorted(labels.items()))

@@ -1,0 +1,93 @@
+"""The exact lines a person can paste to try a model, made from its card."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from services.core.card import Card, InputField, Task
+
+_GRPC_METHODS = {
+    Task.CLASSIFY: "Classify",
+    Task.REGRESS: "Regress",
+    Task.GENERATE_TEXT: "GenerateText",
+    Task.GENERATE_IMAGE: "GenerateImage",
+}
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """Where the gateway listens, as a client writes it."""
+
+    http: str
+    grpc: str
+
+
+@dataclass(frozen=True)
+class TryOut:
+    """Lines to paste, and the files they need: {path: bytes}."""
+
+    lines: Sequence[str]
+    files: Mapping[Path, bytes]
+
+
+def try_out(card: Card, gateway: Gateway, folder: Path) -> TryOut:
+    """A curl and a grpcurl line for the card's main task; an example picture goes to files below `folder`."""
+    signature = next(iter(card.signatures_for(card.task).values()))
+    url = f"{gateway.http}/api/models/{card.model}/{card.task.replace('_', '-')}"
+    method = f"{gateway.grpc} tensorgate.v1.Inference/{_GRPC_METHODS[card.task]}"
+    body = json.dumps(_grpc_body(card, signature.example))
+    picture = _only_picture(signature.inputs, signature.example)
+    if picture is None:
+        grpc = f"grpcurl -plaintext -d {shlex.quote(body)} {method}"
+        return TryOut([_curl(card, url, signature.example), grpc], {})
+    suffix, media_type = ("png", "image/png") if picture.startswith(b"\x89PNG") else ("jpg", "image/jpeg")
+    image, request = folder / f"{card.model}.{suffix}", folder / f"{card.model}.grpc.json"
+    curl = f"curl -s -H 'Content-Type: {media_type}' --data-binary @{image} {url}"
+    return TryOut([curl, f"grpcurl -plaintext -d @ {method} < {request}"], {image: picture, request: body.encode()})
+
+
+def _only_picture(inputs: Sequence[InputField], example: Mapping[str, Any]) -> bytes | None:
+    if len(inputs) == 1 and inputs[0].content == "image":
+        return base64.b64decode(example[inputs[0].name]["b64"])
+    return None
+
+
+def _curl(card: Card, url: str, example: Mapping[str, Any]) -> str:
+    if card.task is Task.GENERATE_TEXT:
+        body: dict[str, Any] = {**_knobs(example), "prompt": example["prompt"], "length": 200}
+        return f"curl -sN -H 'Accept: text/event-stream' --json {shlex.quote(json.dumps(body))} {url}"
+    body = {"instance": dict(example)}
+    if card.task is Task.GENERATE_IMAGE:
+        return f"curl -s -H 'Accept: image/png' --json {shlex.quote(json.dumps(body))} -o {card.model}.png {url}"
+    return f"curl -s --json {shlex.quote(json.dumps(body))} {url}"
+
+
+def _knobs(example: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in example.items() if name not in ("prompt", "steps")}
+
+
+def _grpc_body(card: Card, example: Mapping[str, Any]) -> dict[str, Any]:
+    model = {"name": card.model}
+    if card.task is Task.GENERATE_TEXT:
+        knobs = {name: _grpc_value(value) for name, value in _knobs(example).items()}
+        return {"model": model, "prompt": example["prompt"], "length": 200, "knobs": knobs}
+    instance = {"inputs": {name: _grpc_value(value) for name, value in example.items()}}
+    if card.task is Task.GENERATE_IMAGE:
+        return {"model": model, "instance": instance}
+    return {"model": model, "instances": [instance]}
+
+
+def _grpc_value(value: Any) -> dict[str, Any]:
+    if isinstance(value, str):
+        return {"text": value}
+    if isinstance(value, Mapping):
+        return {"data": value["b64"]}
+    if isinstance(value, Sequence):
+        return {"numbers": {"values": value}}
+    return {"number": value}

@@ -1,0 +1,228 @@
+"""`tensorgate up` and `serve`: gateway, mirror and model server on one machine; `up` trains the starter models too."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import signal
+import socket
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import httpx
+import typer
+
+from services.cli.settings import CliSettings, inherited_environment
+from services.cli.supervisor import Service, Supervisor
+from services.cli.tryout import Gateway, try_out
+from services.core.card import Card
+from services.core.errors import FailedPrecondition
+from services.core.refs import STABLE
+from services.store import open_store
+
+# Quickest first, so that something can be called early.
+STARTERS = ("boston_housing", "mnist", "digits_vae", "nietzsche")
+_POLL_SECONDS = 0.5
+
+HttpPort = Annotated[int, typer.Option(help="The gateway's REST port.")]
+GrpcPort = Annotated[int, typer.Option(help="The gateway's gRPC port.")]
+Host = Annotated[str, typer.Option(help="The address the gateway listens on.")]
+
+
+def up(
+    plugins: Annotated[list[str] | None, typer.Argument(help="Plugins to train if not in the store yet.")] = None,
+    http_port: HttpPort = 8080,
+    grpc_port: GrpcPort = 8090,
+    host: Host = "127.0.0.1",
+) -> None:
+    """Serve everything in the store, and train the starter models that are not there yet. Ctrl-C stops it all."""
+    _serve(Address(host, http_port, grpc_port), plugins or STARTERS)
+
+
+def serve(http_port: HttpPort = 8080, grpc_port: GrpcPort = 8090, host: Host = "127.0.0.1") -> None:
+    """Serve everything in the store; train nothing. Ctrl-C stops it."""
+    _serve(Address(host, http_port, grpc_port), ())
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where the gateway shall listen."""
+
+    host: str
+    http_port: int
+    grpc_port: int
+
+    @property
+    def gateway(self) -> Gateway:
+        """The same, as a client writes it."""
+        return Gateway(f"http://{self.host}:{self.http_port}", f"{self.host}:{self.grpc_port}")
+
+
+def _serve(address: Address, plugins: Sequence[str]) -> None:
+    settings = CliSettings()
+    settings.home.mkdir(parents=True, exist_ok=True)
+    with _only_one(settings.home):
+        for port in (address.http_port, address.grpc_port):
+            _check_free(address.host, port)
+        asyncio.run(_run(settings, address, plugins))
+
+
+@contextmanager
+def _only_one(home: Path) -> Iterator[None]:
+    """Hold the home folder's lock; the kernel gives it back however we end."""
+    with (home / "up.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise FailedPrecondition(
+                f"One `tensorgate up` or `serve` at a time uses a home folder. {home} is in use: stop the other one, "
+                "or set TENSORGATE_HOME to another folder."
+            ) from None
+        yield
+
+
+def _check_free(host: str, port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise FailedPrecondition(
+                f"The gateway needs {host}:{port} for itself; choose others with --http-port and --grpc-port. "
+                f"Received: {error.strerror}"
+            ) from error
+
+
+async def _run(settings: CliSettings, address: Address, plugins: Sequence[str]) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with Supervisor(settings.logs, inherited_environment(), _say) as supervisor:
+        for service in services(settings, address, (_free_port(), _free_port())):
+            supervisor.start(service)
+        work = asyncio.create_task(_work(settings, address, plugins, supervisor))
+        stopped = asyncio.create_task(stop.wait())
+        await asyncio.wait((work, stopped), return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        work.cancel()
+        with suppress(asyncio.CancelledError):
+            await work
+        _say("stopping")
+    _say("stopped; models and runs stay in " + str(settings.home))
+
+
+def services(settings: CliSettings, address: Address, model_server_ports: tuple[int, int]) -> Sequence[Service]:
+    """The three processes that serve, in the order they start."""
+    grpc_port, rest_port = model_server_ports
+    model_server = f"127.0.0.1:{grpc_port}"
+    python = sys.executable
+    return (
+        Service(
+            "model-server",
+            (python, "-m", "services.model_server", f"--port={grpc_port}", f"--rest_api_port={rest_port}"),
+            {"TF_CPP_MIN_LOG_LEVEL": "2"},
+        ),
+        Service(
+            "mirror",
+            (python, "-m", "services.mirror"),
+            {
+                "TENSORGATE_MIRROR_STORE": settings.store_url,
+                "TENSORGATE_MIRROR_FOLDER": str(settings.home / "mirror"),
+                "TENSORGATE_MIRROR_MODEL_SERVER": model_server,
+            },
+        ),
+        Service(
+            "gateway",
+            (python, "-m", "services.gateway"),
+            {
+                "TENSORGATE_GATEWAY_STORE": settings.store_url,
+                "TENSORGATE_GATEWAY_MODEL_SERVER": model_server,
+                "TENSORGATE_GATEWAY_HTTP_HOST": address.host,
+                "TENSORGATE_GATEWAY_HTTP_PORT": str(address.http_port),
+                "TENSORGATE_GATEWAY_GRPC_PORT": str(address.grpc_port),
+            },
+        ),
+    )
+
+
+async def _work(settings: CliSettings, address: Address, plugins: Sequence[str], supervisor: Supervisor) -> None:
+    """Announce models as they go live, and train the missing ones meanwhile; then wait until cancelled."""
+    await supervisor.ready("gateway")
+    http = address.gateway.http
+    _say(f"the gateway is up: {http}/docs (REST), {address.gateway.grpc} (gRPC), {http}/metrics")
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(_announce(settings, address))
+        tasks.create_task(_train_missing(settings, plugins))
+
+
+async def _train_missing(settings: CliSettings, plugins: Sequence[str]) -> None:
+    store = open_store(settings.store_url)
+    for plugin in plugins:
+        if STABLE in store.labels(plugin):
+            continue
+        _say(f"training {plugin} (a report will be in {settings.runs})")
+        code = await _train(plugin)
+        if code != 0:
+            _say(f"training {plugin} ended with exit code {code}; the others go on. Try: tensorgate train {plugin}")
+
+
+async def _train(plugin: str) -> int:
+    """Train in a process of its own, its lines prefixed with the plugin's name; cancelling stops it."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "services.cli", "train", plugin),
+        env={**inherited_environment(), "TF_CPP_MIN_LOG_LEVEL": "2"},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    try:
+        async for line in process.stdout:
+            print(f"  {plugin} | {line.decode(errors='replace').rstrip()}", flush=True)
+        return await process.wait()
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            await process.wait()
+
+
+async def _announce(settings: CliSettings, address: Address) -> None:
+    """Say how to call each model when it goes live, once a version."""
+    announced: dict[str, int] = {}
+    examples = settings.home / "examples"
+    examples.mkdir(exist_ok=True)
+    async with httpx.AsyncClient(base_url=address.gateway.http) as client:
+        while True:
+            with suppress(httpx.TransportError):  # the gateway is being restarted: ask again
+                for model in (await client.get("/api/models")).json()["models"]:
+                    name, stable = model["name"], model["labels"].get(STABLE)
+                    if stable in model["versions"] and announced.get(name) != stable:
+                        answer = (await client.get(f"/api/models/{name}")).json()
+                        _show_live(Card.model_validate(answer["card"]), stable, address.gateway, examples)
+                        announced[name] = stable
+            await asyncio.sleep(_POLL_SECONDS)
+
+
+def _show_live(card: Card, version: int, gateway: Gateway, examples: Path) -> None:
+    trial = try_out(card, gateway, examples)
+    for path, content in trial.files.items():
+        path.write_bytes(content)
+    _say(f"{card.model} version {version} is live: {card.title}")
+    for line in trial.lines:
+        print(f"    {line}", flush=True)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _say(sentence: str) -> None:
+    print(f"tensorgate: {sentence}", flush=True)

@@ -1,0 +1,58 @@
+"""The lines a person pastes."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from services.cli.tryout import Gateway, try_out
+from services.core.card import Card, InputField, Lineage, SignatureCard, Task
+
+GATEWAY = Gateway("http://127.0.0.1:8080", "127.0.0.1:8090")
+PNG = b"\x89PNG\r\n\x1a\n..."
+
+
+def card_of(task: Task, inputs: Sequence[InputField], example: Mapping[str, Any]) -> Card:
+    signature = SignatureCard(task=task, inputs=tuple(inputs), outputs=(), example=example)
+    lineage = Lineage(plugin="p", variant="v", run="r", seed=1, config={}, created=datetime.now(UTC))
+    described = {"model": "m", "task": task, "title": "", "description": "", "signatures": {"s": signature}}
+    return Card.model_validate({**described, "metrics": {}, "baseline": {}, "lineage": lineage})
+
+
+def _json_after(line: str, flag: str) -> Any:
+    words = shlex.split(line)
+    return json.loads(words[words.index(flag) + 1])
+
+
+def test_named_numbers_are_sent_as_one_instance() -> None:
+    fields = [InputField(name=name, dtype="float32") for name in ("rooms", "tax")]
+    curl, grpc = try_out(card_of(Task.REGRESS, fields, {"rooms": 6.5, "tax": 300}), GATEWAY, Path()).lines
+    assert _json_after(curl, "--json") == {"instance": {"rooms": 6.5, "tax": 300}}
+    assert curl.endswith("http://127.0.0.1:8080/api/models/m/regress")
+    assert _json_after(grpc, "-d")["instances"][0]["inputs"]["rooms"] == {"number": 6.5}
+    assert grpc.endswith("127.0.0.1:8090 tensorgate.v1.Inference/Regress")
+
+
+def test_a_picture_is_posted_from_a_file_that_is_the_cards_example() -> None:
+    field = InputField(name="image_bytes", dtype="string", content="image")
+    example = {"image_bytes": {"b64": base64.b64encode(PNG).decode()}}
+    trial = try_out(card_of(Task.CLASSIFY, [field], example), GATEWAY, Path("examples"))
+    assert trial.files[Path("examples/m.png")] == PNG
+    assert "--data-binary @examples/m.png" in trial.lines[0]
+    assert "image/png" in trial.lines[0]
+    request = json.loads(trial.files[Path("examples/m.grpc.json")])
+    assert base64.b64decode(request["instances"][0]["inputs"]["image_bytes"]["data"]) == PNG
+
+
+def test_text_is_asked_for_as_a_stream_with_the_examples_knobs() -> None:
+    fields = [InputField(name="prompt", dtype="string", content="text"), InputField(name="steps", dtype="int32")]
+    example = {"prompt": "the soul", "steps": 8, "temperature": 0.5}
+    curl, grpc = try_out(card_of(Task.GENERATE_TEXT, fields, example), GATEWAY, Path()).lines
+    assert _json_after(curl, "--json") == {"prompt": "the soul", "temperature": 0.5, "length": 200}
+    assert "text/event-stream" in curl
+    assert _json_after(grpc, "-d")["knobs"] == {"temperature": {"number": 0.5}}

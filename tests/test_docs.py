@@ -1,0 +1,35 @@
+"""Documents tell the truth: names, files and packages they mention exist."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "plugins").glob("*/README.md"))]
+
+
+def _dependencies() -> set[str]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = project["dependencies"] + project["optional-dependencies"]["train"]
+    return {re.split(r"[\[>=<]", line)[0] for line in wanted}
+
+
+def test_each_dependency_is_named_with_its_reason() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    table = text.split("## Dependencies", 1)[1]
+    missing = [name for name in _dependencies() if not re.search(rf"^\|[^|]*\b{re.escape(name)}\b[^|]*\|", table, re.M)]
+    assert not missing
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(document: Path) -> None:
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)", document.read_text())
+    assert not [target for target in targets if not (document.parent / target).exists()]
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 150
