@@ -24,7 +24,7 @@ def test_idx_files_and_npz_give_the_same_arrays(tmp_path: Path) -> None:
     for name, prefix in (("train", "train"), ("test", "t10k")):
         write_idx(data / f"{prefix}-images-idx3-ubyte", arrays[f"x_{name}"])
         write_idx(data / f"{prefix}-labels-idx1-ubyte", arrays[f"y_{name}"])
-    np.savez(tmp_path / "mnist.npz", **arrays)
+    np.savez(tmp_path / "mnist.npz", allow_pickle=False, **arrays)
 
     from_idx, from_npz = read_idx(tmp_path), read_npz(tmp_path / "mnist.npz")
 
