@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.core.card import BookFigure, InputField, OutputField, Task
+from services.core.errors import Unavailable
 
 __all__ = [
     "Array",
@@ -50,6 +51,7 @@ __all__ = [
     "Signature",
     "Source",
     "Task",
+    "Unavailable",
     "Url",
     "Variant",
 ]
@@ -78,10 +80,13 @@ class HoldOut:
     """Validate on `validation` samples taken from the end of the shuffled training data (book 4.2, listing 4.1).
 
     With `refit`, a fresh model is then trained on all non-test data for the epoch count that validated best.
+    With `in_order` the data is cut without shuffling it first: windows of a text or a time series overlap, so a shuffled
+    cut would validate on what was trained on (book 9.1.5: validation comes after training). Training still shuffles.
     """
 
     validation: int
     refit: bool = False
+    in_order: bool = False
 
 
 @dataclass(frozen=True)
