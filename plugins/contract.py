@@ -80,7 +80,7 @@ class HoldOut:
     """Validate on `validation` samples taken from the end of the shuffled training data (book 4.2, listing 4.1).
 
     With `refit`, a fresh model is then trained on all non-test data for the epoch count that validated best.
-    With `in_order` the data is cut without shuffling it first: windows of a text or a time series overlap, so a shuffled
+    With `in_order` the data is cut without shuffling first: windows of a text or a time series overlap, so a shuffled
     cut would validate on what was trained on (book 9.1.5: validation comes after training). Training still shuffles.
     """
 
