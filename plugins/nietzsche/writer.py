@@ -1,0 +1,156 @@
+"""Writing on, character by character, in one graph: what each variant remembers, and the loop they share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import keras
+import tensorflow as tf
+
+from plugins.contract import InputField
+from plugins.nietzsche.cell import Cell
+from plugins.nietzsche.raw import read_prompts, write_text
+from plugins.nietzsche.sampling import gumbel
+
+# One call writes at most this many characters a row, and reads at most this many of a prompt's last characters.
+LONGEST_CHUNK = 1024
+LONGEST_PROMPT = 1024
+
+State = tuple[Any, ...]
+SAMPLER = (
+    InputField(name="state_temperature", dtype="float32"),
+    InputField(name="state_seed", dtype="int64"),
+    InputField(name="state_position", dtype="int64"),
+)
+
+
+class Memory(Protocol):
+    """What a row remembers of its text: one tensor for each of `fields`, as the signatures name them."""
+
+    @property
+    def fields(self) -> tuple[InputField, ...]:
+        """Opaque to a client: it sends back what it got."""
+        ...
+
+    @property
+    def width(self) -> int:
+        """Characters of a prompt that are read."""
+        ...
+
+    def begin(self, cell: Cell, ids: Any, lengths: Any) -> State:
+        """The memory after a prompt: int32 [N, width], of which the last `lengths[n]` are characters."""
+        ...
+
+    def look(self, cell: Cell, state: State) -> tuple[Any, Any]:
+        """What `append` can use again, and the logits of the next character."""
+        ...
+
+    def append(self, cell: Cell, seen: Any, state: State, ids: Any) -> State:
+        """The memory after one more character a row, int32 [N]."""
+        ...
+
+
+class Carried:
+    """`stateful`: the LSTM's own state (h, c). A character costs one step, and the whole text is remembered."""
+
+    width = LONGEST_PROMPT
+
+    def __init__(self, units: int) -> None:
+        self.fields = tuple(InputField(name=name, dtype="float32", shape=(units,)) for name in ("state_h", "state_c"))
+
+    def begin(self, cell: Cell, ids: Any, lengths: Any) -> State:
+        """Read the prompts side by side, from where the longest begins; a row joins where its own does."""
+        first = self.width - tf.reduce_max(lengths)
+
+        def read(column: Any, *state: Any) -> tuple[Any, ...]:
+            after = self.append(cell, self.look(cell, state)[0], state, ids[:, column])
+            return column + 1, *_where(column >= self.width - lengths, after, state)
+
+        state = cell.empty(tf.shape(ids)[0])
+        return tuple(tf.while_loop(lambda column, *_: column < self.width, read, (first, *state))[1:])
+
+    def look(self, cell: Cell, state: State) -> tuple[Any, Any]:
+        """One matrix product gives the logits and most of the next step."""
+        return cell.look(state[0])
+
+    def append(self, cell: Cell, seen: Any, state: State, ids: Any) -> State:
+        """One LSTM step."""
+        return cell.step(seen, state[1], ids)
+
+
+class Window:
+    """`windowed`: the last characters, all read again for each new one, as in the book's loop (listing 8.7)."""
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+        self.fields = (InputField(name="state_window", dtype="int32", shape=(width,)),)
+
+    def begin(self, cell: Cell, ids: Any, lengths: Any) -> State:
+        """The prompt's last characters; before a shorter one come rows of zeros, as the listing would have it."""
+        return (ids,)
+
+    def look(self, cell: Cell, state: State) -> tuple[Any, Any]:
+        """`width` LSTM steps from an empty state."""
+        ids = tf.clip_by_value(state[0], 0, cell.characters.shape[0] - 1)
+
+        def read(column: Any, h: Any, c: Any) -> tuple[Any, ...]:
+            return column + 1, *cell.step(cell.look(h)[0], c, ids[:, column])
+
+        empty = cell.empty(tf.shape(ids)[0])
+        _, h, _ = tf.while_loop(lambda column, *_: column < self.width, read, (0, *empty))
+        return (), cell.look(h)[1]
+
+    def append(self, cell: Cell, seen: Any, state: State, ids: Any) -> State:
+        """The window slides by one."""
+        return (tf.concat([state[0][:, 1:], ids[:, tf.newaxis]], axis=1),)
+
+
+def _where(rows: Any, new: State, old: State) -> State:
+    return tuple(tf.where(rows[:, tf.newaxis], after, before) for after, before in zip(new, old, strict=True))
+
+
+class Writer:
+    """The functions behind `start` and `continue`."""
+
+    def __init__(self, model: keras.Model, memory: Memory) -> None:
+        self.model = model
+        self.memory = memory
+        self.alphabet = model.get_layer("alphabet")
+        self.fields = (*memory.fields, *SAMPLER)
+
+    def start(self, prompt: Any, steps: Any, temperature: Any, seed: Any) -> Mapping[str, Any]:
+        """Read each row's prompt (an empty one is a newline) and write `steps` characters after it."""
+        prompt = tf.where(tf.equal(prompt, ""), "\n", prompt)
+        cell = Cell.of(self.model)
+        state = self.memory.begin(cell, *read_prompts(prompt, self.alphabet, self.memory.width))
+        return self._write(cell, steps, state, (temperature, seed, tf.zeros_like(seed)))
+
+    def go_on(self, steps: Any, *states: Any) -> Mapping[str, Any]:
+        """Write `steps` more characters in each row from the states that the last call returned."""
+        count = len(self.memory.fields)
+        return self._write(Cell.of(self.model), steps, states[:count], states[count:])
+
+    def _write(self, cell: Cell, steps: Any, state: State, sampler: State) -> Mapping[str, Any]:
+        """The loop of listing 8.7, for all rows at once: it runs to the largest count, each row stops at its own."""
+        temperature, seed, position = sampler
+        steps = tf.clip_by_value(steps, 0, LONGEST_CHUNK)
+        longest = tf.reduce_max(tf.concat([[1], steps], axis=0))
+        noise = gumbel(seed, position, longest, cell.offsets.shape[0])
+        chances = cell.offsets + noise * tf.where(temperature > 0, temperature, 0.0)[:, tf.newaxis]
+
+        def write(number: Any, written: Any, *state: Any) -> tuple[Any, ...]:
+            seen, logits = self.memory.look(cell, state)
+            ids = tf.argmax(logits + chances[number], axis=1, output_type=tf.int32)
+            after = self.memory.append(cell, seen, state, ids)
+            return number + 1, written.write(number, ids), *_where(number < steps, after, state)
+
+        empty = tf.TensorArray(tf.int32, longest, element_shape=[None])
+        _, written, *state = tf.while_loop(lambda number, *_: number < longest, write, (0, empty, *state))
+        ids = tf.reshape(tf.transpose(written.stack()), [-1, longest])
+        states = (*state, temperature, seed, position + tf.cast(steps, tf.int64))
+        return {
+            "text": write_text(ids, steps, self.alphabet),
+            "finished": tf.zeros_like(steps, tf.bool),
+            **{field.name: value for field, value in zip(self.fields, states, strict=True)},
+        }
