@@ -60,11 +60,21 @@ _TYPED_FIELDS: Mapping[int, str] = MappingProxyType(
 )
 
 
+def type_name(dtype: np.dtype[Any]) -> str:
+    """TensorFlow's name of a dtype: DT_FLOAT. Raises InvalidArgument for one that TensorFlow does not have."""
+    return str(types_pb2.DataType.Name(_enum_of(dtype)))
+
+
+def _enum_of(dtype: np.dtype[Any]) -> int:
+    enum = _ENUMS.get(dtype)
+    if enum is None:
+        raise InvalidArgument(f"A tensor has one of TensorFlow's types. Received: {dtype}")
+    return enum
+
+
 def to_proto(array: Array) -> tensor_pb2.TensorProto:
     """Pack an array: numbers as `tensor_content`, strings (object arrays of bytes) as `string_val`."""
-    enum = _ENUMS.get(array.dtype)
-    if enum is None:
-        raise InvalidArgument(f"A tensor has one of TensorFlow's types. Received: {array.dtype}")
+    enum = _enum_of(array.dtype)
     proto = tensor_pb2.TensorProto(dtype=enum)
     for size in array.shape:
         proto.tensor_shape.dim.add(size=size)
@@ -75,16 +85,65 @@ def to_proto(array: Array) -> tensor_pb2.TensorProto:
     return proto
 
 
+# Field number in tensor.proto and element type of the packed fields whose wire form is the array's own bytes.
+_PACKED_AS_IS: Mapping[int, tuple[int, np.dtype[Any]]] = MappingProxyType(
+    {
+        types_pb2.DT_FLOAT: (5, np.dtype("<f4")),
+        types_pb2.DT_DOUBLE: (6, np.dtype("<f8")),
+        types_pb2.DT_COMPLEX64: (9, np.dtype("<c8")),
+        types_pb2.DT_BOOL: (11, np.dtype(np.bool_)),
+        types_pb2.DT_COMPLEX128: (12, np.dtype("<c16")),
+    }
+)
+_WIRE_TYPE_BYTES = 2
+
+
+def to_typed_proto(array: Array) -> tensor_pb2.TensorProto:
+    """Pack an array into the typed field of its dtype, as TensorFlow Serving answers: clients read `float_val`.
+
+    Floats, bools and complex numbers are parsed from one buffer in protobuf's packed wire form, at the speed of a copy.
+    """
+    enum = _enum_of(array.dtype)
+    if enum in _PACKED_AS_IS and array.size:
+        number, wire = _PACKED_AS_IS[enum]
+        payload = array.astype(wire, copy=False).tobytes()
+        proto = tensor_pb2.TensorProto.FromString(
+            bytes([number << 3 | _WIRE_TYPE_BYTES]) + _varint(len(payload)) + payload
+        )
+    else:
+        proto = tensor_pb2.TensorProto()
+        values = array.view(np.uint16) if _TYPED_FIELDS[enum] == "half_val" else array
+        getattr(proto, _TYPED_FIELDS[enum]).extend(values.reshape(-1).tolist())
+    proto.dtype = enum
+    proto.tensor_shape.SetInParent()
+    for size in array.shape:
+        proto.tensor_shape.dim.add(size=size)
+    return proto
+
+
+def _varint(value: int) -> bytes:
+    """Protobuf's base-128 varint: seven bits a byte, lowest first, the high bit set on all but the last."""
+    encoded = bytearray()
+    while value > 0x7F:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)
+
+
 def from_proto(proto: tensor_pb2.TensorProto) -> Array:
     """Unpack a tensor from `tensor_content` or its typed field (TensorFlow Serving answers in typed fields).
 
-    A typed field may hold fewer values than the shape: the last one is repeated, as tensor.proto says.
+    A typed field may hold fewer values than the shape (the last one is repeated, as tensor.proto says) or more (the
+    rest is dropped, as TensorFlow does).
     Raises InvalidArgument if the type is unknown or the bytes do not fill the shape.
     """
     dtype = DTYPES.get(proto.dtype)
     if dtype is None:
         raise InvalidArgument(f"A tensor has one of TensorFlow's types. Received: enum {proto.dtype}")
     shape = tuple(dim.size for dim in proto.tensor_shape.dim)
+    if any(size < 0 for size in shape):
+        raise InvalidArgument(f"A tensor has no negative dimension. Received: {list(shape)}")
     count = int(np.prod(shape, dtype=np.int64))
     if proto.tensor_content:
         if len(proto.tensor_content) != count * dtype.itemsize:
@@ -115,10 +174,8 @@ def _typed_values(proto: tensor_pb2.TensorProto, dtype: np.dtype[Any]) -> Array:
 
 
 def _fill(values: Array, count: int, dtype: np.dtype[Any]) -> Array:
-    if len(values) == count:
-        return values
-    if len(values) > count:
-        raise InvalidArgument(f"A tensor has at most as many values as its shape. Received: {len(values)} for {count}")
+    if len(values) >= count:
+        return values[:count]
     filler = values[-1] if len(values) else (b"" if dtype.kind == "O" else dtype.type(0))
     filled = np.full(count, filler, dtype)
     filled[: len(values)] = values

@@ -1,0 +1,49 @@
+"""`python -m services.model_server`: the embedded TensorFlow Serving."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import signal
+import sys
+
+import uvloop
+
+from services.core.errors import TensorgateError
+from services.model_server.server import Server
+from services.model_server.settings import REFUSED, Settings, parse, quiet_tensorflow
+
+
+async def _serve(settings: Settings) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    server = Server(settings)
+    try:
+        started = asyncio.create_task(server.start(), name="start")
+        stopped = asyncio.create_task(stop.wait(), name="stop")
+        await asyncio.wait({started, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if started.done():
+            print(json.dumps(started.result()), flush=True)
+            await stopped
+        started.cancel()
+    finally:
+        await server.stop()
+
+
+def main() -> None:
+    """Serve until SIGTERM or Ctrl-C; exit 255 when the flags or the first models do not allow a start."""
+    settings = parse(sys.argv[1:])
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    quiet_tensorflow()
+    try:
+        uvloop.run(_serve(settings))
+    except TensorgateError as error:
+        print(f"Failed to start server. Error: {error.code.name}: {error.message}", file=sys.stderr)
+        sys.exit(REFUSED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""The loader: SavedModel folder in, session out. The only module of this room that imports tensorflow.
+
+Models go through `tf.compat.v1.saved_model.load` in a Session: the restore op of the graph, as in TensorFlow Serving,
+so what loads here loads there.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+from tensorflow.core.protobuf import config_pb2
+
+from services.core.errors import Code, DataLoss, InvalidArgument, NotFound, TensorgateError, error_of
+from services.core.tensors import Array
+from services.core.tfs import meta_graph_pb2, saved_model_pb2
+
+SERVE_TAG = "serve"
+# One signature with different output filters needs one callable each; a client could ask for every subset.
+_MAX_CALLABLES = 64
+
+
+class GraphSession:
+    """A TensorFlow session, called through prepared callables."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+        self._callable = lru_cache(_MAX_CALLABLES)(self._make_callable)
+
+    def _make_callable(self, feeds: tuple[str, ...], fetches: tuple[str, ...]) -> Callable[..., Any]:
+        # Not public, but 27 us a call for a small model where `Session.run` and `make_callable` take 360, and the
+        # error texts are the runtime's own. Pool -1 is the caller's thread: no hand-over, and no shared pool that a
+        # slow model could fill.
+        return self._session._make_callable_from_options(
+            config_pb2.CallableOptions(
+                feed=feeds, fetch=fetches, run_options=config_pb2.RunOptions(inter_op_thread_pool=-1)
+            )
+        )
+
+    def run(self, feeds: Mapping[str, Array], fetches: Sequence[str]) -> Sequence[Array]:
+        """The values of the tensors named by `fetches`. Raises TensorgateError with the runtime's code and text."""
+        try:
+            values = self._callable(tuple(feeds), tuple(fetches))(*feeds.values())
+        except tf.errors.OpError as error:
+            raise _error(error) from error
+        return [_array(value) for value in values]
+
+    def close(self) -> None:
+        """Free the graph and its variables, and give the memory back to the system."""
+        self._callable.cache_clear()
+        self._session.close()
+        self._session = None
+        gc.collect()  # a Graph is a web of cycles
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def _array(value: Any) -> Array:
+    """A fetched value as an array: strings of rank 0 come as plain bytes."""
+    return np.asarray(value, object) if isinstance(value, bytes) else np.asarray(value)
+
+
+def _error(error: Any) -> TensorgateError:
+    return error_of(Code(error.error_code), error.message)
+
+
+class SavedModelLoader:
+    """Loads SavedModels.
+
+    `intra_op_threads`: threads of one operation, such as a matrix product; 0 lets TensorFlow choose.
+    """
+
+    def __init__(self, intra_op_threads: int = 0) -> None:
+        self._config = config_pb2.ConfigProto(
+            intra_op_parallelism_threads=intra_op_threads,
+            gpu_options=config_pb2.GPUOptions(allow_growth=True),
+        )
+
+    def load(self, folder: Path) -> tuple[GraphSession, Mapping[str, meta_graph_pb2.SignatureDef]]:
+        """A session with its variables restored, and the model's signatures by name.
+
+        Raises NotFound without saved_model.pb, DataLoss if it cannot be parsed, else what TensorFlow reports.
+        """
+        _check_saved_model(folder)
+        session = tf.compat.v1.Session(graph=tf.Graph(), config=self._config)
+        try:
+            with session.graph.as_default():
+                meta_graph = tf.compat.v1.saved_model.load(session, [SERVE_TAG], str(folder))
+        except tf.errors.OpError as error:
+            session.close()
+            raise _error(error) from error
+        except (OSError, RuntimeError, ValueError) as error:
+            session.close()
+            raise InvalidArgument(f"{error}") from error
+        return GraphSession(session), dict(meta_graph.signature_def)
+
+
+def _check_saved_model(folder: Path) -> None:
+    """TensorFlow's own texts (cc/saved_model/reader.cc), which its Python loader words differently."""
+    file = folder / "saved_model.pb"
+    if not file.is_file():
+        raise NotFound(
+            "Specified file path does not appear to contain a SavedModel bundle "
+            f"(should have a file called `saved_model.pb`)\nSpecified file path: {folder}"
+        )
+    try:
+        saved_model = saved_model_pb2.SavedModel.FromString(file.read_bytes())
+    except DecodeError as error:
+        raise DataLoss(f"Can't parse {file} as binary proto") from error
+    if not any(SERVE_TAG in meta_graph.meta_info_def.tags for meta_graph in saved_model.meta_graphs):
+        raise NotFound(f"Could not find meta graph def matching supplied tags: {{ {SERVE_TAG} }}.")
+
+
+def read_records(file: Path) -> Iterator[bytes]:
+    """The records of a TFRecord file. Raises TensorgateError if it is none."""
+    try:
+        yield from tf.compat.v1.io.tf_record_iterator(str(file))
+    except tf.errors.OpError as error:
+        raise _error(error) from error

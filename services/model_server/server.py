@@ -1,0 +1,117 @@
+"""The whole server, put together from its settings."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import grpc
+from prometheus_client import CollectorRegistry
+
+from services.core.errors import InvalidArgument, TensorgateError, Unavailable
+from services.core.tfs import model_server_config_pb2
+from services.model_server.config import read_model_config_file, single_model
+from services.model_server.grpc_server import build_server
+from services.model_server.manager import Manager, RetryPolicy
+from services.model_server.metrics import Metrics
+from services.model_server.model_service import ModelService
+from services.model_server.prediction_service import PredictionService
+from services.model_server.runner import Runner
+from services.model_server.servable import Servable
+from services.model_server.server_core import CoreOptions, ServerCore
+from services.model_server.settings import Settings, cores
+from services.model_server.warmup import warm_up
+
+log = logging.getLogger(__name__)
+
+_FEWEST_THREADS = 4
+_GRACE_SECONDS = 5.0
+
+
+class VersionLoader:
+    """Loads and warms up one version. TensorFlow is imported in the background: it takes seconds."""
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self._settings = settings
+        self._metrics = metrics
+
+    def import_tensorflow(self) -> None:
+        """Have the import done before the first model comes; a server without models answers meanwhile."""
+        from services.model_server import loader  # noqa: F401 - the import is what is wanted
+
+    def __call__(self, name: str, number: int, folder: Path) -> Servable:
+        from services.model_server.loader import SavedModelLoader, read_records
+
+        session, signatures = SavedModelLoader(self._settings.tensorflow_intra_op_parallelism).load(folder)
+        threads = self._settings.tensorflow_inter_op_parallelism or max(_FEWEST_THREADS, cores())
+        servable = Servable(session, signatures, threads, number)
+        started = time.perf_counter()
+        try:
+            if warm_up(servable, folder, read_records):
+                elapsed = (time.perf_counter() - started) * 1e6
+                self._metrics.warmup_latency.labels(str(folder), "OK").observe(elapsed)
+        except TensorgateError:
+            servable.unload()
+            raise
+        return servable
+
+
+class Server:
+    """Core, doors and the tasks that keep them going."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._metrics = Metrics(CollectorRegistry())
+        retry = RetryPolicy(settings.max_num_load_retries, settings.load_retry_interval_micros / 1e6)
+        self._loader = VersionLoader(settings, self._metrics)
+        self._manager = Manager(self._loader, retry)
+        options = CoreOptions(
+            settings.file_system_poll_wait_seconds, settings.allow_version_labels_for_unavailable_models
+        )
+        self._core = ServerCore(self._manager, options)
+        self._models = ModelService(self._core)
+        self._grpc: grpc.aio.Server | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> Mapping[str, int]:
+        """Load the first models, then open the ports; returns them by name.
+
+        Raises InvalidArgument for a config that cannot be read, ModelsUnavailable, or Unavailable for a port in use.
+        """
+        self._tasks.append(asyncio.create_task(asyncio.to_thread(self._loader.import_tensorflow), name="import"))
+        await self._core.reload(_first_config(self._settings), noun="servable")
+        self._tasks.append(asyncio.create_task(self._core.watch(), name="watch"))
+        runner = Runner(self._core, self._metrics)
+        prediction = PredictionService(self._core, runner, self._settings.enable_signature_method_name_check)
+        self._grpc = build_server(prediction, self._models, self._settings.enable_grpc_healthcheck_service)
+        try:
+            port = self._grpc.add_insecure_port(f"{self._settings.host}:{self._settings.port}")
+        except RuntimeError as error:
+            raise Unavailable(f"Could not bind {self._settings.host}:{self._settings.port}") from error
+        await self._grpc.start()
+        return {"grpc_port": port}
+
+    async def stop(self) -> None:
+        """Finish what was begun, close the ports, unload every model."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._models.close()
+        if self._grpc is not None:
+            await self._grpc.stop(_GRACE_SECONDS)
+        await self._manager.close()
+
+
+def _first_config(settings: Settings) -> model_server_config_pb2.ModelServerConfig:
+    if settings.model_config_file is not None:
+        return read_model_config_file(settings.model_config_file)
+    if settings.model_base_path is not None:
+        return single_model(settings.model_name or "default", settings.model_base_path)
+    if settings.model_name is not None:
+        raise InvalidArgument("Both server_options.model_base_path and server_options.model_config_file are empty!")
+    empty = model_server_config_pb2.ModelServerConfig()
+    empty.model_config_list.SetInParent()
+    return empty
