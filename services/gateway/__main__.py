@@ -1,0 +1,43 @@
+"""`python -m services.gateway`: settings from TENSORGATE_GATEWAY_*; a JSON line with both ports when listening."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import sys
+from dataclasses import asdict
+
+import uvloop
+from prometheus_client import CollectorRegistry
+from pydantic import ValidationError
+
+from services.core.errors import InvalidArgument
+from services.gateway.server import Gateway, Ports, stop_on_signals
+from services.gateway.settings import GatewaySettings, read_settings
+from services.store import open_store
+
+
+def main() -> None:
+    """Run until SIGTERM or Ctrl-C."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("services.gateway").setLevel(logging.INFO)
+    try:
+        settings = read_settings()
+    except (InvalidArgument, ValidationError) as error:
+        sys.exit(f"tensorgate gateway: {error}")
+    uvloop.run(_serve(settings))
+
+
+async def _serve(settings: GatewaySettings) -> None:
+    stop = asyncio.Event()
+    stop_on_signals(stop)
+    await Gateway(settings, open_store(settings.store), CollectorRegistry()).run(stop, _say)
+
+
+def _say(ports: Ports) -> None:
+    print(json.dumps(asdict(ports)), flush=True)
+
+
+if __name__ == "__main__":
+    main()

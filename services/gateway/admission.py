@@ -1,0 +1,46 @@
+"""What every request must pass, whatever door it came in by. Keys and quotas join it here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from services.core.errors import DeadlineExceeded, InvalidArgument
+from services.gateway.pictures import check_picture
+from services.gateway.request import Call, Request
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The largest request: instances, and pixels of one picture before it is decoded."""
+
+    instances: int = 1024
+    pixels: int = 50_000_000
+
+
+class Admission:
+    """Checks a request before it is routed, and its values before they are queued."""
+
+    def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:
+        self._limits = limits
+        self._clock = clock
+
+    def admit(self, request: Request) -> None:
+        """Raises DeadlineExceeded for a request that is too late already."""
+        late = self._clock() - request.deadline
+        if late >= 0:
+            raise DeadlineExceeded(f"A request comes with time left to answer it. Received: one {late:.3f} s too late")
+
+    def check(self, call: Call) -> None:
+        """Raises InvalidArgument for too many instances, and for a picture that is none or is too large."""
+        if call.rows is not None and call.rows > self._limits.instances:
+            raise InvalidArgument(
+                f"A request has at most {self._limits.instances} instances. Received: {call.rows} for model "
+                f"{call.servable.name}"
+            )
+        signature = call.servable.card.signatures.get(call.signature)
+        for field in signature.inputs if signature is not None else ():
+            if field.content == "image" and field.name in call.columns:
+                for row, data in enumerate(call.columns[field.name].flat):
+                    what = f"Model {call.servable.name}: {field.name} of instance {row}"
+                    check_picture(data, what, self._limits.pixels)

@@ -1,0 +1,130 @@
+"""The HTTP application: all doors and pages on one FastAPI app, wired and documented here."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from services.core.errors import TensorgateError
+from services.gateway import schemas
+from services.gateway.edge import OPERATION_KEY
+from services.gateway.faults import answer_error, answer_gone, answer_http_error
+from services.gateway.pages import Pages
+from services.gateway.typed_rest import TypedRest
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+_ASK, _MODELS, _OPERATE = "rest", "models", "operations"
+_REF_FORMS = ("", "/labels/{label}", "/versions/{version}")
+
+
+class HotRoute(APIRoute):
+    """Documented by FastAPI, called as plain Starlette: the door itself reads the request and writes the response."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The endpoint, with nothing around it but a note of what was asked."""
+        endpoint = self.endpoint
+        operation = (self.tags[0], endpoint.__name__)
+
+        async def answer(request: Request) -> Response:
+            request.scope[OPERATION_KEY] = operation
+            response: Response = await endpoint(request)
+            return response
+
+        return answer
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task's path: its endpoint, and its bodies as the OpenAPI page shows them."""
+
+    path: str
+    endpoint: Endpoint
+    body: type[BaseModel]
+    reply: type[BaseModel]
+    takes: tuple[str, ...] = ()
+    gives: tuple[str, ...] = ()
+
+
+def create_app(typed: TypedRest, pages: Pages) -> FastAPI:
+    """All routes; those of requests come first, because they are tried in order."""
+    app = FastAPI(
+        title="Tensorgate",
+        summary="Every published model over REST; the same over gRPC as tensorgate.v1.Inference.",
+        redoc_url=None,
+        exception_handlers={
+            TensorgateError: answer_error,
+            Exception: answer_error,
+            HTTPException: answer_http_error,
+            ClientDisconnect: answer_gone,
+        },
+    )
+    app.router.route_class = HotRoute
+    for form in _REF_FORMS:
+        for task in _tasks(typed):
+            _add_task(app, f"/api/models/{{model}}{form}/{task.path}", task)
+    for form in _REF_FORMS:
+        _add_page(app, f"/api/models/{{model}}{form}", pages.show_model, _MODELS, schemas.ModelDetail)
+    _add_page(app, "/api/models", pages.list_models, _MODELS, schemas.ModelList)
+    for path, endpoint in {"/livez": pages.livez, "/readyz": pages.readyz, "/metrics": pages.metrics}.items():
+        _add_page(app, path, endpoint, _OPERATE)
+    return app
+
+
+def _tasks(typed: TypedRest) -> tuple[Task, ...]:
+    uploads = ("image/png", "image/jpeg", "multipart/form-data")
+    return (
+        Task("classify", typed.classify, schemas.ClassifyBody, schemas.ClassifyReply, takes=uploads),
+        Task("regress", typed.regress, schemas.InstancesBody, schemas.RegressReply, takes=uploads),
+        Task(
+            "generate-text",
+            typed.generate_text,
+            schemas.GenerateTextBody,
+            schemas.GenerateTextReply,
+            gives=("text/event-stream",),
+        ),
+        Task(
+            "generate-image",
+            typed.generate_image,
+            schemas.GenerateImageBody,
+            schemas.GenerateImageReply,
+            gives=("image/png",),
+        ),
+    )
+
+
+def _add_task(app: FastAPI, path: str, task: Task) -> None:
+    content: dict[str, Any] = {"application/json": {"schema": task.body.model_json_schema()}}
+    content |= {media: {"schema": {"type": "string", "format": "binary"}} for media in task.takes}
+    answer = {"model": task.reply, "content": {media: {} for media in task.gives}}
+    app.add_api_route(
+        path,
+        task.endpoint,
+        methods=["POST"],
+        tags=[_ASK],
+        responses={200: answer, "default": {"model": schemas.FaultReply}},
+        openapi_extra={"requestBody": {"required": True, "content": content}, "parameters": _parameters(path)},
+    )
+
+
+def _add_page(app: FastAPI, path: str, endpoint: Endpoint, tag: str, reply: type[BaseModel] | None = None) -> None:
+    app.add_api_route(
+        path,
+        endpoint,
+        tags=[tag],
+        responses={200: {"model": reply}} if reply is not None else None,
+        openapi_extra={"parameters": _parameters(path)},
+    )
+
+
+def _parameters(path: str) -> list[dict[str, Any]]:
+    names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
+    return [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]

@@ -1,0 +1,103 @@
+"""The only client of the model server: TensorFlow Serving's PredictionService and ModelService."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from services.core.errors import Code, DeadlineExceeded, Internal, TensorgateError, Unavailable, error_of
+from services.core.tensors import from_proto, to_proto
+from services.core.tfs import (
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_service_pb2_grpc,
+    predict_pb2,
+    prediction_service_pb2_grpc,
+)
+from services.gateway.request import Call, Columns
+
+_log = logging.getLogger(__name__)
+
+_CHANNEL_OPTIONS = (
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+    # A model server that was restarted is found again within a second, not after gRPC's two minutes.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+)
+
+
+def open_channel(address: str) -> grpc.aio.Channel:
+    """A channel to the model server; connects when first used."""
+    return grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS)
+
+
+class Backend:
+    """Translates calls to messages and statuses to errors; keeps nothing."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._prediction = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        self._models = model_service_pb2_grpc.ModelServiceStub(channel)
+
+    async def predict(self, call: Call) -> Columns:
+        """One Predict with the call's remaining time as its deadline. Raises what the model server said."""
+        request = predict_pb2.PredictRequest()
+        request.model_spec.name = call.servable.name
+        request.model_spec.version.value = call.servable.version
+        request.model_spec.signature_name = call.signature
+        for name, array in call.columns.items():
+            request.inputs[name].CopyFrom(to_proto(array))
+        remaining = call.deadline - asyncio.get_running_loop().time()
+        reply = await self._ask(self._prediction.Predict, request, remaining)
+        return {name: from_proto(tensor) for name, tensor in reply.outputs.items()}
+
+    async def status(self, name: str, version: int | None, seconds: float) -> Any:
+        """The GetModelStatusResponse for a model, or for one version of it."""
+        request = get_model_status_pb2.GetModelStatusRequest()
+        request.model_spec.name = name
+        if version is not None:
+            request.model_spec.version.value = version
+        return await self._ask(self._models.GetModelStatus, request, seconds)
+
+    async def metadata(self, name: str, version: int, seconds: float) -> Any:
+        """The GetModelMetadataResponse of a version, with its signature_def."""
+        request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
+        request.model_spec.name = name
+        request.model_spec.version.value = version
+        return await self._ask(self._prediction.GetModelMetadata, request, seconds)
+
+    async def signature_defs(self, name: str, version: int, seconds: float) -> Mapping[str, Any]:
+        """The signatures of a version by name."""
+        return signature_defs_of(await self.metadata(name, version, seconds))
+
+    async def _ask(self, method: Any, request: Any, seconds: float) -> Any:
+        try:
+            return await method(request, timeout=seconds)
+        except grpc.aio.AioRpcError as error:
+            raise _error_of(error) from None
+
+
+def signature_defs_of(reply: Any) -> Mapping[str, Any]:
+    """The signatures packed into a GetModelMetadataResponse."""
+    signatures = get_model_metadata_pb2.SignatureDefMap()
+    reply.metadata["signature_def"].Unpack(signatures)
+    return dict(signatures.signature_def)
+
+
+def _error_of(error: grpc.aio.AioRpcError) -> TensorgateError:
+    """The model server's own text is for clients, except where it is gRPC's or a fault's: that goes to the log."""
+    code, details = Code[error.code().name], error.details() or ""
+    if code is Code.DEADLINE_EXCEEDED:
+        return DeadlineExceeded("The model server did not answer within the request's time budget.")
+    if code is Code.UNAVAILABLE:
+        _log.warning("model server unavailable: %s", details)
+        return Unavailable("The model server does not answer; try again in a moment.")
+    if code in (Code.INTERNAL, Code.UNKNOWN):
+        _log.error("model server failed: %s: %s", code.name, details)
+        return Internal("The model server failed.")
+    return error_of(code, details)

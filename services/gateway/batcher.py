@@ -1,0 +1,207 @@
+"""Natural batching: whoever comes while a call is under way leaves together with the next one. There is no timer.
+
+A lane is one (model, version, signature, names, row shapes, types): rows in a lane can share a call. A lane has one
+call in flight. A request that finds its lane empty goes out at once, in its caller's own task; the others queue, and
+leave together when that call returns. So a lone request waits for nobody, and load makes batches by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from services.core.errors import Internal, InvalidArgument, ResourceExhausted, TensorgateError
+from services.gateway.request import Call, Columns
+
+Predict = Callable[[Call], Awaitable[Columns]]
+
+
+class Overloaded(ResourceExhausted):
+    """The queue is full: the same request may succeed a moment later, unlike one that is too large."""
+
+
+@dataclass(frozen=True)
+class BatchLimits:
+    """Bounds of one batch and of what waits: rows and bytes of a batch, rows a lane, bytes in all lanes together."""
+
+    batch_rows: int = 128
+    batch_bytes: int = 32 << 20
+    queue_rows: int = 4096
+    queue_bytes: int = 256 << 20
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    call: Call
+    rows: int
+    size: int
+    result: asyncio.Future[Columns]
+
+
+@dataclass(slots=True)
+class _Lane:
+    queue: deque[_Waiting] = field(default_factory=deque)
+    rows: int = 0
+
+
+class Batcher:
+    """Owns the lanes. `predict` is the backend; `observe` hears of each call: model and rows."""
+
+    def __init__(self, predict: Predict, limits: BatchLimits, observe: Callable[[str, int], None]) -> None:
+        self._predict = predict
+        self._limits = limits
+        self._observe = observe
+        self._lanes: dict[Any, _Lane] = {}
+        self._queued_bytes = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def predict(self, call: Call) -> Columns:
+        """The outputs for the rows of this call alone, whatever else was in the batch.
+
+        Raises Overloaded when too much waits already, else what the backend raises.
+        """
+        if call.rows is None:
+            return await self._send(call)
+        key = _lane_of(call)
+        lane = self._lanes.get(key)
+        if lane is not None:
+            return await self._join(lane, call, call.rows)
+        self._lanes[key] = _Lane()
+        try:
+            return await self._send(call)
+        finally:
+            self._go_on(key)
+
+    async def _send(self, call: Call) -> Columns:
+        self._observe(call.servable.name, call.rows or 1)
+        return await self._predict(call)
+
+    async def _join(self, lane: _Lane, call: Call, rows: int) -> Columns:
+        size = sum(map(_bytes_of, call.columns.values()))
+        if lane.rows + rows > self._limits.queue_rows or self._queued_bytes + size > self._limits.queue_bytes:
+            raise Overloaded(
+                f"At most {self._limits.queue_rows} rows of one model and {self._limits.queue_bytes} bytes in all wait "
+                f"for the model server. Received: {rows} more rows while {lane.rows} rows and "
+                f"{self._queued_bytes} bytes wait"
+            )
+        waiting = _Waiting(call, rows, size, asyncio.get_running_loop().create_future())
+        lane.queue.append(waiting)
+        lane.rows += rows
+        self._queued_bytes += size
+        return await waiting.result
+
+    def _go_on(self, key: Any) -> None:
+        """After a call: send what has queued up, or close the lane."""
+        lane = self._lanes[key]
+        batch = self._take(lane)
+        if not batch:
+            del self._lanes[key]
+            return
+        task = asyncio.get_running_loop().create_task(self._run(batch))
+        self._tasks.add(task)
+
+        def ended(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            _settle(task, batch)
+            self._go_on(key)
+
+        task.add_done_callback(ended)
+        for waiting in batch:
+            waiting.result.add_done_callback(lambda _: _stop_if_unwanted(task, batch))
+
+    def _take(self, lane: _Lane) -> Sequence[_Waiting]:
+        """The next batch: those still wanted, in order, within the bounds; a request larger than these goes alone."""
+        batch: list[_Waiting] = []
+        rows = size = 0
+        while lane.queue:
+            first = lane.queue[0]
+            fits = rows + first.rows <= self._limits.batch_rows and size + first.size <= self._limits.batch_bytes
+            if batch and not fits:
+                break
+            lane.queue.popleft()
+            lane.rows -= first.rows
+            self._queued_bytes -= first.size
+            if not first.result.done():  # done here: its caller went away or ran out of time
+                batch.append(first)
+                rows, size = rows + first.rows, size + first.size
+        return batch
+
+    async def _run(self, batch: Sequence[_Waiting]) -> None:
+        if len(batch) == 1:
+            await self._answer(batch[0])
+            return
+        try:
+            outputs = await self._send(_joined([waiting.call for waiting in batch]))
+        except InvalidArgument:  # one of them is at fault; the others must not pay for it
+            await self._one_by_one(batch)
+        except TensorgateError as error:
+            for waiting in batch:
+                _fail(waiting, error)
+        else:
+            if any(not array.ndim or array.shape[0] != sum(w.rows for w in batch) for array in outputs.values()):
+                await self._one_by_one(batch)  # an output that has no row for each row cannot be shared out
+            else:
+                _share(outputs, batch)
+
+    async def _one_by_one(self, batch: Sequence[_Waiting]) -> None:
+        for waiting in batch:
+            if not waiting.result.done():
+                await self._answer(waiting)
+
+    async def _answer(self, waiting: _Waiting) -> None:
+        try:
+            outputs = await self._send(waiting.call)
+        except TensorgateError as error:
+            _fail(waiting, error)
+        else:
+            if not waiting.result.done():
+                waiting.result.set_result(outputs)
+
+
+def _lane_of(call: Call) -> Any:
+    kinds = tuple((name, array.dtype, array.shape[1:]) for name, array in sorted(call.columns.items()))
+    return call.servable, call.signature, kinds
+
+
+def _joined(calls: Sequence[Call]) -> Call:
+    """One call with all rows; it may take as long as the most patient of them allows."""
+    first = calls[0]
+    columns = {name: np.concatenate([call.columns[name] for call in calls]) for name in first.columns}
+    rows = sum(call.rows or 0 for call in calls)
+    return Call(first.servable, first.signature, columns, rows, max(call.deadline for call in calls))
+
+
+def _share(outputs: Columns, batch: Sequence[_Waiting]) -> None:
+    start = 0
+    for waiting in batch:
+        stop = start + waiting.rows
+        if not waiting.result.done():
+            waiting.result.set_result({name: array[start:stop] for name, array in outputs.items()})
+        start = stop
+
+
+def _fail(waiting: _Waiting, error: TensorgateError) -> None:
+    if not waiting.result.done():
+        waiting.result.set_exception(error)
+
+
+def _settle(task: asyncio.Task[None], batch: Sequence[_Waiting]) -> None:
+    """However the batch ended, even by a fault of ours, nobody is left waiting."""
+    fault = None if task.cancelled() else task.exception()
+    for waiting in batch:
+        if not waiting.result.done():
+            waiting.result.set_exception(fault or Internal("The batch ended without an answer."))
+
+
+def _stop_if_unwanted(task: asyncio.Task[None], batch: Sequence[_Waiting]) -> None:
+    if all(waiting.result.cancelled() for waiting in batch):
+        task.cancel()
+
+
+def _bytes_of(array: Any) -> int:
+    return sum(map(len, array.flat)) if array.dtype.kind == "O" else int(array.nbytes)

@@ -1,0 +1,79 @@
+"""Reads an HTTP request: its body within the limit, its JSON, its time budget, the model its path names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from starlette.requests import ClientDisconnect, Request
+
+from services.core.errors import DeadlineExceeded, InvalidArgument, ResourceExhausted
+from services.core.refs import ModelRef
+from services.gateway.columns import received
+
+TIMEOUT_HEADER = "x-request-timeout-seconds"
+_MOST_SECONDS = 3600.0
+
+
+async def read_bytes(request: Request, limit: int) -> bytes:
+    """The whole body. Raises ResourceExhausted as soon as it is known to be larger than `limit` bytes."""
+    declared = request.headers.get("content-length", "0")
+    if declared.isascii() and declared.isdigit() and int(declared) > limit:
+        raise _too_large(limit, int(declared))
+    receive, size = request.receive, 0
+    chunks: list[bytes] = []
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > limit:
+            raise _too_large(limit, size)
+        if not message.get("more_body", False):
+            return b"".join([*chunks, chunk]) if chunks else chunk
+        chunks.append(chunk)
+
+
+def _too_large(limit: int, size: int) -> ResourceExhausted:
+    return ResourceExhausted(f"A body has at most {limit} bytes. Received: {size} or more")
+
+
+def parse_json(body: bytes) -> Any:
+    """The document. Raises InvalidArgument showing the place where it stops being JSON."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        there = body.decode(errors="replace")[max(error.pos - 10, 0) : error.pos + 20]
+        raise InvalidArgument(
+            f"The body is JSON, which has no NaN or Infinity. {error.msg}. Received: ...{there}..."
+            if body
+            else "The body is a JSON object. Received: an empty body"
+        ) from None
+
+
+def seconds_allowed(request: Request, default: float) -> float:
+    """The time budget the client states, or the default. Raises InvalidArgument, or DeadlineExceeded for none left."""
+    stated = request.headers.get(TIMEOUT_HEADER)
+    if stated is None:
+        return default
+    try:
+        seconds = float(stated)
+    except ValueError:
+        seconds = float("nan")
+    if seconds <= 0:
+        raise DeadlineExceeded(f"A request comes with time left to answer it. Received: {TIMEOUT_HEADER} {stated}")
+    if not seconds <= _MOST_SECONDS:
+        raise InvalidArgument(
+            f"{TIMEOUT_HEADER} is a number of seconds up to {_MOST_SECONDS:g}. Received: {received(stated)}"
+        )
+    return seconds
+
+
+def ref_of(request: Request) -> ModelRef:
+    """The model, and version or label, that the path names. Raises InvalidArgument for names that cannot be."""
+    path = request.path_params
+    version = path.get("version")
+    if version is not None and not (version.isascii() and version.isdigit()):
+        raise InvalidArgument(f"After /versions/ comes a version number. Received: {received(version)}")
+    return ModelRef(path["model"], None if version is None else int(version), path.get("label"))

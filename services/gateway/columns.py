@@ -1,0 +1,150 @@
+"""One field of many instances to one array: types, shapes and ranges as the card states them."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import reprlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import ml_dtypes  # noqa: F401 - registers bfloat16 by name with NumPy
+import numpy as np
+
+from services.core.card import InputField
+from services.core.tensors import Array
+
+_repr = reprlib.Repr()
+_repr.maxstring = _repr.maxother = 60
+_repr.maxlevel = 3
+
+
+class FieldError(ValueError):
+    """A value breaks its field's rule; the payload says of which model."""
+
+
+def received(value: Any) -> str:
+    """A value as an error message shows it: short, on one line."""
+    return _repr.repr(value)
+
+
+def column_of(field: InputField, values: Sequence[Any]) -> Array:
+    """Stack one value an instance to [N, ...]. Raises FieldError naming field, instance, rule and value."""
+    if field.dtype == "string":
+        return _strings(field, values)
+    try:
+        return _numbers(field, values)
+    except FieldError as error:
+        # One of them is at fault: find it, so that the message can name it.
+        for number, value in enumerate(values):
+            try:
+                _numbers(field, [value])
+            except FieldError:
+                raise FieldError(_broken(field, number, value)) from None
+        raise error from None
+
+
+def _numbers(field: InputField, values: Sequence[Any]) -> Array:
+    try:
+        array = np.array(values)
+    except (ValueError, OverflowError):  # ragged, or deeper than NumPy goes
+        raise FieldError(f"{field.name} has the same shape in every instance. Received: different ones") from None
+    if array.dtype.kind not in "biuf" or not _fits(array.shape[1:], field.shape):
+        raise FieldError(f"{field.name} is {_rule(field)}")
+    if not field.shape and any(isinstance(value, bool) for value in values) and field.dtype != "bool":
+        raise FieldError(f"{field.name} is {_rule(field)}")
+    return _cast(field, array)
+
+
+def _cast(field: InputField, array: Array) -> Array:
+    dtype = np.dtype(field.dtype)
+    with np.errstate(over="ignore", invalid="ignore"):
+        cast = array.astype(dtype)
+    if dtype.kind in "biu":
+        valid = array.dtype.kind == dtype.kind == "b" or (array.dtype.kind != "b" and np.array_equal(cast, array))
+    else:
+        valid = array.dtype.kind != "b" and bool(np.isfinite(cast).all())
+    if not valid or _outside(field, cast):
+        raise FieldError(f"{field.name} is {_rule(field)}")
+    return np.ascontiguousarray(cast)
+
+
+def _outside(field: InputField, array: Array) -> bool:
+    low, high = field.minimum, field.maximum
+    return bool(array.size) and (
+        (low is not None and bool((array < low).any())) or (high is not None and bool((array > high).any()))
+    )
+
+
+def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
+    return len(shape) == len(wanted) and all(
+        want is None or size == want for size, want in zip(shape, wanted, strict=True)
+    )
+
+
+def _strings(field: InputField, values: Sequence[Any]) -> Array:
+    if not field.shape:
+        column = np.empty(len(values), object)
+        for number, value in enumerate(values):
+            column[number] = _string(field, number, value)
+        return column
+    flat = np.array(values, object)
+    if not _fits(flat.shape[1:], field.shape):
+        raise FieldError(f"{field.name} is {_rule(field)}. Received: {received(values[0])}")
+    strings = np.empty(flat.shape, object)
+    for index in np.ndindex(flat.shape):
+        strings[index] = _string(field, index[0], flat[index])
+    return strings
+
+
+def _string(field: InputField, number: int, value: Any) -> bytes:
+    """Text as UTF-8; bytes as they are, or in JSON as TensorFlow Serving writes them: {"b64": "..."}."""
+    if isinstance(value, str) and field.content != "image":
+        return value.encode()
+    if isinstance(value, Mapping) and value.keys() == {"b64"} and isinstance(value["b64"], str):
+        try:
+            value = base64.b64decode(value["b64"], validate=True)
+        except binascii.Error:
+            raise FieldError(
+                f"{field.name} of instance {number} is valid base64. Received: {received(value['b64'])}"
+            ) from None
+    if isinstance(value, bytes) and (field.content != "text" or _is_utf8(value)):
+        return value
+    raise FieldError(_broken(field, number, value))
+
+
+def _is_utf8(value: bytes) -> bool:
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _broken(field: InputField, number: int, value: Any) -> str:
+    shown = received(value)
+    try:
+        shape: Any = list(np.shape(value))
+    except ValueError:
+        shape = "rows of different length"
+    of_shape = f", of shape {shape}" if isinstance(value, (list, np.ndarray)) else ""
+    return f"{field.name} of instance {number} is {_rule(field)}. Received: {shown}{of_shape}"
+
+
+def _rule(field: InputField) -> str:
+    if field.content == "image":
+        one = 'an encoded picture, in JSON {"b64": "..."}'
+    elif field.dtype == "string":
+        one = "text" if field.content == "text" else 'text, or bytes as {"b64": "..."}'
+    else:
+        kind = np.dtype(field.dtype).kind
+        what = {"b": "a truth value", "i": "a whole number", "u": "a whole number"}.get(kind, "a finite number")
+        one = f"{what} ({field.dtype}{_range(field)})"
+    if not field.shape:
+        return one
+    return f"a list of shape {['any' if size is None else size for size in field.shape]}, each {one}"
+
+
+def _range(field: InputField) -> str:
+    low = "" if field.minimum is None else f", at least {field.minimum:g}"
+    return low + ("" if field.maximum is None else f", at most {field.maximum:g}")

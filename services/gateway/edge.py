@@ -1,0 +1,68 @@
+"""The outermost layer of every HTTP request: its id, its count, its line in the access log."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+import orjson
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from services.core.errors import Code
+from services.gateway.faults import CODE_KEY, REQUEST_ID_KEY
+from services.gateway.metrics import Metrics, Outcome
+from services.gateway.request_id import request_id_of
+
+_access = logging.getLogger("services.gateway.access")
+
+_HEADER = b"x-request-id"
+# Set by the door that answered: what was asked of which model. Nothing set: not a request to a model.
+OPERATION_KEY = "tensorgate.operation"
+
+
+class Edge:
+    """An ASGI application around the doors."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, access_log: bool) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._access_log = access_log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on; other kinds of connection untouched."""
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        started = time.monotonic()
+        given = next((value.decode("latin-1") for name, value in scope["headers"] if name == _HEADER), None)
+        scope[REQUEST_ID_KEY] = request_id = request_id_of(given)
+        header = (_HEADER, request_id.encode())
+        status = 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"].append(header)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        finally:
+            self._count(scope, status, time.monotonic() - started)
+
+    def _count(self, scope: Scope, status: int, seconds: float) -> None:
+        code = scope.get(CODE_KEY, Code.OK if 0 < status < 400 else Code.CANCELLED if not status else Code.INTERNAL)
+        operation = scope.get(OPERATION_KEY)
+        model = scope.get("path_params", {}).get("model", "")
+        if operation is not None:
+            self._metrics.request(Outcome(operation[0], operation[1], model, code.name, seconds))
+        if self._access_log:
+            facts = {
+                "request_id": scope[REQUEST_ID_KEY],
+                "method": scope["method"],
+                "path": scope["path"],
+                "status": status,
+                "code": code.name,
+                "seconds": round(seconds, 6),
+            }
+            _access.info("%s", orjson.dumps(facts).decode())

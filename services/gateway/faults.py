@@ -1,0 +1,69 @@
+"""How an error leaves over HTTP: one table for the status, two bodies (ours and TensorFlow Serving's)."""
+
+from __future__ import annotations
+
+import logging
+
+import orjson
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from services.core.errors import HTTP_STATUS, Code, TensorgateError, Unavailable
+from services.gateway.batcher import Overloaded
+
+_log = logging.getLogger(__name__)
+
+CODE_KEY, REQUEST_ID_KEY = "tensorgate.code", "tensorgate.request_id"
+_FAULT_OF_OURS = "The gateway failed to answer; the request id finds the reason in its log."
+# TensorFlow's graph errors go on after this with names of nodes that mean nothing to a client.
+_GRAPH_NODES = "\n\t [["
+
+
+def public_text(error: Exception) -> tuple[Code, str]:
+    """The code and the text a client may see. Internal text never leaves."""
+    if not isinstance(error, TensorgateError) or error.code is Code.INTERNAL:
+        return Code.INTERNAL, _FAULT_OF_OURS
+    return error.code, error.message.partition(_GRAPH_NODES)[0]
+
+
+def fault_body(code: Code, text: str, request_id: str) -> bytes:
+    """Our error body."""
+    return orjson.dumps({"error": {"code": code.name, "message": text, "request_id": request_id}})
+
+
+async def answer_error(request: Request, error: Exception) -> Response:
+    """Our doors' answer to an error."""
+    code, text = public_text(error)
+    return _response(request, code, fault_body(code, text, request.scope[REQUEST_ID_KEY]), error)
+
+
+def answer_tfs_error(request: Request, error: TensorgateError) -> Response:
+    """TensorFlow Serving's answer to an error: {"error": "..."}."""
+    code = error.code
+    text = _FAULT_OF_OURS if code is Code.INTERNAL else error.message
+    return _response(request, code, orjson.dumps({"error": text}, option=orjson.OPT_INDENT_2), error)
+
+
+async def answer_http_error(request: Request, error: Exception) -> Response:
+    """HTTP's own errors: no such path, or a path that does not have this method."""
+    assert isinstance(error, HTTPException)
+    code = Code.NOT_FOUND if error.status_code == 404 else Code.UNIMPLEMENTED
+    text = f"{error.detail}. Received: {request.method} {request.url.path}; /docs lists what is here"
+    request.scope[CODE_KEY] = code
+    body = fault_body(code, text, request.scope[REQUEST_ID_KEY])
+    return Response(body, error.status_code, error.headers, "application/json")
+
+
+async def answer_gone(request: Request, error: Exception) -> Response:
+    """The client went away; nobody reads this, but the count does."""
+    request.scope[CODE_KEY] = Code.CANCELLED
+    return Response(status_code=HTTP_STATUS[Code.CANCELLED])
+
+
+def _response(request: Request, code: Code, body: bytes, error: Exception) -> Response:
+    if code is Code.INTERNAL and isinstance(error, TensorgateError):  # any other error is logged by the HTTP server
+        _log.error("request %s failed: %s", request.scope[REQUEST_ID_KEY], error)
+    request.scope[CODE_KEY] = code
+    headers = {"Retry-After": "1"} if isinstance(error, (Overloaded, Unavailable)) else None
+    return Response(body, HTTP_STATUS[code], headers, "application/json")

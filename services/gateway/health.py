@@ -1,0 +1,34 @@
+"""Health over gRPC (grpc.health.v1): the whole server, the service, and each model by its name."""
+
+from __future__ import annotations
+
+from grpc_health.v1 import health, health_pb2
+
+from services.gateway.routing_table import RoutingTable
+
+SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
+INFERENCE = "tensorgate.v1.Inference"
+
+
+class Health:
+    """Keeps the standard servicer equal to the routing table, until the gateway drains."""
+
+    def __init__(self) -> None:
+        self.servicer = health.aio.HealthServicer()
+        self.draining = False
+        self._told: dict[str, bool] = {}
+
+    async def tell(self, table: RoutingTable) -> None:
+        """A new table: flip what changed."""
+        serving = {"": table.ready, INFERENCE: table.ready}
+        serving |= {name: routes.default in routes.servables for name, routes in table.models.items()}
+        gone = {name: False for name in self._told if name not in serving}
+        for name, up in {**serving, **gone}.items():
+            if self._told.get(name) != up:
+                await self.servicer.set(name, SERVING if up else NOT_SERVING)
+                self._told[name] = up
+
+    async def drain(self) -> None:
+        """From now on nothing is serving, whatever the table says."""
+        self.draining = True
+        await self.servicer.enter_graceful_shutdown()

@@ -1,0 +1,139 @@
+"""JSON or protobuf instances to arrays, by the card: the typed doors' payload."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from services.core.card import Card, InputField, SignatureCard, Task
+from services.core.errors import InvalidArgument, NotFound
+from services.gateway.columns import FieldError, column_of, received
+from services.gateway.request import Tensors
+from services.gateway.routing_table import Servable
+
+
+@dataclass(frozen=True, slots=True)
+class Instances:
+    """Rows by field name for a task. Signature "": the first of the task that knows every name and lacks none."""
+
+    task: Task
+    rows: Sequence[Mapping[str, Any]]
+    signature: str = ""
+
+    def tensors(self, servable: Servable) -> Tensors:
+        """One array a field, defaults filled in. Raises InvalidArgument or, for the signature's name, NotFound."""
+        if not self.rows:
+            raise InvalidArgument("A request has at least one instance. Received: an empty list")
+        for number, row in enumerate(self.rows):
+            if not isinstance(row, Mapping):
+                raise InvalidArgument(f"Instance {number} is an object of fields by name. Received: {received(row)}")
+        name = self._signature_of(servable.card)
+        fields = servable.card.signatures[name].inputs
+        _check_names(servable.card, name, self.rows)
+        try:
+            return Tensors(name, {field.name: column_of(field, _values(field, self.rows)) for field in fields})
+        except FieldError as error:
+            raise InvalidArgument(f"Model {servable.name}, signature {name}: {error}") from None
+
+    def _signature_of(self, card: Card) -> str:
+        if self.signature:
+            return named_signature(card, self.task, self.signature)
+        candidates = signatures_of(card, self.task)
+        given = self.rows[0].keys()
+        for name, signature in candidates.items():
+            if _required(signature) <= given <= _known(signature):
+                return name
+        if len(candidates) == 1:  # its own check says more: which field is missing or unknown
+            return next(iter(candidates))
+        raise InvalidArgument(
+            f"Model {card.model} takes for {self.task}: {_described(candidates)}. Received: {_names(given)}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture posted alone: it goes to the first signature of the task that needs one picture and nothing else."""
+
+    task: Task
+    data: bytes
+    signature: str = ""
+
+    def tensors(self, servable: Servable) -> Tensors:
+        """One row. Raises InvalidArgument when no signature takes a picture alone."""
+        card = servable.card
+        if self.signature:
+            name = named_signature(card, self.task, self.signature)
+            candidates: Mapping[str, SignatureCard] = {name: card.signatures[name]}
+        else:
+            candidates = signatures_of(card, self.task)
+        for name, signature in candidates.items():
+            pictures = [field.name for field in signature.inputs if field.content == "image"]
+            if len(pictures) == 1 and _required(signature) <= set(pictures):
+                return Instances(self.task, [{pictures[0]: self.data}], name).tensors(servable)
+        raise InvalidArgument(
+            f"Model {card.model} takes for {self.task}: {_described(candidates)}. Received: a picture alone"
+        )
+
+
+def signatures_of(card: Card, task: Task) -> Mapping[str, SignatureCard]:
+    """The signatures of a task. Raises InvalidArgument naming the tasks this model does have."""
+    signatures = card.signatures_for(task)
+    if not signatures:
+        doors = ", ".join(sorted({_door(signature.task) for signature in card.signatures.values()}))
+        raise InvalidArgument(f"Model {card.model} answers {doors}. Received: {_door(task)}")
+    return signatures
+
+
+def _door(task: Task) -> str:
+    """Where a task is asked, in REST's and in gRPC's words."""
+    return f".../{task.replace('_', '-')} (gRPC {task.title().replace('_', '')})"
+
+
+def named_signature(card: Card, task: Task, name: str) -> str:
+    """Check a signature that the client named. Raises NotFound, or InvalidArgument for one of another task."""
+    signatures_of(card, task)
+    signature = card.signatures.get(name)
+    if signature is None:
+        raise NotFound(
+            f"Model {card.model} has signatures {_names(card.signatures)}. Received: signature {received(name)}"
+        )
+    if signature.task is not task:
+        raise InvalidArgument(f"Signature {name} of model {card.model} is for {signature.task}. Received: {task}")
+    return name
+
+
+def _check_names(card: Card, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    signature = card.signatures[name]
+    required, known = _required(signature), _known(signature)
+    for number, row in enumerate(rows):
+        if not required <= row.keys() <= known:
+            raise InvalidArgument(
+                f"Model {card.model}, signature {name}: instance {number} has {_described({name: signature})}. "
+                f"Received: {_names(row)}"
+            )
+
+
+def _values(field: InputField, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
+    return [row.get(field.name, field.default) for row in rows]
+
+
+def _required(signature: SignatureCard) -> frozenset[str]:
+    return frozenset(field.name for field in signature.inputs if field.default is None)
+
+
+def _known(signature: SignatureCard) -> frozenset[str]:
+    return frozenset(field.name for field in signature.inputs)
+
+
+def _described(signatures: Mapping[str, SignatureCard]) -> str:
+    return " or ".join(f"{_fields(signature)} (signature {name})" for name, signature in signatures.items())
+
+
+def _fields(signature: SignatureCard) -> str:
+    optional = _known(signature) - _required(signature)
+    return _names(_required(signature)) + (f", if wanted {_names(optional)}" if optional else "")
+
+
+def _names(names: Any) -> str:
+    return ", ".join(sorted(map(str, names))[:20]) or "no fields"

@@ -1,0 +1,53 @@
+"""Pages about the gateway and its models: probes, metrics, what can be called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import orjson
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from starlette.requests import Request
+from starlette.responses import Response
+
+from services.gateway import catalog
+from services.gateway.bodies import ref_of
+from services.gateway.health import Health
+from services.gateway.routing_table import RoutingTable
+
+
+class Pages:
+    """The endpoints that ask no model anything."""
+
+    def __init__(self, table: Callable[[], RoutingTable], health: Health, registry: CollectorRegistry) -> None:
+        self._table = table
+        self._health = health
+        self._registry = registry
+
+    async def list_models(self, http: Request) -> Response:
+        """All models of the store, with the versions that can be called now."""
+        return _json({"models": [model.model_dump() for model in catalog.summaries(self._table())]})
+
+    async def show_model(self, http: Request) -> Response:
+        """One model: its card, versions, labels and states."""
+        return _json(catalog.detail(self._table(), ref_of(http)).model_dump())
+
+    async def livez(self, http: Request) -> Response:
+        """The process answers. Says nothing of the model server: restarting the gateway would not help that."""
+        return _json({"live": True})
+
+    async def readyz(self, http: Request) -> Response:
+        """Ready for traffic: not draining, the model server answers, and of the models with a `stable` one can be
+        called. One model that does not load does not take the others off the air; with nothing published there is
+        nothing to wait for.
+        """
+        ready = self._table().ready and not self._health.draining
+        return _json({"ready": ready}, 200 if ready else 503)
+
+    async def metrics(self, http: Request) -> Response:
+        """Prometheus metrics."""
+        return Response(generate_latest(self._registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def _json(document: object, status: int = 200) -> Response:
+    body = orjson.dumps(document, option=orjson.OPT_NON_STR_KEYS)
+    return Response(body, status, media_type="application/json")

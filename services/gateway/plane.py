@@ -1,0 +1,62 @@
+"""The one road of every request: admit -> route -> batch -> backend."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+from services.core.errors import DeadlineExceeded, NotFound
+from services.core.refs import ModelRef
+from services.gateway.admission import Admission
+from services.gateway.batcher import Batcher
+from services.gateway.request import Answer, Request, call_of
+from services.gateway.routing_table import Servable
+
+
+class Routes(Protocol):
+    """What the plane asks of the router."""
+
+    def route(self, ref: ModelRef) -> Servable:
+        """The version that answers `ref` now. Raises NotFound or Unavailable."""
+        ...
+
+    async def refresh(self) -> None:
+        """Return when the table is younger than this call."""
+        ...
+
+
+class DataPlane:
+    """What all doors call."""
+
+    def __init__(self, admission: Admission, router: Routes, batcher: Batcher) -> None:
+        self._admission = admission
+        self._router = router
+        self._batcher = batcher
+
+    async def predict(self, request: Request) -> Answer:
+        """The answer of the version the request means, within its deadline; raises the tree of core/errors.py.
+
+        A version that the router chose may be unloaded before the call arrives there. Then the table is read again and
+        the request sent once more, so a roll-out costs no request.
+        """
+        self._admission.admit(request)
+        try:
+            async with asyncio.timeout_at(request.deadline):
+                servable = self._router.route(request.ref)
+                try:
+                    return await self._ask(servable, request)
+                except NotFound:
+                    if request.ref.version is not None:
+                        raise
+                    await self._router.refresh()
+                    return await self._ask(self._router.route(request.ref), request)
+        except TimeoutError:
+            raise DeadlineExceeded(
+                f"Model {request.ref.name} did not answer within the request's time budget."
+            ) from None
+
+    async def _ask(self, servable: Servable, request: Request) -> Answer:
+        tensors = request.payload.tensors(servable)
+        call = call_of(servable, tensors, request.deadline)
+        self._admission.check(call)
+        return Answer(servable, call.signature, await self._batcher.predict(call))

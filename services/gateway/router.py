@@ -1,0 +1,142 @@
+"""Keeps the routing table true: asks the store what is wanted and the model server what is there, again and again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol
+
+from pydantic import ValidationError
+
+from services.core.card import Card
+from services.core.errors import DataLoss, DeadlineExceeded, NotFound, TensorgateError, Unavailable
+from services.core.refs import ModelRef
+from services.core.tfs import get_model_status_pb2
+from services.gateway.backend import Backend
+from services.gateway.routing_table import ModelRoutes, RoutingTable, Servable, default_version
+
+_log = logging.getLogger(__name__)
+
+_ANSWER_SECONDS = 5.0
+_STATE_NAMES = get_model_status_pb2.ModelVersionStatus.State
+
+Labels = Mapping[str, Mapping[str, int]]
+OnTable = Callable[[RoutingTable], Awaitable[None]]
+
+
+class LabelStore(Protocol):
+    """What the router reads of a store."""
+
+    def models(self) -> list[str]:
+        """Names of all models."""
+        ...
+
+    def labels(self, model: str) -> dict[str, int]:
+        """Labels of a model, with the versions they point at."""
+        ...
+
+    def card(self, model: str, version: int) -> Card:
+        """The card of a version. Raises NotFound or DataLoss."""
+        ...
+
+
+class Router:
+    """Owns the routing table. `on_table` hears of each new one."""
+
+    def __init__(
+        self, store: LabelStore, backend: Backend, on_table: Callable[[RoutingTable], Awaitable[None]]
+    ) -> None:
+        self._store = store
+        self._backend = backend
+        self._on_table = on_table
+        self._table = RoutingTable()
+        self._labels: Labels = {}
+        self._reading = asyncio.Lock()
+        self._read_at = float("-inf")
+
+    @property
+    def table(self) -> RoutingTable:
+        """The table of this moment."""
+        return self._table
+
+    def route(self, ref: ModelRef) -> Servable:
+        """The version that answers `ref` now. Raises NotFound or Unavailable."""
+        return self._table.find(ref)
+
+    async def run(self, poll_seconds: float) -> None:
+        """Refresh for ever."""
+        while True:
+            try:
+                await self.refresh()
+            except Exception:  # whatever store or network did, the last table stays and the next poll comes
+                _log.exception("the routing table could not be refreshed; the last one stays")
+            await asyncio.sleep(poll_seconds)
+
+    async def refresh(self) -> None:
+        """Return when the table is younger than this call; many callers share one reading."""
+        clock = asyncio.get_running_loop().time
+        asked = clock()
+        async with self._reading:
+            if self._read_at >= asked:
+                return
+            self._read_at = clock()
+            table = await self._read()
+            self._table = table
+            await self._on_table(table)
+
+    async def _read(self) -> RoutingTable:
+        self._labels = await self._read_labels()
+        asked = list(self._labels) or ["any"]  # with an empty store too, we must know whether the model server answers
+        try:
+            states = dict(zip(asked, await asyncio.gather(*map(self._states, asked)), strict=True))
+            reachable = True
+        except Unavailable:
+            states, reachable = {}, False
+        models = await asyncio.gather(*(self._model(name, states.get(name, {})) for name in self._labels))
+        return RoutingTable({model.name: model for model in models}, reachable)
+
+    async def _read_labels(self) -> Labels:
+        try:
+            return await asyncio.to_thread(_labels_in, self._store)
+        except (TensorgateError, OSError) as error:
+            _log.warning("the store cannot be read, its last known labels stay: %s", error)
+            return self._labels
+
+    async def _states(self, name: str) -> Mapping[int, str]:
+        try:
+            reply = await self._backend.status(name, None, _ANSWER_SECONDS)
+        except NotFound:
+            return {}
+        except DeadlineExceeded:  # busy, not gone: what was there is taken to be there still
+            known = self._table.models.get(name)
+            return known.states if known is not None else {}
+        return {status.version: _STATE_NAMES.Name(status.state) for status in reply.model_version_status}
+
+    async def _model(self, name: str, states: Mapping[int, str]) -> ModelRoutes:
+        available = [version for version, state in states.items() if state == "AVAILABLE"]
+        found = await asyncio.gather(*(self._servable(name, version) for version in available))
+        servables = {item.version: item for item in found if isinstance(item, Servable)}
+        faults = {version: item for version, item in zip(available, found, strict=True) if isinstance(item, str)}
+        labels, known = self._labels[name], self._table.models.get(name)
+        default = default_version(labels, servables, known.default if known is not None else None)
+        return ModelRoutes(name, labels, states, servables, faults, default)
+
+    async def _servable(self, name: str, version: int) -> Servable | str:
+        """The version with its card and signatures, read once; or why it cannot be called."""
+        known = self._table.models.get(name)
+        if known is not None and version in known.servables:
+            return known.servables[version]
+        try:
+            card = await asyncio.to_thread(self._store.card, name, version)
+            signatures = await self._backend.signature_defs(name, version, _ANSWER_SECONDS)
+        except (TensorgateError, ValidationError, OSError) as error:
+            fault = str(error) if isinstance(error, (NotFound, DataLoss)) else "its card or signatures cannot be read"
+            if known is None or known.faults.get(version) != fault:
+                _log.warning("version %d of %s cannot be called: %s", version, name, error)
+            return fault
+        return Servable(name, version, card, signatures)
+
+
+def _labels_in(store: LabelStore) -> Labels:
+    return {name: store.labels(name) for name in store.models()}

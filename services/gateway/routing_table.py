@@ -1,0 +1,112 @@
+"""Which version answers: an immutable table, made from what the store wants and what the model server has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from services.core.card import Card
+from services.core.errors import NotFound, Unavailable
+from services.core.refs import STABLE, ModelRef
+
+_MOST_NAMES = 20
+_COMING = ("START", "LOADING", "UNKNOWN")
+
+
+@dataclass(frozen=True, eq=False)
+class Servable:
+    """A version that can be called now: its card, and its signatures as the model server describes them."""
+
+    name: str
+    version: int
+    card: Card
+    signature_defs: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ModelRoutes:
+    """One model. `states` are TensorFlow Serving's, by version; `faults` say why an AVAILABLE one cannot be called."""
+
+    name: str
+    labels: Mapping[str, int]
+    states: Mapping[int, str]
+    servables: Mapping[int, Servable]
+    faults: Mapping[int, str]
+    default: int | None
+
+    def find(self, ref: ModelRef) -> Servable:
+        """The version a ref means. Raises NotFound, or Unavailable for one that is wanted but not there yet."""
+        version = self._version(ref)
+        servable = self.servables.get(version)
+        if servable is not None:
+            return servable
+        if version in self.faults:
+            raise Unavailable(f"Version {version} of model {self.name} cannot be called: {self.faults[version]}")
+        if self.states.get(version) in _COMING or version in self.labels.values():
+            state = self.states.get(version, "not loaded yet")
+            raise Unavailable(f"Version {version} of model {self.name} is not ready to answer. Its state: {state}")
+        raise NotFound(f"Model {self.name} has versions {_listed(self.servables)}. Received: version {version}")
+
+    def _version(self, ref: ModelRef) -> int:
+        if ref.version is not None:
+            return ref.version
+        if ref.label is not None:
+            if ref.label not in self.labels:
+                raise NotFound(f"Model {self.name} has labels {_listed(self.labels)}. Received: label {ref.label!r}")
+            return self.labels[ref.label]
+        if self.default is None:
+            raise NotFound(
+                f"A request without version or label goes to the label {STABLE!r}, and model {self.name} has none. "
+                f"Versions that can be named: {_listed(self.servables)}"
+            )
+        return self.default
+
+
+@dataclass(frozen=True)
+class RoutingTable:
+    """All models of the store. Replaced whole, never changed."""
+
+    models: Mapping[str, ModelRoutes] = field(default_factory=dict)
+    reachable: bool = False
+
+    def find(self, ref: ModelRef) -> Servable:
+        """The version that answers `ref`. Raises NotFound or Unavailable."""
+        routes = self.models.get(ref.name)
+        if routes is None:
+            raise NotFound(f"The models here are {_listed(self.models)}. Received: model {ref.name!r}")
+        if not self.reachable:
+            raise Unavailable("The model server does not answer; try again in a moment.")
+        return routes.find(ref)
+
+    @property
+    def ready(self) -> bool:
+        """True when the model server answers and, if any model has a `stable`, at least one of them can be called.
+
+        One model that cannot be loaded does not take the others off the air, so not all of them must be there.
+        """
+        stable = [routes for routes in self.models.values() if STABLE in routes.labels]
+        return self.reachable and (not stable or any(routes.default in routes.servables for routes in stable))
+
+
+def default_version(labels: Mapping[str, int], available: Mapping[int, Servable], previous: int | None) -> int | None:
+    """Where requests without version or label go: to `stable`, or while that is loading, to the stable before it.
+
+    A gateway that has just started knows no stable before it; that one is then the newest version no label names,
+    because the mirror keeps nothing else.
+    """
+    if STABLE not in labels:
+        return None
+    if labels[STABLE] in available:
+        return labels[STABLE]
+    if previous in available:
+        return previous
+    unlabelled = [version for version in available if version not in labels.values()]
+    return max(unlabelled, default=labels[STABLE])
+
+
+def _listed(names: Mapping[Any, Any]) -> str:
+    """At most twenty names, for an error message."""
+    shown = sorted(names)[:_MOST_NAMES]
+    more = f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
+    return (", ".join(map(str, shown)) or "none") + more

@@ -1,0 +1,170 @@
+"""Bodies of the typed REST door: what it checks and what its OpenAPI page shows are the same classes."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from services.core.errors import InvalidArgument
+from services.gateway.columns import received
+from services.gateway.text import DEFAULT_LENGTH
+
+B = TypeVar("B", bound=BaseModel)
+
+
+class InstancesBody(BaseModel):
+    """Several things to predict, or one."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"example": {"instance": {"image_bytes": {"b64": "iVBORw0KGgo..."}}}}
+    )
+
+    instances: list[Any] | None = Field(default=None, description="objects of field: value; bytes as {'b64': '...'}")
+    instance: dict[str, Any] | None = Field(default=None, description="one such object, in place of `instances`")
+    signature: str = Field(default="", description="left out: chosen by the names of the fields")
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> InstancesBody:
+        if (self.instances is None) == (self.instance is None):
+            raise ValueError("has either `instances`, a list, or `instance`, one object")
+        return self
+
+    @property
+    def rows(self) -> list[Any]:
+        """The instances, however they were given."""
+        return [self.instance] if self.instances is None else self.instances
+
+
+class ClassifyBody(InstancesBody):
+    """What to classify, and how many labels to tell."""
+
+    top_k: int = Field(default=0, ge=0, description="labels to tell for each instance; 0 means all")
+
+
+class GenerateTextBody(BaseModel):
+    """What to write on. Other fields are the model's own knobs: its card lists them."""
+
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={"example": {"prompt": "the soul is", "length": 200, "temperature": 0.5, "seed": 7}},
+    )
+
+    prompt: str
+    length: int = Field(default=DEFAULT_LENGTH, description="characters to write")
+
+
+class GenerateImageBody(BaseModel):
+    """What to draw: the fields of one instance, under `instance` or directly."""
+
+    model_config = ConfigDict(extra="allow", json_schema_extra={"example": {"instance": {"seed": 7}}})
+
+    instance: dict[str, Any] | None = None
+    signature: str = ""
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """The instance. Raises InvalidArgument when fields stand both ways."""
+        extra = self.model_extra or {}
+        if self.instance is not None and extra:
+            raise InvalidArgument(f"Fields stand under `instance` or beside it, not both. Received: {received(extra)}")
+        return extra if self.instance is None else self.instance
+
+
+class Prediction(BaseModel):
+    """One classified instance: the best label, and labels by score, highest first."""
+
+    label: str
+    score: float
+    scores: dict[str, float]
+
+
+class ClassifyReply(BaseModel):
+    """One prediction an instance."""
+
+    model: str
+    version: int
+    predictions: list[Prediction]
+
+
+class RegressReply(BaseModel):
+    """Values by output name, one object an instance; `unit` for a model with one unit, else `units` by output."""
+
+    model: str
+    version: int
+    predictions: list[dict[str, Any]]
+    unit: str = ""
+
+
+class GenerateTextReply(BaseModel):
+    """The whole text; with `Accept: text/event-stream` it comes in `data: {"text": ...}` events."""
+
+    model: str
+    version: int
+    text: str
+    finish_reason: str = Field(description="length or stop")
+
+
+class Base64(BaseModel):
+    """Bytes in JSON, as TensorFlow Serving writes them."""
+
+    b64: str
+
+
+class GenerateImageReply(BaseModel):
+    """PNG pictures; with `Accept: image/png` the one picture itself."""
+
+    model: str
+    version: int
+    images: list[Base64]
+
+
+class ModelSummary(BaseModel):
+    """A model of the store: `versions` can be called now."""
+
+    name: str
+    task: str
+    title: str
+    labels: dict[str, int]
+    versions: list[int]
+    states: dict[int, str]
+
+
+class ModelList(BaseModel):
+    """All models of the store."""
+
+    models: list[ModelSummary]
+
+
+class ModelDetail(ModelSummary):
+    """One model, with the card of the version asked for."""
+
+    version: int
+    card: dict[str, Any]
+
+
+class Fault(BaseModel):
+    """What went wrong: gRPC's code by name, the rule and what was received."""
+
+    code: str
+    message: str
+    request_id: str
+
+
+class FaultReply(BaseModel):
+    """The body of every error."""
+
+    error: Fault
+
+
+def read_body(schema: type[B], document: Any) -> B:
+    """Check a parsed body. Raises InvalidArgument naming the first field that breaks a rule."""
+    if not isinstance(document, dict):
+        raise InvalidArgument(f"The body is one JSON object. Received: {received(document)}")
+    try:
+        return schema.model_validate(document, strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the body"
+        rule = first["msg"].removeprefix("Value error, ")
+        raise InvalidArgument(f"{where}: {rule}. Received: {received(first['input'])}") from None

@@ -1,0 +1,130 @@
+"""Runs the gateway: builds every part, listens on both ports, stops without losing a request."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+import grpc.aio
+import uvicorn
+from grpc_health.v1 import health, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from prometheus_client import CollectorRegistry
+
+from services.gateway.admission import Admission, Limits
+from services.gateway.app import create_app
+from services.gateway.backend import Backend, open_channel
+from services.gateway.batcher import Batcher, BatchLimits
+from services.gateway.edge import Edge
+from services.gateway.health import INFERENCE, Health
+from services.gateway.metrics import Metrics
+from services.gateway.pages import Pages
+from services.gateway.plane import DataPlane
+from services.gateway.router import LabelStore, Router
+from services.gateway.routing_table import RoutingTable
+from services.gateway.settings import GatewaySettings
+from services.gateway.typed_grpc import Inference
+from services.gateway.typed_rest import TypedRest
+from services.stubs.tensorgate.v1 import inference_pb2_grpc
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Where the gateway listens."""
+
+    http_port: int
+    grpc_port: int
+
+
+class Gateway:
+    """All parts of one gateway process. Build it inside the event loop that runs it."""
+
+    def __init__(self, settings: GatewaySettings, store: LabelStore, registry: CollectorRegistry) -> None:
+        self._settings = settings
+        self._metrics = Metrics(registry)
+        self._health = Health()
+        self._channel = open_channel(settings.model_server)
+        backend = Backend(self._channel)
+        self._router = Router(store, backend, self._tell)
+        limits = Limits(settings.instances, settings.pixels)
+        admission = Admission(limits, asyncio.get_running_loop().time)
+        plane = DataPlane(admission, self._router, Batcher(backend.predict, BatchLimits(), self._metrics.call))
+        typed = TypedRest(plane, settings.body_bytes, settings.timeout_seconds)
+        pages = Pages(self._table, self._health, registry)
+        self._app = create_app(typed, pages)
+        self._inference = Inference(plane, self._table, self._metrics, seconds=settings.timeout_seconds)
+
+    def _table(self) -> RoutingTable:
+        return self._router.table
+
+    async def _tell(self, table: RoutingTable) -> None:
+        self._metrics.models(frozenset(table.models), table.reachable)
+        await self._health.tell(table)
+
+    async def run(self, stop: asyncio.Event, listening: Callable[[Ports], None]) -> None:
+        """Serve until `stop` is set, then drain: health first, then no new connections, then running requests end."""
+        http = self._http_server()
+        rpc, grpc_port = self._grpc_server()
+        with _listen(self._settings.http_host, self._settings.http_port) as port:
+            await rpc.start()
+            serving = asyncio.create_task(http.serve([port]))
+            polling = asyncio.create_task(self._router.run(self._settings.poll_seconds))
+            stopping = asyncio.create_task(stop.wait())
+            listening(Ports(port.getsockname()[1], grpc_port))
+            await asyncio.wait((stopping, serving, polling), return_when=asyncio.FIRST_COMPLETED)
+            await self._health.drain()
+            http.should_exit = True
+            await asyncio.gather(rpc.stop(self._settings.drain_seconds), serving)
+        for task in (polling, stopping):
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        await self._channel.close()
+
+    def _http_server(self) -> uvicorn.Server:
+        config = uvicorn.Config(
+            Edge(self._app, self._metrics, self._settings.access_log),
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=int(self._settings.drain_seconds) or 1,
+        )
+        return _HttpServer(config)
+
+    def _grpc_server(self) -> tuple[grpc.aio.Server, int]:
+        bound = self._settings.body_bytes
+        server = grpc.aio.server(
+            options=(("grpc.max_receive_message_length", bound), ("grpc.max_send_message_length", -1)),
+        )
+        inference_pb2_grpc.add_InferenceServicer_to_server(self._inference, server)  # type: ignore[no-untyped-call]  # generated code
+        health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, server)
+        reflection.enable_server_reflection((INFERENCE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+        return server, server.add_insecure_port(f"{self._settings.http_host}:{self._settings.grpc_port}")
+
+
+class _HttpServer(uvicorn.Server):
+    """Leaves signals to `Gateway.run`, which has two servers to stop and health to flip first."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Take none."""
+        yield
+
+
+@contextmanager
+def _listen(host: str, port: int) -> Iterator[socket.socket]:
+    with socket.create_server((host, port), backlog=2048) as listener:
+        yield listener
+
+
+def stop_on_signals(stop: asyncio.Event) -> None:
+    """SIGTERM and Ctrl-C set `stop`."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -1,0 +1,40 @@
+"""Settings of the gateway. The only reader of the environment in this room."""
+
+from __future__ import annotations
+
+import os
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from services.core.errors import InvalidArgument
+
+_PREFIX = "TENSORGATE_GATEWAY_"
+
+
+class GatewaySettings(BaseSettings):
+    """Each field is the variable TENSORGATE_GATEWAY_<FIELD>."""
+
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="forbid")
+
+    store: str = Field(default=".tensorgate/store", description="folder or s3://bucket/prefix of the published models")
+    model_server: str = Field(default="127.0.0.1:8500", description="host:port of TensorFlow Serving's gRPC API")
+    http_host: str = Field(default="127.0.0.1", description="address to listen on, for REST and gRPC")
+    http_port: int = Field(default=8080, ge=0, le=65535, description="REST port; 0 picks a free one")
+    grpc_port: int = Field(default=8090, ge=0, le=65535, description="gRPC port; 0 picks a free one")
+    body_bytes: int = Field(default=64 << 20, gt=0, description="largest request body or gRPC message")
+    instances: int = Field(default=1024, gt=0, description="most instances in one request")
+    pixels: int = Field(default=50_000_000, gt=0, description="most pixels of one picture, before it is decoded")
+    timeout_seconds: float = Field(default=30.0, gt=0, description="time for a request that does not say its own")
+    poll_seconds: float = Field(default=0.3, gt=0, description="between two looks at the store and the model server")
+    drain_seconds: float = Field(default=10.0, gt=0, description="time for running requests when told to stop")
+    access_log: bool = Field(default=False, description="one JSON line on standard error for each REST request")
+
+
+def read_settings() -> GatewaySettings:
+    """The settings in the environment. Raises InvalidArgument for a variable that no field has: a misspelt one."""
+    known = {_PREFIX + name.upper() for name in GatewaySettings.model_fields}
+    strange = sorted(name for name in os.environ if name.upper().startswith(_PREFIX) and name.upper() not in known)
+    if strange:
+        raise InvalidArgument(f"The gateway's settings are {', '.join(sorted(known))}. Received: {', '.join(strange)}")
+    return GatewaySettings()

@@ -1,0 +1,175 @@
+"""The typed gRPC door, tensorgate.v1.Inference. It translates and decides nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager
+from typing import Any
+
+import grpc
+import grpc.aio
+import numpy as np
+
+from services.core.card import Task
+from services.core.errors import Code, InvalidArgument
+from services.core.refs import STABLE, ModelRef
+from services.core.tensors import Array
+from services.gateway import answers
+from services.gateway.catalog import summaries
+from services.gateway.faults import public_text
+from services.gateway.instances import Instances
+from services.gateway.metrics import Metrics, Outcome
+from services.gateway.plane import DataPlane
+from services.gateway.request import Answer, Request
+from services.gateway.request_id import request_id_of
+from services.gateway.routing_table import RoutingTable
+from services.gateway.text import DEFAULT_LENGTH, Prompt, write_text
+from services.stubs.tensorgate.v1 import inference_pb2 as pb
+from services.stubs.tensorgate.v1 import inference_pb2_grpc
+
+_log = logging.getLogger(__name__)
+
+Context = grpc.aio.ServicerContext[Any, Any]
+_REQUEST_ID = "x-request-id"
+
+
+class Inference(inference_pb2_grpc.InferenceServicer):
+    """The service. `seconds` is the budget of a call that states no deadline."""
+
+    def __init__(
+        self, plane: DataPlane, table: Callable[[], RoutingTable], metrics: Metrics, *, seconds: float
+    ) -> None:
+        self._plane = plane
+        self._table = table
+        self._metrics = metrics
+        self._seconds = seconds
+
+    async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:
+        """Labels with scores."""
+        async with self._answering(context, "classify", request.model.name):
+            if request.top_k < 0:
+                raise InvalidArgument(f"top_k is 0, all labels, or more. Received: {request.top_k}")
+            answer = await self._predict(context, request, Task.CLASSIFY)
+            reply = pb.ClassifyResponse(model=answer.servable.name, version=answer.servable.version)
+            for one in answers.classifications(answer, request.top_k):
+                scores = one.scores.tolist()
+                prediction = reply.predictions.add(label=one.labels[0], score=scores[0])
+                for label, score in zip(one.labels, scores, strict=True):
+                    prediction.scores.add(label=label, score=score)
+        return reply
+
+    async def Regress(self, request: pb.RegressRequest, context: Context) -> pb.RegressResponse:
+        """Values in the user's units."""
+        async with self._answering(context, "regress", request.model.name):
+            answer = await self._predict(context, request, Task.REGRESS)
+            reply = pb.RegressResponse(
+                model=answer.servable.name, version=answer.servable.version, units=answers.units(answer)
+            )
+            for row in answers.regressions(answer):
+                prediction = reply.predictions.add()
+                for name, values in row.items():
+                    prediction.values[name].CopyFrom(_numbers_of(values))
+        return reply
+
+    async def GenerateText(
+        self, request: pb.GenerateTextRequest, context: Context
+    ) -> AsyncIterator[pb.GenerateTextChunk]:
+        """Text as it is written."""
+        async with self._answering(context, "generate_text", request.model.name):
+            prompt = Prompt(request.prompt, request.length or DEFAULT_LENGTH, _values_of(request.knobs))
+            async with aclosing(
+                write_text(self._plane, _ref_of(request.model), prompt, self._deadline(context))
+            ) as chunks:
+                async for chunk in chunks:
+                    yield pb.GenerateTextChunk(
+                        model=chunk.servable.name,
+                        version=chunk.servable.version,
+                        text=chunk.text,
+                        finish_reason=chunk.finish_reason,
+                    )
+
+    async def GenerateImage(self, request: pb.GenerateImageRequest, context: Context) -> pb.GenerateImageResponse:
+        """PNG pictures."""
+        async with self._answering(context, "generate_image", request.model.name):
+            payload = Instances(Task.GENERATE_IMAGE, [_values_of(request.instance.inputs)], request.signature)
+            answer = await self._plane.predict(Request(_ref_of(request.model), payload, self._deadline(context)))
+            reply = pb.GenerateImageResponse(
+                model=answer.servable.name, version=answer.servable.version, images=answers.pictures(answer)
+            )
+        return reply
+
+    async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:
+        """All models of the store."""
+        async with self._answering(context, "list_models", ""):
+            reply = pb.ListModelsResponse()
+            for model in summaries(self._table()):
+                reply.models.add(
+                    name=model.name,
+                    task=model.task,
+                    title=model.title,
+                    stable=model.labels.get(STABLE, 0),
+                    versions=model.versions,
+                    labels=model.labels,
+                )
+        return reply
+
+    async def _predict(self, context: Context, request: Any, task: Task) -> Answer:
+        rows = [_values_of(instance.inputs) for instance in request.instances]
+        payload = Instances(task, rows, request.signature)
+        return await self._plane.predict(Request(_ref_of(request.model), payload, self._deadline(context)))
+
+    def _deadline(self, context: Context) -> float:
+        remaining = context.time_remaining()
+        return asyncio.get_running_loop().time() + (self._seconds if remaining is None else remaining)
+
+    @asynccontextmanager
+    async def _answering(self, context: Context, operation: str, model: str) -> AsyncIterator[None]:
+        """Around every method: the request id, the count, and the one place where an error becomes a status."""
+        clock = asyncio.get_running_loop().time
+        started, code = clock(), Code.CANCELLED
+        given = dict(context.invocation_metadata() or ()).get(_REQUEST_ID)
+        request_id = request_id_of(given if isinstance(given, str) else None)
+        context.set_trailing_metadata(((_REQUEST_ID, request_id),))
+        try:
+            yield
+            code = Code.OK
+        except Exception as error:  # whatever it was, the client gets a status and we get the reason
+            code, text = public_text(error)
+            if code is Code.INTERNAL:
+                _log.error("request %s failed", request_id, exc_info=error)
+            await context.abort(grpc.StatusCode[code.name], text)
+        finally:
+            self._metrics.request(Outcome("grpc", operation, model, code.name, clock() - started))
+
+
+def _ref_of(model: pb.Model) -> ModelRef:
+    choice = model.WhichOneof("choice")
+    return ModelRef(
+        model.name,
+        version=model.version if choice == "version" else None,
+        label=model.label if choice == "label" else None,
+    )
+
+
+def _values_of(values: Mapping[str, pb.Value]) -> dict[str, Any]:
+    return {name: _value_of(name, value) for name, value in values.items()}
+
+
+def _value_of(name: str, value: pb.Value) -> Any:
+    kind = value.WhichOneof("kind")
+    if kind is None:
+        raise InvalidArgument(f"{name} has one of text, data, number and numbers. Received: none")
+    if kind != "numbers":
+        return getattr(value, kind)
+    array = np.array(value.numbers.values, np.float64)
+    shape = tuple(value.numbers.shape) or array.shape
+    if min(shape, default=0) < 0 or math.prod(shape) != array.size:
+        raise InvalidArgument(f"{name} has as many values as its shape {list(shape)}. Received: {array.size}")
+    return array.reshape(shape)
+
+
+def _numbers_of(values: Array) -> pb.Numbers:
+    return pb.Numbers(values=values.reshape(-1).tolist(), shape=values.shape)

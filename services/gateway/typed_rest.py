@@ -1,0 +1,171 @@
+"""The typed REST door, /api/models/...: one path a task. It translates and decides nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
+from typing import Any
+
+import orjson
+from starlette.datastructures import UploadFile
+from starlette.requests import Request as Http
+from starlette.responses import Response, StreamingResponse
+
+from services.core.card import Task
+from services.core.errors import Code, InvalidArgument
+from services.gateway import answers
+from services.gateway.bodies import parse_json, read_bytes, ref_of, seconds_allowed
+from services.gateway.columns import received
+from services.gateway.disconnect import while_connected
+from services.gateway.faults import CODE_KEY, REQUEST_ID_KEY, fault_body, public_text
+from services.gateway.instances import Instances, Picture
+from services.gateway.plane import DataPlane
+from services.gateway.request import Answer, Payload, Request
+from services.gateway.schemas import ClassifyBody, GenerateImageBody, GenerateTextBody, InstancesBody, read_body
+from services.gateway.text import Chunk, Prompt, write_text
+
+_log = logging.getLogger(__name__)
+
+_JSON, _PNG, _EVENTS = "application/json", "image/png", "text/event-stream"
+
+
+class TypedRest:
+    """The endpoints. `body_bytes` bounds what is read, `seconds` is the budget of a request that states none."""
+
+    def __init__(self, plane: DataPlane, body_bytes: int, seconds: float) -> None:
+        self._plane = plane
+        self._body_bytes = body_bytes
+        self._seconds = seconds
+
+    async def classify(self, http: Http) -> Response:
+        """Labels with scores."""
+        payload, options = await self._payload(http, Task.CLASSIFY, ClassifyBody)
+        answer = await self._predict(http, payload)
+        found = answers.classifications(answer, options.top_k)
+        predictions = [
+            {"label": one.labels[0], "score": one.scores[0], "scores": dict(zip(one.labels, one.scores, strict=True))}
+            for one in found
+        ]
+        return _reply(answer, {"predictions": predictions})
+
+    async def regress(self, http: Http) -> Response:
+        """Values in the user's units."""
+        payload, _ = await self._payload(http, Task.REGRESS, InstancesBody)
+        answer = await self._predict(http, payload)
+        units = answers.units(answer)
+        outputs = answers.regressions(answer)
+        unit = {"unit": next(iter(units.values()), "")} if len(outputs[0]) == 1 else {"units": units}
+        return _reply(answer, {"predictions": outputs, **unit})
+
+    async def generate_image(self, http: Http) -> Response:
+        """A picture as PNG when the client accepts that, else all pictures as base64 in JSON."""
+        body = read_body(GenerateImageBody, parse_json(await read_bytes(http, self._body_bytes) or b"{}"))
+        answer = await self._predict(http, Instances(Task.GENERATE_IMAGE, [body.row], body.signature))
+        pictures = answers.pictures(answer)
+        if _PNG not in http.headers.get("accept", ""):
+            return _reply(answer, {"images": [{"b64": base64.b64encode(png).decode()} for png in pictures]})
+        if len(pictures) != 1:
+            raise InvalidArgument(
+                f"Accept: image/png is for an answer of one picture; ask for JSON. Received: {len(pictures)} pictures"
+            )
+        return Response(pictures[0], media_type=_PNG)
+
+    async def generate_text(self, http: Http) -> Response:
+        """Text as it is written when the client accepts events, else whole."""
+        body = read_body(GenerateTextBody, parse_json(await read_bytes(http, self._body_bytes)))
+        prompt = Prompt(body.prompt, body.length, body.model_extra or {})
+        chunks = write_text(self._plane, ref_of(http), prompt, self._deadline(http))
+        if _EVENTS not in http.headers.get("accept", ""):
+            whole = await while_connected(http, _whole(chunks))
+            return Response(orjson.dumps(whole), media_type=_JSON)
+        first = await while_connected(http, anext(chunks))  # a request that fails at once gets a status, not an event
+        headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+        return StreamingResponse(_events(http, first, chunks), media_type=_EVENTS, headers=headers)
+
+    async def _predict(self, http: Http, payload: Payload) -> Answer:
+        return await self._plane.predict(Request(ref_of(http), payload, self._deadline(http)))
+
+    def _deadline(self, http: Http) -> float:
+        return asyncio.get_running_loop().time() + seconds_allowed(http, self._seconds)
+
+    async def _payload(self, http: Http, task: Task, schema: type[Any]) -> tuple[Payload, Any]:
+        """JSON, an upload, or a picture as the whole body; for the last two, options stand in the query."""
+        body = await read_bytes(http, self._body_bytes)
+        kind = http.headers.get("content-type", "")
+        if kind.startswith("image/"):
+            options = _query_options(http, schema)
+            return Picture(task, body, options.signature), options
+        if kind.startswith("multipart/form-data"):
+            options = _query_options(http, schema)
+            return Instances(task, await _uploaded(http, body), options.signature), options
+        options = read_body(schema, parse_json(body))
+        return Instances(task, options.rows, options.signature), options
+
+
+def _query_options(http: Http, schema: type[Any]) -> Any:
+    options: dict[str, Any] = dict(http.query_params)
+    if options.get("top_k", "").isdigit():
+        options["top_k"] = int(options["top_k"])
+    return read_body(schema, {**options, "instances": []})
+
+
+async def _uploaded(http: Http, body: bytes) -> list[Mapping[str, Any]]:
+    """Each file part is a value of the field it is named after; several of a name are several instances."""
+    http._body = body  # Starlette's own cache of a body that was read: its parser then reads from there
+    columns: dict[str, list[Any]] = {}
+    async with http.form(max_part_size=len(body) + 1) as form:
+        for name, value in form.multi_items():
+            columns.setdefault(name, []).append(await value.read() if isinstance(value, UploadFile) else value)
+    sizes = {len(values) for values in columns.values()}
+    if len(sizes) != 1:
+        counts = {name: len(values) for name, values in columns.items()}
+        raise InvalidArgument(f"An upload has as many parts of every field. Received: {received(counts)}")
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _reply(answer: Answer, fields: Mapping[str, Any]) -> Response:
+    document = {"model": answer.servable.name, "version": answer.servable.version, **fields}
+    body = orjson.dumps(document, default=lambda value: value.tolist(), option=orjson.OPT_SERIALIZE_NUMPY)
+    return Response(body, media_type=_JSON)
+
+
+async def _whole(chunks: AsyncIterator[Chunk]) -> Mapping[str, Any]:
+    parts = [chunk async for chunk in chunks]
+    last = parts[-1]
+    text = "".join(part.text for part in parts)
+    return {
+        "model": last.servable.name,
+        "version": last.servable.version,
+        "text": text,
+        "finish_reason": last.finish_reason,
+    }
+
+
+async def _events(http: Http, first: Chunk, chunks: Any) -> AsyncIterator[bytes]:
+    """Server-sent events. The status has gone out, so a fault from here on is an event of its own."""
+    async with aclosing(chunks):
+        try:
+            yield _event(first)
+            async for chunk in chunks:
+                yield _event(chunk)
+            yield b"data: [DONE]\n\n"
+        except Exception as error:  # the last place where the client can be told
+            code, text = public_text(error)
+            if code is Code.INTERNAL:
+                _log.error("request %s failed", http.scope[REQUEST_ID_KEY], exc_info=error)
+            http.scope[CODE_KEY] = code
+            yield b"event: error\ndata: " + fault_body(code, text, http.scope[REQUEST_ID_KEY]) + b"\n\n"
+
+
+def _event(chunk: Chunk) -> bytes:
+    fields: dict[str, Any] = {"text": chunk.text}
+    if chunk.finish_reason:
+        fields |= {
+            "finish_reason": chunk.finish_reason,
+            "model": chunk.servable.name,
+            "version": chunk.servable.version,
+        }
+    return b"data: " + orjson.dumps(fields) + b"\n\n"

@@ -1,0 +1,178 @@
+"""Five tiny models with their cards: one a task, and one that echoes. Their answers can be worked out by hand."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+import zlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from services.core.card import Card, InputField, Lineage, OutputField, SignatureCard, Task
+from services.core.tensors import Array
+from tests.gateway.backend import Model, Signature, refuse
+
+LABELS = ("zero", "one", "two")
+ALPHABET = "abcdefghijklmnopqrstuvwxyz"
+
+
+def png(width: int = 2, height: int = 2, salt: int = 0) -> bytes:
+    """A valid grey PNG; `salt` makes it different."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    rows = b"".join(b"\0" + bytes([salt % 256]) * min(width, 64) for _ in range(min(height, 64)))
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def card_of(name: str, model: Model) -> Card:
+    """The card of a tiny model; its task is its first signature's."""
+    return Card(
+        model=name,
+        task=next(iter(model.values())).card.task,
+        title=f"tiny {name}",
+        description="",
+        signatures={key: signature.card for key, signature in model.items()},
+        metrics={},
+        baseline={},
+        lineage=Lineage(plugin=name, variant="", run="", seed=1, config={}, created=datetime.now(UTC)),
+    )
+
+
+def scores_of(data: bytes) -> Array:
+    """What `digits` says of a picture: three scores from its hash."""
+    raw = np.frombuffer(hashlib.sha256(data).digest()[:3], np.uint8).astype(np.float32) + np.float32(1)
+    return (raw / raw.sum()).astype(np.float32)
+
+
+def _classify(columns: Mapping[str, Array]) -> Mapping[str, Array]:
+    pictures = columns["image_bytes"]
+    if any(b"broken" in data for data in pictures):
+        raise refuse("Input is not a picture")
+    return {"scores": np.stack([scores_of(data) for data in pictures])}
+
+
+def _pixels(columns: Mapping[str, Array]) -> Mapping[str, Array]:
+    means = columns["image"].reshape(len(columns["image"]), -1).mean(axis=1)
+    return {"scores": np.stack([means, 1 - means, np.zeros_like(means)], axis=1).astype(np.float32)}
+
+
+def _value(columns: Mapping[str, Array]) -> Mapping[str, Array]:
+    value = 10 * columns["rooms"] + columns["river"].astype(np.float32)
+    return {"values": value.astype(np.float32)[:, None]}
+
+
+def _double(columns: Mapping[str, Array]) -> Mapping[str, Array]:
+    return {"y": columns["x"] * np.float32(0.5) + np.float32(2)}
+
+
+def letters(seed: int, start: int, count: int) -> str:
+    """What `writer` writes from a position on."""
+    return "".join(ALPHABET[(seed + at) % 26] for at in range(start, start + count))
+
+
+def _write(seeds: Array, positions: Array, steps: Array) -> Mapping[str, Array]:
+    text = np.array([letters(*row).encode() for row in zip(seeds, positions, steps, strict=True)], object)
+    after = positions + steps
+    return {"text": text, "finished": after >= 1000, "state_seed": seeds, "state_position": after}
+
+
+def _start(columns: Mapping[str, Array]) -> Mapping[str, Array]:
+    positions = np.array([len(prompt) for prompt in columns["prompt"]], np.int64)
+    return _write(columns["seed"], positions, columns["steps"])
+
+
+def _continue(columns: Mapping[str, Array]) -> Mapping[str, Array]:
+    return _write(columns["state_seed"], columns["state_position"], columns["steps"])
+
+
+def _draw(columns: Mapping[str, Array]) -> Mapping[str, Array]:
+    return {"image_bytes": np.array([png(salt=int(seed)) for seed in columns["seed"]], object)}
+
+
+def _sheet(columns: Mapping[str, Array]) -> Mapping[str, Array]:
+    frames = [[png(salt=at) for at in range(3)] for _ in columns["count"]]
+    return {"image_bytes": np.array(frames, object).reshape(-1, 3)}
+
+
+def _encode(columns: Mapping[str, Array]) -> Mapping[str, Array]:
+    zeros = np.zeros((len(columns["image_bytes"]), 2), np.float32)
+    return {"z_mean": zeros, "z_log_var": zeros + 1}
+
+
+def _signature(task: Task, function: Any, inputs: list[InputField], outputs: list[OutputField]) -> Signature:
+    return Signature(SignatureCard(task=task, inputs=tuple(inputs), outputs=tuple(outputs), example={}), function)
+
+
+_SCORES = OutputField(name="scores", dtype="float32", shape=(3,), content="scores", labels=LABELS)
+_PICTURE = InputField(name="image_bytes", dtype="string", content="image")
+_STEPS = InputField(name="steps", dtype="int32")
+_STATE = [InputField(name="state_seed", dtype="int64"), InputField(name="state_position", dtype="int64")]
+_WRITTEN = [
+    OutputField(name="text", dtype="string", content="text"),
+    OutputField(name="finished", dtype="bool"),
+    OutputField(name="state_seed", dtype="int64", content="state"),
+    OutputField(name="state_position", dtype="int64", content="state"),
+]
+
+DIGITS: Model = {
+    "classify": _signature(Task.CLASSIFY, _classify, [_PICTURE], [_SCORES]),
+    "serving_default": _signature(
+        Task.CLASSIFY, _pixels, [InputField(name="image", dtype="float32", shape=(2, 2))], [_SCORES]
+    ),
+}
+HOUSES: Model = {
+    "regress": _signature(
+        Task.REGRESS,
+        _value,
+        [
+            InputField(name="rooms", dtype="float32", minimum=0, maximum=100),
+            InputField(name="river", dtype="int64", default=0),
+        ],
+        [OutputField(name="values", dtype="float32", shape=(1,), content="values", unit="thousand dollars")],
+    )
+}
+WRITER: Model = {
+    "start": _signature(
+        Task.GENERATE_TEXT,
+        _start,
+        [
+            InputField(name="prompt", dtype="string", content="text"),
+            _STEPS,
+            InputField(name="temperature", dtype="float32", default=0.5, minimum=0),
+            InputField(name="seed", dtype="int64", default=0),
+        ],
+        _WRITTEN,
+    ),
+    "continue": _signature(Task.GENERATE_TEXT, _continue, [_STEPS, *_STATE], _WRITTEN),
+}
+_PNG = OutputField(name="image_bytes", dtype="string", content="image")
+PAINTER: Model = {
+    "generate": _signature(Task.GENERATE_IMAGE, _draw, [InputField(name="seed", dtype="int64")], [_PNG]),
+    "sheet": _signature(
+        Task.GENERATE_IMAGE,
+        _sheet,
+        [InputField(name="count", dtype="int64")],
+        [OutputField(name="image_bytes", dtype="string", shape=(None,), content="image")],
+    ),
+    "encode": _signature(
+        Task.REGRESS,
+        _encode,
+        [_PICTURE],
+        [OutputField(name=name, dtype="float32", shape=(2,)) for name in ("z_mean", "z_log_var")],
+    ),
+}
+AFFINE: Model = {
+    "serving_default": _signature(
+        Task.REGRESS,
+        _double,
+        [InputField(name="x", dtype="float32")],
+        [OutputField(name="y", dtype="float32", content="values")],
+    ),
+}
+ALL = {"digits": DIGITS, "houses": HOUSES, "writer": WRITER, "painter": PAINTER, "affine": AFFINE}
