@@ -1,1 +1,13 @@
-"""Where versions and labels live: a folder or an S3 bucket, same layout, same guarantees."""
+"""Where versions and labels live: a folder or an S3 bucket, same layout, same guarantees.
+
+<model>/<version>/.claim          who took the number; stays even when the version goes, so numbers never return
+<model>/<version>/<files>         the SavedModel
+<model>/<version>/manifest.json   written last: no manifest, no version
+<model>/labels.json               {label: version}, changed by compare-and-swap
+"""
+
+from services.store.objects import Objects
+from services.store.opening import open_objects, open_store
+from services.store.versions import Fault, Store
+
+__all__ = ["Fault", "Objects", "Store", "open_objects", "open_store"]

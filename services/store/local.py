@@ -1,0 +1,169 @@
+"""A folder as a store, safe between processes and against being killed at any moment."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from services.core.errors import Aborted, InvalidArgument, NotFound, Unavailable
+from services.store.objects import Listed, Progress, Stored
+
+# Unfinished files wait here, on the same filesystem, until a rename makes them visible whole.
+TEMPORARY = ".tmp"
+_CHUNK_BYTES = 1 << 20
+
+
+class LocalStore:
+    """Objects as files below a root folder. Writes go to a temporary file that is synced, then linked or renamed."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self.url = str(root)
+
+    def get(self, key: str) -> Stored | None:
+        """A small object, or None."""
+        with self._translated():
+            try:
+                data = self._path(key).read_bytes()
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+        return Stored(data, _etag(data))
+
+    def put(self, key: str, data: bytes, expected: str | None) -> None:
+        """Create by link, which fails if the name is taken; replace under the folder's lock."""
+        path = self._path(key)
+        with self._translated(), self._temporary() as temporary:
+            temporary.write_bytes(data)
+            _sync(temporary)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if expected is None:
+                try:
+                    path.hardlink_to(temporary)
+                except FileExistsError:
+                    raise Aborted(f"{key} is written once. Received: a second write") from None
+            else:
+                self._replace_if(path, temporary, expected)
+            _sync_folders(path.parent, self._root)
+
+    def _replace_if(self, path: Path, temporary: Path, expected: str) -> None:
+        with _locked(path.parent):
+            if not path.exists() or _etag(path.read_bytes()) != expected:
+                raise Aborted(f"{path.name} changed since it was read; read it again and retry")
+            temporary.replace(path)
+
+    def upload(self, path: Path, key: str, progress: Progress) -> None:
+        """Copy a file in."""
+        target = self._path(key)
+        with self._translated(), self._temporary() as temporary:
+            with path.open("rb") as source, temporary.open("wb") as sink:
+                while chunk := source.read(_CHUNK_BYTES):
+                    sink.write(chunk)
+                    progress(len(chunk))
+            _sync(temporary)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            temporary.replace(target)
+            _sync_folders(target.parent, self._root)
+
+    def download(self, key: str, path: Path) -> None:
+        """Copy a file out."""
+        with self._translated():
+            try:
+                shutil.copyfile(self._path(key), path)
+            except FileNotFoundError as error:
+                if not path.parent.is_dir():
+                    raise error
+                raise NotFound(f"{self.url} has no object {key}") from None
+
+    def list(self, prefix: str) -> Iterator[Listed]:
+        """Walk the folder that `prefix` lies in."""
+        folder = self._path(prefix) if prefix.endswith("/") or not prefix else self._path(prefix).parent
+        with self._translated():
+            files = sorted(path for path in folder.rglob("*") if path.is_file())
+        for path in files:
+            key = path.relative_to(self._root).as_posix()
+            if not key.startswith(prefix) or (key.startswith(TEMPORARY) and not prefix.startswith(TEMPORARY)):
+                continue
+            with suppress(FileNotFoundError):  # deleted while we walked
+                facts = path.stat()
+                yield Listed(key, facts.st_size, datetime.fromtimestamp(facts.st_mtime, UTC))
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        """The sub-folders of the folder `prefix`."""
+        with self._translated():
+            try:
+                entries = sorted(entry.name for entry in os.scandir(self._path(prefix)) if entry.is_dir())
+            except FileNotFoundError:
+                return
+        yield from (name for name in entries if name != TEMPORARY)
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Unlink files, and the folders this leaves empty."""
+        with self._translated():
+            for key in keys:
+                path = self._path(key)
+                path.unlink(missing_ok=True)
+                with suppress(OSError):  # not empty: something else lives there
+                    path.parent.rmdir()
+
+    def _path(self, key: str) -> Path:
+        path = self._root / key
+        if ".." in path.parts or Path(key).is_absolute():
+            raise InvalidArgument(f"A key stays below the store's root. Received: {key!r}")
+        return path
+
+    @contextmanager
+    def _temporary(self) -> Iterator[Path]:
+        folder = self._root / TEMPORARY
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=folder)
+        os.close(handle)
+        try:
+            yield Path(name)
+        finally:
+            Path(name).unlink(missing_ok=True)
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise Unavailable(f"The store {self.url} cannot be used: {error.strerror or error}") from error
+
+
+def _etag(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold a folder's lock; the kernel gives it back however we end."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _sync_folders(folder: Path, root: Path) -> None:
+    """Make new names durable, up to the root: the folders may be new too."""
+    while True:
+        _sync(folder)
+        if folder == root or root not in folder.parents:
+            return
+        folder = folder.parent
