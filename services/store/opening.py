@@ -15,7 +15,7 @@ _S3 = "s3://"
 
 
 def open_objects(url: str) -> Objects:
-    """`s3://bucket/prefix`, or a folder. boto3 is loaded only when S3 is asked for: it costs 60 MB and half a second."""
+    """`s3://bucket/prefix`, or a folder. boto3 is loaded only when S3 is asked for: it costs half a second."""
     if not url.startswith(_S3):
         if "://" in url:
             raise InvalidArgument(f"A store is a folder or s3://bucket/prefix. Received: {url!r}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ import httpx
 import pytest
 
 from tests.polling import until
+from tests.ports import free_port
 
 COMMAND = (sys.executable, "-m", "services.cli")
 STARTERS = {
@@ -56,14 +56,6 @@ class Served:
         except httpx.TransportError:
             return {}
         return {model["name"]: model["versions"] for model in answer["models"]}
-
-
-def free_port() -> int:
-    """A port nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def start(home: Home) -> Served:
