@@ -1,0 +1,141 @@
+"""What a run leaves behind: the record that `run.json` keeps, and what the report draws besides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from plugins.contract import Array, Figure
+from services.core.card import BookFigure, Task
+from services.core.errors import NotFound
+
+RECORD_NAME = "run.json"
+History = Mapping[str, tuple[float, ...]]  # each figure by name, epoch by epoch
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RunState(StrEnum):
+    """How far a run came."""
+
+    RUNNING = "running"
+    PUBLISHED = "published"
+    REJECTED = "rejected"
+    FAILED = "failed"
+
+
+class MetricRecord(_Frozen):
+    """The figure the run is judged by."""
+
+    name: str
+    higher_is_better: bool
+    unit: str = ""
+
+    def better(self, one: float, other: float) -> bool:
+        """Is `one` strictly better? NaN is better than nothing."""
+        return one > other if self.higher_is_better else one < other
+
+
+class StageRecord(_Frozen):
+    """One model trained: a fold (`metrics` on its validation part), or the final one (`metrics` empty)."""
+
+    name: str = Field(description="hold-out, fold 1, fold 2, ..., final")
+    metrics: Mapping[str, float] = Field(default_factory=dict)
+    best_epoch: int = Field(description="counted from 1; the last where nothing is validated")
+    history: History = Field(description="loss, accuracy, val_loss, ...: one value an epoch")
+
+
+class Verdict(_Frozen):
+    """What the gate says, and why."""
+
+    passed: bool
+    reasons: tuple[str, ...]
+
+
+class RunRecord(_Frozen):
+    """One execution of the trainer."""
+
+    schema_version: int = 1
+    id: str
+    plugin: str
+    variant: str
+    title: str
+    task: Task
+    model: str = Field(description="the name it is published under")
+    config: Mapping[str, Any]
+    seed: int
+    overrides: tuple[str, ...] = ()
+    created: datetime
+    state: RunState = RunState.RUNNING
+    error: str = ""
+    metric: MetricRecord
+    book: BookFigure | None = None
+    samples: Mapping[str, int] = Field(default_factory=dict, description="train and test: number of samples")
+    baseline: Mapping[str, float] = Field(default_factory=dict)
+    folds: tuple[StageRecord, ...] = ()
+    final: StageRecord | None = Field(default=None, description="the model that is published")
+    metrics: Mapping[str, float] = Field(default_factory=dict, description="of the final model, on the test split")
+    seconds: Mapping[str, float] = Field(default_factory=dict, description="by step: load_data, fit, export, ...")
+    gate: Verdict | None = None
+    forced: bool = Field(default=False, description="published against the gate's verdict")
+    version: int | None = None
+    label: str | None = None
+    data_sha256: Mapping[str, str] = Field(default_factory=dict, description="by the file name of each dataset")
+    environment: Mapping[str, str] = Field(default_factory=dict, description="versions and processor")
+
+    @property
+    def fold_means(self) -> Mapping[str, float]:
+        """Each figure's mean over the folds (book 4.2: the validation score of K-fold)."""
+        names = self.folds[0].metrics if self.folds else ()
+        return {name: sum(fold.metrics[name] for fold in self.folds) / len(self.folds) for name in names}
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A test sample that the model got badly wrong, as people see it."""
+
+    shown: bytes | str  # PNG, or text
+    target: str
+    predicted: str
+    loss: float  # classify: 1 - score of the right label; regress: absolute error
+
+
+@dataclass(frozen=True)
+class Report:
+    """What report.html shows besides the run's folder; predictions are None where the task has no single answer."""
+
+    record: RunRecord
+    model: Any  # the trained keras.Model, for its diagram and summary
+    labels: Sequence[str] = ()
+    targets: Array | None = None  # of the test split: class numbers [N], or values [N] or [N, K]
+    predictions: Array | None = None  # scores [N, C], or values [N, K]
+    mistakes: Sequence[Mistake] = ()
+    figures: Sequence[Figure] = field(default=())
+
+
+def write_record(run_folder: Path, record: RunRecord) -> None:
+    """Replace `run.json` in one step, so that a reader never sees half of one."""
+    new = run_folder / f".{RECORD_NAME}.new"
+    new.write_text(record.model_dump_json(indent=1))
+    new.replace(run_folder / RECORD_NAME)
+
+
+def read_record(run_folder: Path) -> RunRecord:
+    """The record of the run in a folder. Raises NotFound when it holds none."""
+    try:
+        return RunRecord.model_validate_json((run_folder / RECORD_NAME).read_text())
+    except FileNotFoundError:
+        raise NotFound(f"A run's folder holds {RECORD_NAME}. Received: {run_folder}") from None
+
+
+def read_records(runs: Path) -> list[RunRecord]:
+    """All runs below a folder, oldest first."""
+    return sorted((read_record(path.parent) for path in runs.glob(f"*/{RECORD_NAME}")), key=lambda run: run.created)
