@@ -70,6 +70,16 @@ class Config(BaseModel):
     seed: int = Field(default=1, description="seeds Python, NumPy and TensorFlow: same seed, same metrics")
     epochs: int = Field(default=5, ge=1)
     batch_size: int = Field(default=128, ge=1)
+    keep_best: bool = Field(
+        default=True, description="where validated by hold-out, publish the weights of the epoch that validated best"
+    )
+    early_stopping_patience: int | None = Field(
+        default=None, ge=0, description="stop after so many epochs without a better validation figure; none: never"
+    )
+    reduce_lr_patience: int | None = Field(
+        default=None, ge=0, description="lower the learning rate after so many epochs without a better one; none: never"
+    )
+    reduce_lr_factor: float = Field(default=0.1, gt=0, lt=1, description="what the learning rate is multiplied by")
 
 
 C = TypeVar("C", bound=Config)
@@ -118,7 +128,10 @@ class Variant:
 
 @dataclass(frozen=True)
 class Metric:
-    """The figure a run is judged by: gate, best epoch and results table read it."""
+    """The figure a run is judged by: gate, best epoch and results table read it.
+
+    `name` is `loss` or one of the metrics that the model is compiled with.
+    """
 
     name: str
     higher_is_better: bool

@@ -1,0 +1,80 @@
+"""The folder of a run: what lies where, and finding one again."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from services.core.errors import NotFound
+
+CHECKPOINTS = "checkpoints"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """`<home>/runs/<run id>/`."""
+
+    path: Path
+
+    @property
+    def id(self) -> str:
+        """The run's id is its folder's name."""
+        return self.path.name
+
+    @property
+    def metrics(self) -> Path:
+        """One JSON object an epoch, of every model that was trained, as it went."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def history(self) -> Path:
+        """The final model's epochs, as CSV."""
+        return self.path / "history.csv"
+
+    @property
+    def tensorboard(self) -> Path:
+        """TensorBoard's log, one folder a trained model."""
+        return self.path / "tensorboard"
+
+    @property
+    def export(self) -> Path:
+        """The SavedModel, as it was checked and published."""
+        return self.path / "export"
+
+    def checkpoints(self, stage: str) -> Path:
+        """Where one trained model's checkpoints are kept."""
+        folder = self.path / CHECKPOINTS / stage.replace(" ", "-")
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def write_config(self, config: Mapping[str, object]) -> None:
+        """Keep what the run was asked to do."""
+        (self.path / "config.json").write_text(json.dumps(config, indent=1) + "\n")
+
+
+def create_run(runs: Path, plugin: str, variant: str, now: datetime) -> RunFolder:
+    """A new folder, named by time, plugin and variant; a number is added when two start in the same second."""
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", f"{now:%Y%m%d-%H%M%S}-{plugin}-{variant}")
+    for number in range(1, 1000):
+        path = runs / (name if number == 1 else f"{name}-{number}")
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return RunFolder(path)
+    raise RuntimeError(f"1000 runs started in the same second below {runs}")
+
+
+def open_run(runs: Path, run: str) -> RunFolder:
+    """The folder of a run that was started before. Raises NotFound with the newest ids."""
+    path = runs / run
+    if Path(run).name != run or not path.is_dir():
+        newest = sorted((folder.name for folder in runs.glob("*") if folder.is_dir()), reverse=True)[:5]
+        raise NotFound(
+            f"A run is one of the folders below {runs} (newest: {', '.join(newest) or 'none'}). Received: {run!r}"
+        )
+    return RunFolder(path)
