@@ -61,11 +61,17 @@ _TYPED_FIELDS: Mapping[int, str] = MappingProxyType(
 
 
 def type_name(dtype: np.dtype[Any]) -> str:
-    """TensorFlow's name of a dtype: DT_FLOAT. Raises InvalidArgument for one that TensorFlow does not have."""
-    return str(types_pb2.DataType.Name(_enum_of(dtype)))
+    """TensorFlow's name of a dtype, as in DT_FLOAT. Raises InvalidArgument for one that TensorFlow does not have."""
+    return str(types_pb2.DataType.Name(type_of(dtype)))
 
 
-def _enum_of(dtype: np.dtype[Any]) -> int:
+def short_name(enum: int) -> str:
+    """TensorFlow's short name of a type, as in "float" for DT_FLOAT."""
+    return str(types_pb2.DataType.Name(enum)).removeprefix("DT_").lower()
+
+
+def type_of(dtype: np.dtype[Any]) -> int:
+    """TensorFlow's number of a dtype. Raises InvalidArgument for one that TensorFlow does not have."""
     enum = _ENUMS.get(dtype)
     if enum is None:
         raise InvalidArgument(f"A tensor has one of TensorFlow's types. Received: {dtype}")
@@ -74,7 +80,7 @@ def _enum_of(dtype: np.dtype[Any]) -> int:
 
 def to_proto(array: Array) -> tensor_pb2.TensorProto:
     """Pack an array: numbers as `tensor_content`, strings (object arrays of bytes) as `string_val`."""
-    enum = _enum_of(array.dtype)
+    enum = type_of(array.dtype)
     proto = tensor_pb2.TensorProto(dtype=enum)
     for size in array.shape:
         proto.tensor_shape.dim.add(size=size)
@@ -103,7 +109,7 @@ def to_typed_proto(array: Array) -> tensor_pb2.TensorProto:
 
     Floats, bools and complex numbers are parsed from one buffer in protobuf's packed wire form, at the speed of a copy.
     """
-    enum = _enum_of(array.dtype)
+    enum = type_of(array.dtype)
     if enum in _PACKED_AS_IS and array.size:
         number, wire = _PACKED_AS_IS[enum]
         payload = array.astype(wire, copy=False).tobytes()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from services.core.errors import FailedPrecondition, InvalidArgument
-from services.core.tensors import Array, from_proto, to_typed_proto
-from services.core.tfs import meta_graph_pb2, predict_pb2, types_pb2
+from services.core.tensors import DTYPES, Array, from_proto, short_name, to_typed_proto, type_of
+from services.core.tfs import meta_graph_pb2, predict_pb2
 from services.model_server.servable import Servable
 
 DEFAULT_SIGNATURE = "serving_default"
@@ -22,11 +22,10 @@ def predict(servable: Servable, request: predict_pb2.PredictRequest) -> predict_
     signature = servable.signatures.get(name)
     if signature is None:
         raise FailedPrecondition(f'Serving signature key "{name}" not found.')
-    feeds = _feeds(signature, request)
-    aliases = _output_aliases(signature, request)
-    values = servable.run(feeds, [signature.outputs[alias].name for alias in aliases])
+    inputs = _inputs(signature, request)
+    outputs = run_signature(servable, name, inputs, _output_aliases(signature, request))
     response = predict_pb2.PredictResponse()
-    for alias, value in zip(aliases, values, strict=True):
+    for alias, value in outputs.items():
         response.outputs[alias].MergeFrom(to_typed_proto(value))
     response.model_spec.name = request.model_spec.name
     response.model_spec.version.value = servable.version
@@ -34,32 +33,43 @@ def predict(servable: Servable, request: predict_pb2.PredictRequest) -> predict_
     return response
 
 
-def _feeds(signature: meta_graph_pb2.SignatureDef, request: predict_pb2.PredictRequest) -> Mapping[str, Array]:
-    """Tensor name to value, for every input of the signature."""
-    _check_input_count(signature, request)
-    feeds: dict[str, Array] = {}
-    for alias in sorted(signature.inputs):
+def run_signature(
+    servable: Servable, name: str, inputs: Mapping[str, Array], aliases: Sequence[str] = ()
+) -> Mapping[str, Array]:
+    """The outputs `aliases` (none: all) for one array an input. Raises InvalidArgument for an array of another type."""
+    signature = servable.signatures[name]
+    feeds = {signature.inputs[alias].name: array for alias, array in inputs.items()}
+    for alias, array in inputs.items():
         info = signature.inputs[alias]
+        if array.dtype != DTYPES.get(info.dtype):
+            position = sorted(feeds).index(info.name)
+            wanted, received = short_name(info.dtype), short_name(type_of(array.dtype))
+            raise InvalidArgument(f"Expects arg[{position}] to be {wanted} but {received} is provided")
+    fetched = aliases or sorted(signature.outputs)
+    values = servable.run(feeds, [signature.outputs[alias].name for alias in fetched])
+    return dict(zip(fetched, values, strict=True))
+
+
+def _inputs(signature: meta_graph_pb2.SignatureDef, request: predict_pb2.PredictRequest) -> Mapping[str, Array]:
+    """An array for every input of the signature."""
+    _check_input_count(signature, request)
+    inputs: dict[str, Array] = {}
+    for alias in sorted(signature.inputs):
         if alias in request.inputs:
             proto = request.inputs[alias]
         elif alias in signature.defaults:
             proto = signature.defaults[alias]
         else:
             raise InvalidArgument(
-                f"Signature input alias: {alias}(feed name: {info.name}) not found in request and no default value "
-                f"provided. Inputs expected to be in the request {_braced(request.inputs)}, or default input alias "
-                f"set: {','.join(sorted(signature.defaults))}"
+                f"Signature input alias: {alias}(feed name: {signature.inputs[alias].name}) not found in request and "
+                f"no default value provided. Inputs expected to be in the request {_braced(request.inputs)}, or "
+                f"default input alias set: {','.join(sorted(signature.defaults))}"
             )
         try:
-            feeds[info.name] = from_proto(proto)
+            inputs[alias] = from_proto(proto)
         except InvalidArgument as error:
             raise InvalidArgument(f"tensor parsing error: {alias}") from error
-        if proto.dtype != info.dtype:
-            position = sorted(tensor.name for tensor in signature.inputs.values()).index(info.name)
-            raise InvalidArgument(
-                f"Expects arg[{position}] to be {_type(info.dtype)} but {_type(proto.dtype)} is provided"
-            )
-    return feeds
+    return inputs
 
 
 def _check_input_count(signature: meta_graph_pb2.SignatureDef, request: predict_pb2.PredictRequest) -> None:
@@ -75,7 +85,7 @@ def _check_input_count(signature: meta_graph_pb2.SignatureDef, request: predict_
 
 
 def _output_aliases(signature: meta_graph_pb2.SignatureDef, request: predict_pb2.PredictRequest) -> list[str]:
-    """The outputs asked for: those of the filter, or all."""
+    """The outputs of the filter, checked."""
     wanted = list(request.output_filter)
     for index, alias in enumerate(wanted):
         if alias not in signature.outputs:
@@ -85,13 +95,8 @@ def _output_aliases(signature: meta_graph_pb2.SignatureDef, request: predict_pb2
             )
         if alias in wanted[:index]:
             raise InvalidArgument(f"duplicate output tensor alias: {alias}")
-    return wanted or sorted(signature.outputs)
+    return wanted
 
 
 def _braced(names: Iterable[str]) -> str:
     return f"{{{','.join(sorted(names))}}}"
-
-
-def _type(enum: int) -> str:
-    """TensorFlow's short name of a type, as in "float" for DT_FLOAT."""
-    return str(types_pb2.DataType.Name(enum)).removeprefix("DT_").lower()

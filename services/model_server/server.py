@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,12 +14,14 @@ from prometheus_client import CollectorRegistry
 
 from services.core.errors import InvalidArgument, TensorgateError, Unavailable
 from services.core.tfs import model_server_config_pb2
-from services.model_server.config import read_model_config_file, single_model
+from services.model_server.config import read_metrics_path, read_model_config_file, single_model
 from services.model_server.grpc_server import build_server
 from services.model_server.manager import Manager, RetryPolicy
 from services.model_server.metrics import Metrics
 from services.model_server.model_service import ModelService
 from services.model_server.prediction_service import PredictionService
+from services.model_server.rest import RestApp, RestOptions
+from services.model_server.rest_server import RestServer
 from services.model_server.runner import Runner
 from services.model_server.servable import Servable
 from services.model_server.server_core import CoreOptions, ServerCore
@@ -74,6 +77,7 @@ class Server:
         self._core = ServerCore(self._manager, options)
         self._models = ModelService(self._core)
         self._grpc: grpc.aio.Server | None = None
+        self._rest: RestServer | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> Mapping[str, int]:
@@ -85,17 +89,46 @@ class Server:
         await self._core.reload(_first_config(self._settings), noun="servable")
         self._tasks.append(asyncio.create_task(self._core.watch(), name="watch"))
         runner = Runner(self._core, self._metrics)
-        prediction = PredictionService(self._core, runner, self._settings.enable_signature_method_name_check)
-        self._grpc = build_server(prediction, self._models, self._settings.enable_grpc_healthcheck_service)
+        ports = {"grpc_port": await self._open_grpc(runner)}
+        if self._settings.rest_api_port >= 0:
+            ports["rest_port"] = await self._open_rest(runner)
+        return ports
+
+    async def _open_grpc(self, runner: Runner) -> int:
+        settings = self._settings
+        prediction = PredictionService(self._core, runner, settings.enable_signature_method_name_check)
+        self._grpc = build_server(prediction, self._models, settings.enable_grpc_healthcheck_service)
         try:
-            port = self._grpc.add_insecure_port(f"{self._settings.host}:{self._settings.port}")
+            port = self._grpc.add_insecure_port(f"{settings.host}:{settings.port}")
         except RuntimeError as error:
-            raise Unavailable(f"Could not bind {self._settings.host}:{self._settings.port}") from error
+            raise Unavailable(f"Could not listen on {settings.host}:{settings.port}") from error
         await self._grpc.start()
-        return {"grpc_port": port}
+        return port
+
+    async def _open_rest(self, runner: Runner) -> int:
+        settings = self._settings
+        options = RestOptions(
+            timeout_seconds=settings.rest_api_timeout_in_ms / 1e3,
+            cors=settings.rest_api_enable_cors_support,
+            metrics_path=read_metrics_path(settings.monitoring_config_file)
+            if settings.monitoring_config_file
+            else None,
+            check_method=settings.enable_signature_method_name_check,
+        )
+        try:
+            listener = socket.create_server((settings.host, settings.rest_api_port))
+        except OSError as error:
+            raise Unavailable(f"Could not listen on {settings.host}:{settings.rest_api_port}") from error
+        app = RestApp(self._core, runner, self._metrics, options)
+        self._rest = RestServer(app)
+        self._tasks.append(asyncio.create_task(self._rest.serve([listener]), name="rest"))
+        return int(listener.getsockname()[1])
 
     async def stop(self) -> None:
         """Finish what was begun, close the ports, unload every model."""
+        if self._rest is not None:
+            self._rest.should_exit = True
+            await self._tasks.pop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
