@@ -123,7 +123,14 @@ def services(settings: CliSettings, address: Address, model_server_ports: tuple[
     return (
         Service(
             "model-server",
-            (python, "-m", "services.model_server", f"--port={grpc_port}", f"--rest_api_port={rest_port}"),
+            (
+                python,
+                "-m",
+                "services.model_server",
+                f"--port={grpc_port}",
+                f"--rest_api_port={rest_port}",
+                "--max_num_load_retries=0",
+            ),
             {"TF_CPP_MIN_LOG_LEVEL": "2"},
         ),
         Service(

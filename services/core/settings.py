@@ -1,0 +1,25 @@
+"""Reading a service's settings from the environment, so that a misspelt variable stops the start."""
+
+from __future__ import annotations
+
+import os
+from typing import TypeVar
+
+from pydantic_settings import BaseSettings
+
+from services.core.errors import InvalidArgument
+
+S = TypeVar("S", bound=BaseSettings)
+
+
+def read_settings(settings: type[S]) -> S:
+    """The settings in the environment. Raises InvalidArgument for a variable with the prefix that no field has.
+
+    pydantic-settings passes over variables it does not know, even under extra="forbid".
+    """
+    prefix = settings.model_config["env_prefix"]
+    known = {prefix + name.upper() for name in settings.model_fields}
+    strange = sorted(name for name in os.environ if name.upper().startswith(prefix) and name.upper() not in known)
+    if strange:
+        raise InvalidArgument(f"The settings here are {', '.join(sorted(known))}. Received: {', '.join(strange)}")
+    return settings()

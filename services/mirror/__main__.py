@@ -1,0 +1,60 @@
+"""`python -m services.mirror`: settings from TENSORGATE_MIRROR_*; a JSON line when it has begun."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+import time
+
+from prometheus_client import CollectorRegistry, start_http_server
+from pydantic import ValidationError
+
+from services.core.errors import InvalidArgument
+from services.core.settings import read_settings
+from services.core.telemetry import configure_logging
+from services.mirror.folder import MirrorFolder
+from services.mirror.metrics import MirrorMetrics
+from services.mirror.mirror import Mirror
+from services.mirror.model_server import ModelServer
+from services.mirror.settings import MirrorSettings
+from services.store import open_store
+
+
+async def _run(settings: MirrorSettings) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    registry = CollectorRegistry()
+    if settings.metrics_port is not None:
+        start_http_server(settings.metrics_port, settings.host, registry)
+    model_server = ModelServer(settings.model_server)
+    mirror = Mirror(
+        store=open_store(settings.store),
+        folder=MirrorFolder(settings.folder),
+        model_server=model_server,
+        metrics=MirrorMetrics(registry),
+        grace_seconds=settings.grace_seconds,
+        clock=time.monotonic,
+        wall=time.time,
+    )
+    print(json.dumps({"folder": str(settings.folder), "metrics_port": settings.metrics_port}), flush=True)
+    try:
+        await mirror.run(stop, settings.poll_seconds)
+    finally:
+        await model_server.close()
+
+
+def main() -> None:
+    """Run until SIGTERM or Ctrl-C."""
+    configure_logging()
+    try:
+        settings = read_settings(MirrorSettings)
+    except (InvalidArgument, ValidationError) as error:
+        sys.exit(f"tensorgate mirror: {error}")
+    asyncio.run(_run(settings))
+
+
+if __name__ == "__main__":
+    main()

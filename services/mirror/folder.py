@@ -1,0 +1,77 @@
+"""The local folder the model server reads: whole versions, or none."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from services.core.manifest import MANIFEST_NAME
+from services.mirror.plan import Key
+from services.store import Store
+
+# Below the root, where the model server does not look: it would load a half-written folder with a number for a name.
+_TEMPORARY = ".tmp"
+
+
+class MirrorFolder:
+    """`<root>/<model>/<version>/`. A version is fetched beside, synced, and renamed into place."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.absolute()
+        shutil.rmtree(self._root / _TEMPORARY, ignore_errors=True)  # what a killed mirror was fetching
+        (self._root / _TEMPORARY).mkdir(parents=True)
+
+    def base_path(self, model: str) -> Path:
+        """The folder that holds a model's versions."""
+        return self._root / model
+
+    def versions(self) -> Iterator[Key]:
+        """Every version that is here."""
+        for model in self._root.iterdir():
+            if model.name != _TEMPORARY and model.is_dir():
+                yield from ((model.name, int(path.name)) for path in model.iterdir() if path.name.isdigit())
+
+    def fetch(self, store: Store, key: Key) -> None:
+        """Bring one version here, every hash checked. Raises DataLoss, NotFound or Unavailable, and leaves nothing."""
+        model, version = key
+        work = Path(tempfile.mkdtemp(dir=self._root / _TEMPORARY))
+        try:
+            manifest = store.manifest(model, version)
+            store.fetch(model, version, work)
+            (work / MANIFEST_NAME).write_text(manifest.model_dump_json(indent=1))
+            _sync_tree(work)
+            work.chmod(0o755)  # mkdtemp's 0700 would hide it from a model server that runs as somebody else
+            self.base_path(model).mkdir(exist_ok=True)
+            work.rename(self.base_path(model) / str(version))
+            _sync(self.base_path(model))
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+
+    def is_current(self, store: Store, key: Key) -> bool:
+        """Whether what is here is what the store has under that number: a store can be emptied and filled anew."""
+        path = self.base_path(key[0]) / str(key[1]) / MANIFEST_NAME
+        return path.is_file() and path.read_text() == store.manifest(*key).model_dump_json(indent=1)
+
+    def remove(self, key: Key) -> None:
+        """Delete a version; renamed away first, so that nobody sees half of it."""
+        model, version = key
+        doomed = Path(tempfile.mkdtemp(dir=self._root / _TEMPORARY)) / str(version)
+        (self.base_path(model) / str(version)).rename(doomed)
+        shutil.rmtree(doomed.parent, ignore_errors=True)
+
+
+def _sync_tree(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        _sync(path)
+    _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

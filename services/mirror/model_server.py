@@ -1,0 +1,88 @@
+"""The mirror's side of TensorFlow Serving's ModelService."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import grpc.aio
+
+from services.core.errors import Code, error_of
+from services.core.tfs import (
+    get_model_status_pb2,
+    model_management_pb2,
+    model_server_config_pb2,
+    model_service_pb2_grpc,
+)
+from services.mirror.plan import Key, Served
+
+_STATUS_SECONDS = 5.0
+# A reload waits for models that are new to the server. It goes on when we stop waiting; the states say how it went.
+_RELOAD_SECONDS = 5.0
+_CHANNEL_OPTIONS = (("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 1000))
+
+_State = get_model_status_pb2.ModelVersionStatus.State
+
+
+@dataclass(frozen=True)
+class State:
+    """What the model server says of a version: TensorFlow Serving's state, and the error it ended with."""
+
+    name: str
+    error: str
+
+
+class ModelServer:
+    """One model server; keeps nothing but the channel."""
+
+    def __init__(self, address: str) -> None:
+        self._channel = grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS)
+        self._stub = model_service_pb2_grpc.ModelServiceStub(self._channel)
+
+    async def close(self) -> None:
+        """Hang up."""
+        await self._channel.close()
+
+    async def states(self, models: Iterable[str]) -> Mapping[Key, State]:
+        """The state of every version the server knows of these models. Raises Unavailable."""
+        states: dict[Key, State] = {}
+        for model in models:
+            for entry in await self._status(model):
+                error = entry.status.error_message if entry.status.error_code else ""
+                states[model, entry.version] = State(_State.Name(entry.state), error)
+        return states
+
+    async def _status(self, model: str) -> Sequence[get_model_status_pb2.ModelVersionStatus]:
+        request = get_model_status_pb2.GetModelStatusRequest()
+        request.model_spec.name = model
+        try:
+            reply = await self._stub.GetModelStatus(request, timeout=_STATUS_SECONDS)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.NOT_FOUND:
+                return ()
+            raise error_of(Code[error.code().name], error.details() or "") from None
+        return list(reply.model_version_status)
+
+    async def reload(self, served: Mapping[str, tuple[Path, Served]]) -> None:
+        """Ask for exactly these models. A model that cannot be loaded is seen in the states, not raised here."""
+        request = model_management_pb2.ReloadConfigRequest(config=config_of(served))
+        try:
+            await self._stub.HandleReloadConfigRequest(request, timeout=_RELOAD_SECONDS)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.UNAVAILABLE:
+                raise error_of(Code.UNAVAILABLE, error.details() or "") from None
+
+
+def config_of(served: Mapping[str, tuple[Path, Served]]) -> model_server_config_pb2.ModelServerConfig:
+    """TensorFlow Serving's config: each model's folder, its versions by number, its labels."""
+    config = model_server_config_pb2.ModelServerConfig()
+    for name, (base_path, model) in served.items():
+        entry = config.model_config_list.config.add(name=name, base_path=str(base_path), model_platform="tensorflow")
+        entry.model_version_policy.specific.versions.extend(sorted(model.versions))
+        for label, version in model.labels.items():
+            entry.version_labels[label] = version
+    if not served:
+        config.model_config_list.SetInParent()
+    return config

@@ -1,0 +1,22 @@
+"""Settings of the mirror."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class MirrorSettings(BaseSettings):
+    """Each field is the variable TENSORGATE_MIRROR_<FIELD>."""
+
+    model_config = SettingsConfigDict(env_prefix="TENSORGATE_MIRROR_", frozen=True, extra="forbid")
+
+    store: str = Field(default=".tensorgate/store", description="folder or s3://bucket/prefix of the published models")
+    folder: Path = Field(default=Path(".tensorgate/mirror"), description="where the model server finds the models")
+    model_server: str = Field(default="127.0.0.1:8500", description="host:port of TensorFlow Serving's gRPC API")
+    poll_seconds: float = Field(default=0.5, gt=0, description="between two looks at the store and the model server")
+    grace_seconds: float = Field(default=5.0, ge=0, description="a version stays loaded this long after it is replaced")
+    metrics_port: int | None = Field(default=None, description="port of the Prometheus page; none: no page")
+    host: str = Field(default="127.0.0.1", description="address the Prometheus page listens on")
