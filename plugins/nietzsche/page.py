@@ -17,7 +17,7 @@ def page(texts: Mapping[str, str]) -> bytes:
     """One PNG with each text under its heading; the texts' own line breaks become spaces."""
     lines = []
     for heading, text in texts.items():
-        lines += [f"— {heading} —", *textwrap.wrap(text, COLUMNS), ""]
+        lines += [heading, *textwrap.wrap(" ".join(text.split()), COLUMNS), ""]
     font = ImageFont.load_default(SIZE)
     canvas = ImageDraw.Draw(Image.new("L", (1, 1)))
     right, bottom = canvas.multiline_textbbox((MARGIN, MARGIN), "\n".join(lines), font=font)[2:]

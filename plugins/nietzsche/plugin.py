@@ -128,7 +128,7 @@ class Nietzsche(Plugin[TextConfig]):
             tf.constant([prompt] * count),
             tf.fill([count], 400),
             tf.constant(TEMPERATURES),
-            tf.zeros([count], tf.int64),
+            tf.range(count, dtype=tf.int64),
         )
         texts = {f"temperature {t}": s.decode() for t, s in zip(TEMPERATURES, written["text"].numpy(), strict=True)}
         yield Figure("samples", f"400 characters written after {prompt!r}", page(texts))
