@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from services.core.card import OutputField
-from services.core.errors import Internal
+from services.core.errors import Internal, InvalidArgument
 from services.core.tensors import Array
 from services.gateway.request import Answer
 
@@ -19,6 +19,13 @@ class Classification:
 
     labels: Sequence[str]
     scores: Array
+
+
+def check_top_k(top_k: int) -> int:
+    """Return `top_k`, the labels to tell for each instance. Raises InvalidArgument for less than none."""
+    if top_k < 0:
+        raise InvalidArgument(f"top_k is the number of labels to tell, 0 for all. Received: {top_k}")
+    return top_k
 
 
 def classifications(answer: Answer, top_k: int) -> Sequence[Classification]:

@@ -16,13 +16,15 @@ from starlette.responses import Response
 from services.core.errors import TensorgateError
 from services.gateway import schemas
 from services.gateway.edge import OPERATION_KEY
-from services.gateway.faults import answer_error, answer_gone, answer_http_error
+from services.gateway.faults import TFS_PREFIX, answer_error, answer_gone, answer_http_error
 from services.gateway.pages import Pages
+from services.gateway.tfs_rest import TfsRest
 from services.gateway.typed_rest import TypedRest
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
-_ASK, _MODELS, _OPERATE = "rest", "models", "operations"
+_ASK, _TFS, _MODELS, _OPERATE = "rest", "tfs", "models", "operations"
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _REF_FORMS = ("", "/labels/{label}", "/versions/{version}")
 
 
@@ -54,7 +56,7 @@ class Task:
     gives: tuple[str, ...] = ()
 
 
-def create_app(typed: TypedRest, pages: Pages) -> FastAPI:
+def create_app(typed: TypedRest, tfs: TfsRest, pages: Pages) -> FastAPI:
     """All routes; those of requests come first, because they are tried in order."""
     app = FastAPI(
         title="Tensorgate",
@@ -71,6 +73,9 @@ def create_app(typed: TypedRest, pages: Pages) -> FastAPI:
     for form in _REF_FORMS:
         for task in _tasks(typed):
             _add_task(app, f"/api/models/{{model}}{form}/{task.path}", task)
+    for form in _REF_FORMS:
+        _add_tfs(app, f"{TFS_PREFIX}models/{{model}}{form}", tfs)
+    app.add_route(TFS_PREFIX + "{rest:path}", tfs.unknown, methods=list(_METHODS), include_in_schema=False)
     for form in _REF_FORMS:
         _add_page(app, f"/api/models/{{model}}{form}", pages.show_model, _MODELS, schemas.ModelDetail)
     _add_page(app, "/api/models", pages.list_models, _MODELS, schemas.ModelList)
@@ -113,6 +118,19 @@ def _add_task(app: FastAPI, path: str, task: Task) -> None:
         responses={200: answer, "default": {"model": schemas.FaultReply}},
         openapi_extra={"requestBody": {"required": True, "content": content}, "parameters": _parameters(path)},
     )
+
+
+def _add_tfs(app: FastAPI, path: str, tfs: TfsRest) -> None:
+    content = {"application/json": {"schema": {"type": "object"}, "example": {"instances": [{"x": 1.0}]}}}
+    app.add_api_route(
+        f"{path}:predict",
+        tfs.predict,
+        methods=["POST"],
+        tags=[_TFS],
+        openapi_extra={"requestBody": {"required": True, "content": content}, "parameters": _parameters(path)},
+    )
+    _add_page(app, f"{path}/metadata", tfs.metadata, _TFS)
+    _add_page(app, path, tfs.status, _TFS)
 
 
 def _add_page(app: FastAPI, path: str, endpoint: Endpoint, tag: str, reply: type[BaseModel] | None = None) -> None:

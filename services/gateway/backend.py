@@ -64,29 +64,21 @@ class Backend:
             request.model_spec.version.value = version
         return await self._ask(self._models.GetModelStatus, request, seconds)
 
-    async def metadata(self, name: str, version: int, seconds: float) -> Any:
-        """The GetModelMetadataResponse of a version, with its signature_def."""
+    async def signature_defs(self, name: str, version: int, seconds: float) -> Mapping[str, Any]:
+        """The signatures of a version by name."""
         request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
         request.model_spec.name = name
         request.model_spec.version.value = version
-        return await self._ask(self._prediction.GetModelMetadata, request, seconds)
-
-    async def signature_defs(self, name: str, version: int, seconds: float) -> Mapping[str, Any]:
-        """The signatures of a version by name."""
-        return signature_defs_of(await self.metadata(name, version, seconds))
+        reply = await self._ask(self._prediction.GetModelMetadata, request, seconds)
+        signatures = get_model_metadata_pb2.SignatureDefMap()
+        reply.metadata["signature_def"].Unpack(signatures)
+        return dict(signatures.signature_def)
 
     async def _ask(self, method: Any, request: Any, seconds: float) -> Any:
         try:
             return await method(request, timeout=seconds)
         except grpc.aio.AioRpcError as error:
             raise _error_of(error) from None
-
-
-def signature_defs_of(reply: Any) -> Mapping[str, Any]:
-    """The signatures packed into a GetModelMetadataResponse."""
-    signatures = get_model_metadata_pb2.SignatureDefMap()
-    reply.metadata["signature_def"].Unpack(signatures)
-    return dict(signatures.signature_def)
 
 
 def _error_of(error: grpc.aio.AioRpcError) -> TensorgateError:

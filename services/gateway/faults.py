@@ -10,10 +10,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from services.core.errors import HTTP_STATUS, Code, TensorgateError, Unavailable
+from services.core.tfs_json import error_body
 from services.gateway.batcher import Overloaded
 
 _log = logging.getLogger(__name__)
 
+TFS_PREFIX = "/v1/"
 CODE_KEY, REQUEST_ID_KEY = "tensorgate.code", "tensorgate.request_id"
 _FAULT_OF_OURS = "The gateway failed to answer; the request id finds the reason in its log."
 # TensorFlow's graph errors go on after this with names of nodes that mean nothing to a client.
@@ -33,16 +35,11 @@ def fault_body(code: Code, text: str, request_id: str) -> bytes:
 
 
 async def answer_error(request: Request, error: Exception) -> Response:
-    """Our doors' answer to an error."""
+    """The answer of the door that was asked."""
+    if request.url.path.startswith(TFS_PREFIX):
+        return _answer_tfs_error(request, error)
     code, text = public_text(error)
     return _response(request, code, fault_body(code, text, request.scope[REQUEST_ID_KEY]), error)
-
-
-def answer_tfs_error(request: Request, error: TensorgateError) -> Response:
-    """TensorFlow Serving's answer to an error: {"error": "..."}."""
-    code = error.code
-    text = _FAULT_OF_OURS if code is Code.INTERNAL else error.message
-    return _response(request, code, orjson.dumps({"error": text}, option=orjson.OPT_INDENT_2), error)
 
 
 async def answer_http_error(request: Request, error: Exception) -> Response:
@@ -53,6 +50,14 @@ async def answer_http_error(request: Request, error: Exception) -> Response:
     request.scope[CODE_KEY] = code
     body = fault_body(code, text, request.scope[REQUEST_ID_KEY])
     return Response(body, error.status_code, error.headers, "application/json")
+
+
+def _answer_tfs_error(request: Request, error: Exception) -> Response:
+    """TensorFlow Serving's body, and its texts whole: they show the graph's nodes."""
+    code, text = public_text(error)
+    if isinstance(error, TensorgateError) and code is not Code.INTERNAL:
+        text = error.message
+    return _response(request, code, error_body(text), error)
 
 
 async def answer_gone(request: Request, error: Exception) -> Response:

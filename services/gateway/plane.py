@@ -33,6 +33,10 @@ class DataPlane:
         self._router = router
         self._batcher = batcher
 
+    def route(self, ref: ModelRef) -> Servable:
+        """The version that would answer now. Raises NotFound or Unavailable."""
+        return self._router.route(ref)
+
     async def predict(self, request: Request) -> Answer:
         """The answer of the version the request means, within its deadline; raises the tree of core/errors.py.
 

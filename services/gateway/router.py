@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Protocol
 
 from pydantic import ValidationError
 
-from services.core.card import Card
-from services.core.errors import DataLoss, DeadlineExceeded, NotFound, TensorgateError, Unavailable
+from services.core.errors import DataLoss, DeadlineExceeded, InvalidArgument, NotFound, TensorgateError, Unavailable
 from services.core.refs import ModelRef
 from services.core.tfs import get_model_status_pb2
 from services.gateway.backend import Backend
 from services.gateway.routing_table import ModelRoutes, RoutingTable, Servable, default_version
+from services.store import Store
 
 _log = logging.getLogger(__name__)
 
@@ -25,28 +24,10 @@ Labels = Mapping[str, Mapping[str, int]]
 OnTable = Callable[[RoutingTable], Awaitable[None]]
 
 
-class LabelStore(Protocol):
-    """What the router reads of a store."""
-
-    def models(self) -> list[str]:
-        """Names of all models."""
-        ...
-
-    def labels(self, model: str) -> dict[str, int]:
-        """Labels of a model, with the versions they point at."""
-        ...
-
-    def card(self, model: str, version: int) -> Card:
-        """The card of a version. Raises NotFound or DataLoss."""
-        ...
-
-
 class Router:
     """Owns the routing table. `on_table` hears of each new one."""
 
-    def __init__(
-        self, store: LabelStore, backend: Backend, on_table: Callable[[RoutingTable], Awaitable[None]]
-    ) -> None:
+    def __init__(self, store: Store, backend: Backend, on_table: Callable[[RoutingTable], Awaitable[None]]) -> None:
         self._store = store
         self._backend = backend
         self._on_table = on_table
@@ -98,7 +79,7 @@ class Router:
 
     async def _read_labels(self) -> Labels:
         try:
-            return await asyncio.to_thread(_labels_in, self._store)
+            return await asyncio.to_thread(_labels_in, self._store, self._labels)
         except (TensorgateError, OSError) as error:
             _log.warning("the store cannot be read, its last known labels stay: %s", error)
             return self._labels
@@ -138,5 +119,14 @@ class Router:
         return Servable(name, version, card, signatures)
 
 
-def _labels_in(store: LabelStore) -> Labels:
-    return {name: store.labels(name) for name in store.models()}
+def _labels_in(store: Store, known: Labels) -> Labels:
+    """Labels of every model; one whose labels cannot be read keeps those that were known."""
+    labels: dict[str, Mapping[str, int]] = {}
+    for name in store.models():
+        try:
+            labels[name] = store.labels(name)
+        except (InvalidArgument, DataLoss, ValueError) as error:
+            _log.warning("the labels of %s cannot be read: %s", name, error)
+            if name in known:
+                labels[name] = known[name]
+    return labels

@@ -39,7 +39,7 @@ class InstancesBody(BaseModel):
 class ClassifyBody(InstancesBody):
     """What to classify, and how many labels to tell."""
 
-    top_k: int = Field(default=0, ge=0, description="labels to tell for each instance; 0 means all")
+    top_k: int = Field(default=0, description="labels to tell for each instance; 0 means all")
 
 
 class GenerateTextBody(BaseModel):

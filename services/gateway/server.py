@@ -24,11 +24,13 @@ from services.gateway.health import INFERENCE, Health
 from services.gateway.metrics import Metrics
 from services.gateway.pages import Pages
 from services.gateway.plane import DataPlane
-from services.gateway.router import LabelStore, Router
+from services.gateway.router import Router
 from services.gateway.routing_table import RoutingTable
 from services.gateway.settings import GatewaySettings
+from services.gateway.tfs_rest import TfsRest
 from services.gateway.typed_grpc import Inference
 from services.gateway.typed_rest import TypedRest
+from services.store import Store
 from services.stubs.tensorgate.v1 import inference_pb2_grpc
 
 
@@ -43,7 +45,7 @@ class Ports:
 class Gateway:
     """All parts of one gateway process. Build it inside the event loop that runs it."""
 
-    def __init__(self, settings: GatewaySettings, store: LabelStore, registry: CollectorRegistry) -> None:
+    def __init__(self, settings: GatewaySettings, store: Store, registry: CollectorRegistry) -> None:
         self._settings = settings
         self._metrics = Metrics(registry)
         self._health = Health()
@@ -54,8 +56,9 @@ class Gateway:
         admission = Admission(limits, asyncio.get_running_loop().time)
         plane = DataPlane(admission, self._router, Batcher(backend.predict, BatchLimits(), self._metrics.call))
         typed = TypedRest(plane, settings.body_bytes, settings.timeout_seconds)
+        tfs = TfsRest(plane, backend, body_bytes=settings.body_bytes, seconds=settings.timeout_seconds)
         pages = Pages(self._table, self._health, registry)
-        self._app = create_app(typed, pages)
+        self._app = create_app(typed, tfs, pages)
         self._inference = Inference(plane, self._table, self._metrics, seconds=settings.timeout_seconds)
 
     def _table(self) -> RoutingTable:

@@ -50,11 +50,10 @@ class Inference(inference_pb2_grpc.InferenceServicer):
     async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:
         """Labels with scores."""
         async with self._answering(context, "classify", request.model.name):
-            if request.top_k < 0:
-                raise InvalidArgument(f"top_k is 0, all labels, or more. Received: {request.top_k}")
+            top_k = answers.check_top_k(request.top_k)
             answer = await self._predict(context, request, Task.CLASSIFY)
             reply = pb.ClassifyResponse(model=answer.servable.name, version=answer.servable.version)
-            for one in answers.classifications(answer, request.top_k):
+            for one in answers.classifications(answer, top_k):
                 scores = one.scores.tolist()
                 prediction = reply.predictions.add(label=one.labels[0], score=scores[0])
                 for label, score in zip(one.labels, scores, strict=True):

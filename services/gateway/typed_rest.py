@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
 from starlette.requests import Request as Http
 from starlette.responses import Response, StreamingResponse
 
@@ -43,11 +44,11 @@ class TypedRest:
     async def classify(self, http: Http) -> Response:
         """Labels with scores."""
         payload, options = await self._payload(http, Task.CLASSIFY, ClassifyBody)
+        top_k = answers.check_top_k(options.top_k)
         answer = await self._predict(http, payload)
-        found = answers.classifications(answer, options.top_k)
         predictions = [
             {"label": one.labels[0], "score": one.scores[0], "scores": dict(zip(one.labels, one.scores, strict=True))}
-            for one in found
+            for one in answers.classifications(answer, top_k)
         ]
         return _reply(answer, {"predictions": predictions})
 
@@ -116,9 +117,12 @@ async def _uploaded(http: Http, body: bytes) -> list[Mapping[str, Any]]:
     """Each file part is a value of the field it is named after; several of a name are several instances."""
     http._body = body  # Starlette's own cache of a body that was read: its parser then reads from there
     columns: dict[str, list[Any]] = {}
-    async with http.form(max_part_size=len(body) + 1) as form:
-        for name, value in form.multi_items():
-            columns.setdefault(name, []).append(await value.read() if isinstance(value, UploadFile) else value)
+    try:
+        async with http.form(max_part_size=len(body) + 1) as form:
+            for name, value in form.multi_items():
+                columns.setdefault(name, []).append(await value.read() if isinstance(value, UploadFile) else value)
+    except HTTPException as error:  # Starlette's way to say that it is no form
+        raise InvalidArgument(f"The body is multipart/form-data. {error.detail} Received: {len(body)} bytes") from None
     sizes = {len(values) for values in columns.values()}
     if len(sizes) != 1:
         counts = {name: len(values) for name, values in columns.items()}

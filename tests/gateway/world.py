@@ -1,0 +1,106 @@
+"""A gateway over the tiny model server, both in the test's own event loop, on loopback, with a real store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import grpc.aio
+import httpx
+from prometheus_client import CollectorRegistry
+
+from services.core.card import CARD_PATH
+from services.gateway.server import Gateway, Ports
+from services.gateway.settings import GatewaySettings
+from services.store import Store, open_store
+from services.stubs.tensorgate.v1 import inference_pb2_grpc
+from tests.gateway.backend import Model, TinyServer, serving
+from tests.gateway.models import ALL, card_of
+
+
+@dataclass(frozen=True)
+class World:
+    """Everything a test talks to."""
+
+    store: Store
+    server: TinyServer
+    rest: httpx.AsyncClient
+    channel: grpc.aio.Channel
+
+    @property
+    def inference(self) -> Any:
+        """The typed gRPC door."""
+        return inference_pb2_grpc.InferenceStub(self.channel)  # type: ignore[no-untyped-call]  # generated code
+
+    def publish(self, name: str, model: Model) -> int:
+        """Put the next version of a model into the store; loading and labelling it is up to the test."""
+        with TemporaryDirectory() as folder:
+            card = Path(folder) / CARD_PATH
+            card.parent.mkdir()
+            card.write_text(card_of(name, model).model_dump_json())
+            return self.store.publish(name, Path(folder))
+
+    def go_live(self, name: str, model: Model) -> int:
+        """Publish, load and label stable."""
+        version = self.publish(name, model)
+        self.server.loaded.setdefault(name, {})[version] = model
+        self.store.move_label(name, "stable", version)
+        return version
+
+    async def callable_versions(self) -> dict[str, list[int]]:
+        """What the gateway says can be called now."""
+        models = (await self.rest.get("/api/models")).json()["models"]
+        return {model["name"]: model["versions"] for model in models}
+
+
+@asynccontextmanager
+async def world(**settings: Any) -> AsyncIterator[World]:
+    """All tiny models as version 1, labelled stable, behind a gateway; settings override the defaults."""
+    server = TinyServer()
+    with TemporaryDirectory() as folder:
+        async with serving(server) as address:
+            chosen = {"model_server": address, "http_port": 0, "grpc_port": 0, "poll_seconds": 0.02, **settings}
+            store = open_store(folder)
+            async with _running(GatewaySettings(**chosen), store) as (rest, channel):
+                here = World(store, server, rest, channel)
+                for name, model in ALL.items():
+                    here.go_live(name, model)
+                await eventually(lambda: _all_live(here))
+                yield here
+
+
+@asynccontextmanager
+async def _running(
+    settings: GatewaySettings, store: Store
+) -> AsyncIterator[tuple[httpx.AsyncClient, grpc.aio.Channel]]:
+    stop = asyncio.Event()
+    ports: asyncio.Future[Ports] = asyncio.get_running_loop().create_future()
+    gateway = Gateway(settings, store, CollectorRegistry())
+    running = asyncio.create_task(gateway.run(stop, ports.set_result))
+    bound = await ports
+    try:
+        async with (
+            httpx.AsyncClient(base_url=f"http://127.0.0.1:{bound.http_port}", timeout=20) as rest,
+            grpc.aio.insecure_channel(f"127.0.0.1:{bound.grpc_port}") as channel,
+        ):
+            yield rest, channel
+    finally:
+        stop.set()
+        await running
+
+
+async def _all_live(here: World) -> bool:
+    versions = await here.callable_versions()
+    return all(versions.get(name) for name in ALL)
+
+
+async def eventually(condition: Callable[[], Any], seconds: float = 10) -> None:
+    """Return when an async condition holds; TimeoutError when it does not within `seconds`."""
+    async with asyncio.timeout(seconds):
+        while not await condition():
+            await asyncio.sleep(0.01)
