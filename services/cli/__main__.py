@@ -9,6 +9,7 @@ import typer
 from services.cli import models, predict, training, up
 from services.cli.console import EXIT_ERROR, print_error
 from services.core.errors import TensorgateError
+from services.core.settings import quiet_tensorflow
 
 app = typer.Typer(
     name="tensorgate",
@@ -32,6 +33,7 @@ app.command()(predict.predict)
 
 def main() -> None:
     """Run the command; an error of ours becomes one sentence and exit code 1."""
+    quiet_tensorflow()
     try:
         app()
     except TensorgateError as error:

@@ -1,4 +1,4 @@
-"""Settings of the command: where models, runs and data are kept. The only reader of the environment in this room."""
+"""Settings of the command: the trainer's, and where the gateway is."""
 
 from __future__ import annotations
 
@@ -7,27 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from services.trainer.settings import TrainerSettings
 
 
-class CliSettings(BaseSettings):
+class CliSettings(TrainerSettings):
     """What every command needs to know; each field is the variable TENSORGATE_<FIELD>."""
 
-    model_config = SettingsConfigDict(env_prefix="TENSORGATE_", frozen=True, extra="ignore")
-
-    home: Path = Field(default=Path(".tensorgate"), description="folder of the store, runs, datasets and logs")
-    store: str = Field(default="", description="folder or s3://bucket/prefix; empty: <home>/store")
-    gateway: str = Field(default="http://127.0.0.1:8080", description="address that `predict` talks to")
-
-    @property
-    def store_url(self) -> str:
-        """The store that was configured, or the one in the home folder."""
-        return self.store or str(self.home / "store")
-
-    @property
-    def runs(self) -> Path:
-        """Where run folders are kept."""
-        return self.home / "runs"
+    gateway: str = Field(default="http://127.0.0.1:8080", description="address that `predict` and `measure` talk to")
 
     @property
     def logs(self) -> Path:

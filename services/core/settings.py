@@ -23,3 +23,8 @@ def read_settings(settings: type[S]) -> S:
     if strange:
         raise InvalidArgument(f"The settings here are {', '.join(sorted(known))}. Received: {', '.join(strange)}")
     return settings()
+
+
+def quiet_tensorflow() -> None:
+    """Keep TensorFlow's greeting and notes off the terminal; must run before it is imported. Errors still show."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

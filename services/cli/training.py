@@ -1,0 +1,110 @@
+"""`tensorgate train`, `runs`, `plugins`, `new-plugin`: everything before a model is published."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from services.cli.console import EXIT_REJECTED, JsonFlag, print_json, print_rows
+from services.cli.scaffold import plugin_files
+from services.cli.settings import CliSettings
+from services.core.errors import AlreadyExists, TensorgateError
+from services.core.refs import STABLE
+from services.trainer.discovery import load_entry_point, plugin_names
+from services.trainer.run_record import RunRecord, RunState, read_records
+
+
+def train(
+    plugin: Annotated[str, typer.Argument(help="A name from `tensorgate plugins`.")],
+    variant: Annotated[str | None, typer.Option(help="Which recipe; the plugin's first if left out.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="A hyper-parameter: epochs=5.")] = None,
+    model: Annotated[str | None, typer.Option(help="Publish under this name instead of the plugin's.")] = None,
+    label: Annotated[str, typer.Option(help="Label to move to the new version; empty: none.")] = STABLE,
+    force: Annotated[bool, typer.Option("--force", help="Publish even if the gate says no.")] = False,
+    resume: Annotated[str | None, typer.Option(help="Go on with a run that was killed, by its id.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Train a plugin and publish the model, if it beats its baseline and the current `stable`.
+
+    tensorgate train mnist --variant convnet --set epochs=5
+    """
+    from services.trainer.pipeline import TrainRequest, train_and_publish  # TensorFlow: seconds, for this command only
+
+    request = TrainRequest(
+        plugin=plugin,
+        variant=variant,
+        overrides=tuple(settings or ()),
+        model=model,
+        label=label or None,
+        force=force,
+        resume=resume,
+    )
+    record = train_and_publish(request, CliSettings())
+    if as_json:
+        print_json(record.model_dump(mode="json"))
+    if record.state is RunState.REJECTED:
+        raise typer.Exit(EXIT_REJECTED)
+
+
+def runs(as_json: JsonFlag = False) -> None:
+    """List the runs of this home folder, oldest first."""
+    settings = CliSettings()
+    records = read_records(settings.runs)
+    if as_json:
+        print_json([record.model_dump(mode="json") for record in records])
+    else:
+        print_rows([_run_row(record) for record in records], "No runs yet. Start one: tensorgate train mnist")
+        if records:
+            print(f"\nEach has a report: {settings.runs}/<run>/report.html")
+
+
+def _run_row(record: RunRecord) -> dict[str, Any]:
+    name = record.metric.name
+    figure = record.metrics.get(name)
+    return {
+        "run": record.id,
+        "state": record.state.value,
+        "version": f"{record.model}/{record.version}" if record.version else "",
+        "figure": f"{name} {figure:.4g}" if figure is not None else "",
+        "baseline": f"{record.baseline[name]:.4g}" if name in record.baseline else "",
+    }
+
+
+def plugins(as_json: JsonFlag = False) -> None:
+    """List the installed plugins and their variants."""
+    rows = [_plugin_row(name, as_json) for name in plugin_names()]
+    if as_json:
+        print_json(rows)
+    else:
+        print_rows(rows, "No plugin is installed. Make one: tensorgate new-plugin NAME")
+
+
+def _plugin_row(name: str, as_json: bool) -> dict[str, Any]:
+    try:
+        plugin = load_entry_point(plugin_names()[name])
+    except TensorgateError as error:  # one broken plugin must not hide the others
+        return {"plugin": name, "task": "broken", "variants": [] if as_json else "", "about": error.message}
+    variants = list(plugin.variants)
+    return {
+        "plugin": name,
+        "task": plugin.task.value,
+        "variants": variants if as_json else ", ".join(variants),
+        "about": plugin.title,
+    }
+
+
+def new_plugin(
+    name: Annotated[str, typer.Argument(help="A lower-case Python name, such as flower_photos.")],
+    folder: Annotated[Path, typer.Option(help="Where to make the plugin's folder.")] = Path(),
+) -> None:
+    """Write a small plugin that trains as it is, for you to change."""
+    files = plugin_files(name)
+    target = folder / name
+    if target.exists():
+        raise AlreadyExists(f"A new plugin gets a new folder. Received: {target}, which exists")
+    for path, text in files.items():
+        (target / path).parent.mkdir(parents=True, exist_ok=True)
+        (target / path).write_text(text)
+    print(f"wrote {target}/. Next: pip install --editable {target} && tensorgate train {name}")
