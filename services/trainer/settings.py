@@ -1,6 +1,8 @@
-"""Settings of the trainer. The only reader of the environment in this room."""
+"""Settings of the trainer: where models, runs and data are kept. The only reader of the environment in this room."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -11,4 +13,21 @@ class TrainerSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="TENSORGATE_", frozen=True, extra="ignore")
 
+    home: Path = Field(default=Path(".tensorgate"), description="folder of the store, runs, datasets and logs")
+    store: str = Field(default="", description="folder or s3://bucket/prefix; empty: <home>/store")
     datasets: str = Field(default="", description="mirror of the datasets: a folder, s3://bucket/prefix or https://...")
+
+    @property
+    def store_url(self) -> str:
+        """The store that was configured, or the one in the home folder."""
+        return self.store or str(self.home / "store")
+
+    @property
+    def runs(self) -> Path:
+        """Where run folders are kept."""
+        return self.home / "runs"
+
+    @property
+    def dataset_cache(self) -> Path:
+        """Where fetched datasets are kept."""
+        return self.home / "datasets"
