@@ -12,7 +12,7 @@ import uvloop
 from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
 
-from services.core.errors import InvalidArgument
+from services.core.errors import TensorgateError
 from services.gateway.server import Gateway, Ports, stop_on_signals
 from services.gateway.settings import GatewaySettings, read_settings
 from services.store import open_store
@@ -23,10 +23,9 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("services.gateway").setLevel(logging.INFO)
     try:
-        settings = read_settings()
-    except (InvalidArgument, ValidationError) as error:
+        uvloop.run(_serve(read_settings()))
+    except (TensorgateError, ValidationError) as error:
         sys.exit(f"tensorgate gateway: {error}")
-    uvloop.run(_serve(settings))
 
 
 async def _serve(settings: GatewaySettings) -> None:

@@ -15,6 +15,7 @@ from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry
 
+from services.core.errors import FailedPrecondition
 from services.gateway.admission import Admission, Limits
 from services.gateway.app import create_app
 from services.gateway.backend import Backend, open_channel
@@ -32,6 +33,8 @@ from services.gateway.typed_grpc import Inference
 from services.gateway.typed_rest import TypedRest
 from services.store import Store
 from services.stubs.tensorgate.v1 import inference_pb2_grpc
+
+_LAST_ANSWER_SECONDS = 0.3  # a call that has ended still has its answer on the way
 
 
 @dataclass(frozen=True)
@@ -81,12 +84,21 @@ class Gateway:
             await asyncio.wait((stopping, serving, polling), return_when=asyncio.FIRST_COMPLETED)
             await self._health.drain()
             http.should_exit = True
-            await asyncio.gather(rpc.stop(self._settings.drain_seconds), serving)
+            await asyncio.gather(self._drain(rpc), serving)
         for task in (polling, stopping):
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
         await self._channel.close()
+
+    async def _drain(self, rpc: grpc.aio.Server) -> None:
+        """Let running calls end. Those who watch our health would watch for ever, so they are cut when we are idle."""
+        stopped = asyncio.create_task(rpc.stop(self._settings.drain_seconds))
+        idle = asyncio.create_task(self._inference.idle.wait())
+        await asyncio.wait((stopped, idle), return_when=asyncio.FIRST_COMPLETED)
+        idle.cancel()
+        await rpc.stop(_LAST_ANSWER_SECONDS)
+        await stopped
 
     def _http_server(self) -> uvicorn.Server:
         config = uvicorn.Config(
@@ -104,12 +116,20 @@ class Gateway:
     def _grpc_server(self) -> tuple[grpc.aio.Server, int]:
         bound = self._settings.body_bytes
         server = grpc.aio.server(
-            options=(("grpc.max_receive_message_length", bound), ("grpc.max_send_message_length", -1)),
+            options=(
+                ("grpc.max_receive_message_length", bound),
+                ("grpc.max_send_message_length", -1),
+                ("grpc.so_reuseport", 0),  # a port that is taken is an error, not shared
+            )
         )
         inference_pb2_grpc.add_InferenceServicer_to_server(self._inference, server)  # type: ignore[no-untyped-call]  # generated code
         health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, server)
         reflection.enable_server_reflection((INFERENCE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
-        return server, server.add_insecure_port(f"{self._settings.http_host}:{self._settings.grpc_port}")
+        host, port = self._settings.http_host, self._settings.grpc_port
+        try:
+            return server, server.add_insecure_port(f"{host}:{port}")
+        except RuntimeError as error:
+            raise _port_taken(host, port, error) from error
 
 
 class _HttpServer(uvicorn.Server):
@@ -123,8 +143,16 @@ class _HttpServer(uvicorn.Server):
 
 @contextmanager
 def _listen(host: str, port: int) -> Iterator[socket.socket]:
-    with socket.create_server((host, port), backlog=2048) as listener:
+    try:
+        listener = socket.create_server((host, port), backlog=2048)
+    except OSError as error:
+        raise _port_taken(host, port, error) from error
+    with listener:
         yield listener
+
+
+def _port_taken(host: str, port: int, error: Exception) -> FailedPrecondition:
+    return FailedPrecondition(f"The gateway listens on ports of its own. Received: {host}:{port}, and there: {error}")
 
 
 def stop_on_signals(stop: asyncio.Event) -> None:

@@ -46,6 +46,9 @@ class Inference(inference_pb2_grpc.InferenceServicer):
         self._table = table
         self._metrics = metrics
         self._seconds = seconds
+        self._running = 0
+        self.idle = asyncio.Event()  # set while no call is under way
+        self.idle.set()
 
     async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:
         """Labels with scores."""
@@ -129,6 +132,8 @@ class Inference(inference_pb2_grpc.InferenceServicer):
         """Around every method: the request id, the count, and the one place where an error becomes a status."""
         clock = asyncio.get_running_loop().time
         started, code = clock(), Code.CANCELLED
+        self._running += 1
+        self.idle.clear()
         given = dict(context.invocation_metadata() or ()).get(_REQUEST_ID)
         request_id = request_id_of(given if isinstance(given, str) else None)
         context.set_trailing_metadata(((_REQUEST_ID, request_id),))
@@ -141,6 +146,9 @@ class Inference(inference_pb2_grpc.InferenceServicer):
                 _log.error("request %s failed", request_id, exc_info=error)
             await context.abort(grpc.StatusCode[code.name], text)
         finally:
+            self._running -= 1
+            if not self._running:
+                self.idle.set()
             self._metrics.request(Outcome("grpc", operation, model, code.name, clock() - started))
 
 

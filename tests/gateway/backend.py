@@ -113,18 +113,41 @@ def _signature_def(card: SignatureCard) -> Any:
 _DTYPES = {"float32": "DT_FLOAT", "float64": "DT_DOUBLE"}
 
 
+class Listener:
+    """Puts a tiny server on loopback, always on the same port, as often as it is started."""
+
+    def __init__(self, server: TinyServer) -> None:
+        self._server = server
+        self._port = 0
+        self._rpc: Any = None
+
+    @property
+    def address(self) -> str:
+        """host:port"""
+        return f"127.0.0.1:{self._port}"
+
+    async def start(self) -> None:
+        """Listen."""
+        self._rpc = grpc.aio.server(options=[("grpc.max_receive_message_length", -1)])
+        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(self._server, self._rpc)
+        model_service_pb2_grpc.add_ModelServiceServicer_to_server(self._server, self._rpc)
+        self._port = self._rpc.add_insecure_port(self.address)
+        await self._rpc.start()
+
+    async def stop(self) -> None:
+        """Stop at once; running calls are cut."""
+        await self._rpc.stop(None)
+
+
 @asynccontextmanager
-async def serving(server: TinyServer) -> AsyncIterator[str]:
-    """Listen on loopback; yields host:port."""
-    rpc = grpc.aio.server()
-    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(server, rpc)
-    model_service_pb2_grpc.add_ModelServiceServicer_to_server(server, rpc)
-    port = rpc.add_insecure_port("127.0.0.1:0")
-    await rpc.start()
+async def serving(server: TinyServer) -> AsyncIterator[Listener]:
+    """Listen while the context lasts."""
+    listener = Listener(server)
+    await listener.start()
     try:
-        yield f"127.0.0.1:{port}"
+        yield listener
     finally:
-        await rpc.stop(None)
+        await listener.stop()
 
 
 def refuse(message: str) -> InvalidArgument:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from services.gateway.server import Gateway, Ports
 from services.gateway.settings import GatewaySettings
 from services.store import Store, open_store
 from services.stubs.tensorgate.v1 import inference_pb2_grpc
-from tests.gateway.backend import Model, TinyServer, serving
+from tests.gateway.backend import Listener, Model, TinyServer, serving
 from tests.gateway.models import ALL, card_of
 
 
@@ -27,7 +27,9 @@ from tests.gateway.models import ALL, card_of
 class World:
     """Everything a test talks to."""
 
+    folder: Path
     store: Store
+    listener: Listener
     server: TinyServer
     rest: httpx.AsyncClient
     channel: grpc.aio.Channel
@@ -57,20 +59,34 @@ class World:
         models = (await self.rest.get("/api/models")).json()["models"]
         return {model["name"]: model["versions"] for model in models}
 
+    async def is_ready(self) -> bool:
+        """The readiness probe says yes."""
+        return (await self.rest.get("/readyz")).status_code == 200
+
+    async def has_cancelled(self, calls: int) -> bool:
+        """The model server has seen so many of its calls cancelled."""
+        return self.server.cancelled >= calls
+
 
 @asynccontextmanager
-async def world(**settings: Any) -> AsyncIterator[World]:
-    """All tiny models as version 1, labelled stable, behind a gateway; settings override the defaults."""
+async def world(models: Mapping[str, Model] = ALL, **settings: Any) -> AsyncIterator[World]:
+    """Tiny models as version 1, labelled stable, behind a gateway; settings override the defaults."""
     server = TinyServer()
     with TemporaryDirectory() as folder:
-        async with serving(server) as address:
-            chosen = {"model_server": address, "http_port": 0, "grpc_port": 0, "poll_seconds": 0.02, **settings}
+        async with serving(server) as listener:
+            chosen = {
+                "model_server": listener.address,
+                "http_port": 0,
+                "grpc_port": 0,
+                "poll_seconds": 0.02,
+                **settings,
+            }
             store = open_store(folder)
             async with _running(GatewaySettings(**chosen), store) as (rest, channel):
-                here = World(store, server, rest, channel)
-                for name, model in ALL.items():
+                here = World(Path(folder), store, listener, server, rest, channel)
+                for name, model in models.items():
                     here.go_live(name, model)
-                await eventually(lambda: _all_live(here))
+                await eventually(lambda: _all_live(here, models))
                 yield here
 
 
@@ -94,9 +110,9 @@ async def _running(
         await running
 
 
-async def _all_live(here: World) -> bool:
+async def _all_live(here: World, models: Mapping[str, Model]) -> bool:
     versions = await here.callable_versions()
-    return all(versions.get(name) for name in ALL)
+    return all(versions.get(name) for name in models)
 
 
 async def eventually(condition: Callable[[], Any], seconds: float = 10) -> None:

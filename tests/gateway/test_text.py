@@ -1,0 +1,138 @@
+"""Text is written chunk by chunk, whoever asks, and stops when nobody listens."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import grpc
+import httpx
+import pytest
+
+from services.stubs.tensorgate.v1 import inference_pb2 as pb
+from tests.gateway.models import letters
+from tests.gateway.world import World, eventually
+
+pytestmark = pytest.mark.anyio
+
+EVENTS = {"Accept": "text/event-stream"}
+PATH = "/api/models/writer/generate-text"
+
+
+def read_events(text: str) -> list[Any]:
+    """The data of server-sent events; [DONE] stays text."""
+    data = [line.removeprefix("data: ") for line in text.splitlines() if line.startswith("data: ")]
+    return [item if item == "[DONE]" else json.loads(item) for item in data]
+
+
+@pytest.mark.parametrize("length", [1, 7, 8, 9, 100, 400])
+async def test_whole_streamed_and_grpc_text_are_the_same(here: World, length: int) -> None:
+    body = {"prompt": "soul", "length": length, "seed": 3}
+    wanted = letters(3, 4, length)
+    whole = (await here.rest.post(PATH, json=body)).json()
+    assert whole == {"model": "writer", "version": 1, "text": wanted, "finish_reason": "length"}
+    streamed = read_events((await here.rest.post(PATH, json=body, headers=EVENTS)).text)
+    assert streamed[-1] == "[DONE]"
+    assert streamed[-2]["finish_reason"] == "length"
+    assert "".join(event["text"] for event in streamed[:-1]) == wanted
+    request = pb.GenerateTextRequest(model=pb.Model(name="writer"), prompt="soul", length=length)
+    request.knobs["seed"].number = 3
+    chunks = [chunk async for chunk in here.inference.GenerateText(request)]
+    assert "".join(chunk.text for chunk in chunks) == wanted
+    assert [chunk.finish_reason for chunk in chunks][-2:] in (["", "length"], ["length"])
+    assert chunks[0].version == 1
+
+
+async def test_the_first_chunk_is_small_and_the_later_ones_grow(here: World) -> None:
+    response = await here.rest.post(PATH, json={"prompt": "", "length": 200}, headers=EVENTS)
+    assert response.headers["content-type"].startswith("text/event-stream")
+    assert [len(event["text"]) for event in read_events(response.text)[:-1]] == [8, 16, 32, 64, 64, 16]
+
+
+async def test_a_model_that_has_finished_stops_before_the_length(here: World) -> None:
+    answer = (await here.rest.post(PATH, json={"prompt": "", "length": 2000})).json()
+    assert answer["finish_reason"] == "stop"
+    assert 1000 <= len(answer["text"]) < 2000
+
+
+async def test_streams_of_different_callers_share_calls(here: World) -> None:
+    async def slowly() -> None:
+        await asyncio.sleep(0.02)
+
+    here.server.pause = slowly
+    bodies = [{"prompt": "p" * n, "length": 150, "seed": n} for n in range(8)]
+    answers = await asyncio.gather(*(here.rest.post(PATH, json=body) for body in bodies))
+    here.server.pause = lambda: asyncio.sleep(0)
+    for n, answer in enumerate(answers):
+        assert answer.json()["text"] == letters(n, n, 150)
+    assert max(rows for *_, rows in here.server.calls) > 1
+    assert len(here.server.calls) < 8 * 5
+
+
+async def test_a_client_that_goes_away_stops_the_writing(here: World) -> None:
+    async def slowly() -> None:
+        await asyncio.sleep(0.02)
+
+    here.server.pause = slowly
+    async with here.rest.stream("POST", PATH, json={"prompt": "", "length": 900}, headers=EVENTS) as response:
+        async for _ in response.aiter_lines():
+            break
+    await until_quiet(here, at_most=8)
+    with pytest.raises(httpx.ReadTimeout):
+        await here.rest.post(PATH, json={"prompt": "", "length": 900}, timeout=0.1)
+    await until_quiet(here, at_most=12)
+    call = here.inference.GenerateText(pb.GenerateTextRequest(model=pb.Model(name="writer"), length=900))
+    await call.read()
+    call.cancel()
+    await until_quiet(here, at_most=10)
+    here.server.pause = lambda: asyncio.sleep(0)
+
+
+async def until_quiet(here: World, at_most: int) -> None:
+    """Wait until the model server is asked no more; 900 characters would have taken 17 calls."""
+
+    async def quiet() -> bool:
+        before = len(here.server.calls)
+        await asyncio.sleep(0.1)
+        return len(here.server.calls) == before
+
+    await eventually(quiet)
+    assert 0 < len(here.server.calls) <= at_most
+    here.server.calls.clear()
+
+
+async def test_a_fault_before_the_first_word_is_a_status_and_after_it_an_event(here: World) -> None:
+    refused = await here.rest.post(PATH, json={"prompt": "", "seed": "x"}, headers=EVENTS)
+    assert refused.status_code == 400
+    assert refused.headers["content-type"] == "application/json"
+
+    async def unload() -> None:
+        if len(here.server.calls) == 2:
+            del here.server.loaded["writer"]
+
+    model = here.server.loaded["writer"]
+    here.server.pause = unload
+    torn = await here.rest.post(
+        "/api/models/writer/versions/1/generate-text", json={"prompt": "", "length": 200}, headers=EVENTS
+    )
+    here.server.pause = lambda: asyncio.sleep(0)
+    here.server.loaded["writer"] = model
+    assert torn.status_code == 200
+    assert "event: error" in torn.text
+    events = read_events(torn.text)
+    assert events[-1]["error"]["code"] == "NOT_FOUND"
+    assert events[-1]["error"]["request_id"] == torn.headers["x-request-id"]
+    await eventually(lambda: is_live(here))
+
+
+async def is_live(here: World) -> bool:
+    """The writer can be called again."""
+    return bool((await here.callable_versions())["writer"])
+
+
+async def test_a_grpc_stream_that_fails_ends_with_a_status(here: World) -> None:
+    chunks = here.inference.GenerateText(pb.GenerateTextRequest(model=pb.Model(name="nobody"), prompt="a"))
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await chunks.read()
+    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
