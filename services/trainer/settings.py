@@ -1,4 +1,4 @@
-"""Settings of the trainer: where models, runs and data are kept. The only reader of the environment in this room."""
+"""Settings of the trainer: where runs, datasets and versions are kept. The only reader of the environment here."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class TrainerSettings(BaseSettings):
-    """Each field is the variable TENSORGATE_<FIELD>."""
+    """What training needs to know of its machine; each field is the variable TENSORGATE_<FIELD>."""
 
     model_config = SettingsConfigDict(env_prefix="TENSORGATE_", frozen=True, extra="ignore")
 
@@ -28,6 +28,6 @@ class TrainerSettings(BaseSettings):
         return self.home / "runs"
 
     @property
-    def dataset_cache(self) -> Path:
-        """Where fetched datasets are kept."""
+    def datasets_folder(self) -> Path:
+        """Where fetched datasets are kept, and where a person puts one by hand."""
         return self.home / "datasets"
