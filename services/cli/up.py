@@ -18,10 +18,10 @@ import typer
 
 from services.cli.settings import CliSettings, inherited_environment
 from services.cli.supervisor import Service, Supervisor
-from services.cli.tryout import Gateway, try_out
 from services.core.card import Card
 from services.core.errors import FailedPrecondition
 from services.core.refs import STABLE
+from services.core.tryout import Gateway, try_out
 from services.store import open_store
 
 # Quickest first, so that something can be called early.

@@ -18,8 +18,8 @@ import grpc
 import httpx
 import pytest
 
-from services.cli.tryout import Gateway, try_out
 from services.core.card import Card
+from services.core.tryout import Gateway, try_out
 from services.stubs.tensorgate.v1 import inference_pb2, inference_pb2_grpc
 from tests.e2e.conftest import COMMAND, Home, Served, start, stop
 from tests.polling import until

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from services.cli.tryout import Gateway, try_out
 from services.core.card import Card, InputField, Lineage, SignatureCard, Task
+from services.core.tryout import Gateway, try_out
 
 GATEWAY = Gateway("http://127.0.0.1:8080", "127.0.0.1:8090")
 PNG = b"\x89PNG\r\n\x1a\n..."

@@ -22,10 +22,10 @@ _GRPC_METHODS = {
 
 @dataclass(frozen=True)
 class Gateway:
-    """Where the gateway listens, as a client writes it."""
+    """Where the gateway listens, as a client writes it; by default where `tensorgate up` has it."""
 
-    http: str
-    grpc: str
+    http: str = "http://127.0.0.1:8080"
+    grpc: str = "127.0.0.1:8090"
 
 
 @dataclass(frozen=True)
