@@ -42,7 +42,8 @@ def _curl(served: Served, model: str, folder: Path) -> str:
 
 
 def _stub(served: Served) -> inference_pb2_grpc.InferenceStub:
-    return inference_pb2_grpc.InferenceStub(grpc.insecure_channel(served.grpc))
+    channel = grpc.insecure_channel(served.grpc)
+    return inference_pb2_grpc.InferenceStub(channel)  # type: ignore[no-untyped-call]  # generated without types
 
 
 def test_the_printed_line_classifies_a_handwritten_digit(served: Served, tmp_path: Path) -> None:
