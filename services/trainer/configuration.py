@@ -13,7 +13,7 @@ from services.core.errors import InvalidArgument
 _NONE = ("none", "null")
 
 
-def variant_of(plugin: Plugin, name: str | None) -> tuple[str, Variant]:
+def variant_of(plugin: Plugin[Any], name: str | None) -> tuple[str, Variant]:
     """The variant called `name`, or the first. Raises InvalidArgument with the names there are."""
     name = next(iter(plugin.variants)) if name is None else name
     if name not in plugin.variants:
@@ -21,7 +21,7 @@ def variant_of(plugin: Plugin, name: str | None) -> tuple[str, Variant]:
     return name, plugin.variants[name]
 
 
-def resolve_config(plugin: Plugin, variant: str | None, overrides: Sequence[str] = ()) -> Config:
+def resolve_config(plugin: Plugin[Any], variant: str | None, overrides: Sequence[str] = ()) -> Config:
     """The plugin's defaults, changed by the variant, changed by `key=value` texts, the last of a key winning.
 
     Raises InvalidArgument naming the rule, the known keys and the value.
@@ -30,7 +30,7 @@ def resolve_config(plugin: Plugin, variant: str | None, overrides: Sequence[str]
     return validate_config(plugin, {**chosen.settings, **dict(_pair(text, plugin.config) for text in overrides)})
 
 
-def validate_config(plugin: Plugin, settings: Mapping[str, Any]) -> Config:
+def validate_config(plugin: Plugin[Any], settings: Mapping[str, Any]) -> Config:
     """A config of the plugin's own type. Raises InvalidArgument."""
     try:
         return plugin.config.model_validate(dict(settings))

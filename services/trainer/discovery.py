@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
+from typing import Any
 
 from plugins.contract import Plugin
 from services.core.errors import FailedPrecondition, NotFound
@@ -16,7 +17,7 @@ def plugin_names() -> Mapping[str, EntryPoint]:
     return {point.name: point for point in sorted(entry_points(group=GROUP), key=lambda point: point.name)}
 
 
-def load_plugin(name: str) -> Plugin:
+def load_plugin(name: str) -> Plugin[Any]:
     """The plugin called `name`.
 
     Raises NotFound with the names there are, FailedPrecondition if it cannot be imported or is no plugin.
@@ -27,7 +28,7 @@ def load_plugin(name: str) -> Plugin:
     return load_entry_point(known[name])
 
 
-def load_entry_point(point: EntryPoint) -> Plugin:
+def load_entry_point(point: EntryPoint) -> Plugin[Any]:
     """What an entry point names, which must be a Plugin. Raises FailedPrecondition."""
     try:
         plugin = point.load()

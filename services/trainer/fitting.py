@@ -1,0 +1,185 @@
+"""Training one model: its batches, its callbacks, its checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from plugins.contract import Config, Plugin, Samples
+from services.trainer.checkpoint import Checkpoint, StateFile
+from services.trainer.log import EpochLog, Lines, trim_lines
+from services.trainer.progress import RunProgress
+from services.trainer.protocols import best_epoch
+from services.trainer.run_folder import RunFolder
+from services.trainer.run_record import MetricRecord, StageRecord
+
+_VALIDATION_BATCH = 512
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What all models of a run have in common."""
+
+    plugin: Plugin[Any]
+    variant: str
+    config: Config
+    metric: MetricRecord
+    folder: RunFolder
+    progress: RunProgress
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One model to train."""
+
+    name: str
+    number: int  # in the run, from 0: its seed is the run's seed plus this
+    epochs: int
+    epochs_after: int  # of the models that come later in the run, for the time left
+    published: bool
+    train: Samples
+    validation: Samples | None = None
+
+
+def make_deterministic(seed: int) -> None:
+    """Same seed, same metrics to the last digit: one source of random numbers, and kernels that sum in one order."""
+    keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+
+
+def fit(recipe: Recipe, stage: Stage) -> tuple[Any, StageRecord]:
+    """Build a model and train it, or go on from its checkpoint; returns it with the record of its training.
+
+    Same seed, same result, however often it was killed in between: a model's random numbers come from its own seed, and
+    the order of the samples from that seed and the epoch.
+    """
+    config, folder = recipe.config, recipe.folder.checkpoints(stage.name)
+    seed = config.seed + stage.number
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(seed)
+    model = recipe.plugin.build_model(config, recipe.variant, stage.train)
+    _build(model, stage.train)
+    file = StateFile(folder / "state.npz")
+    progressed = file.read()
+    if progressed.stopped or len(progressed.epochs) == stage.epochs:
+        file.restore(model)
+    else:
+        followers = _followers(recipe, stage)
+        checkpoint = Checkpoint(file, followers)
+        _train(model, recipe, stage, [*followers, *_keepers(recipe, stage, checkpoint), checkpoint])
+        progressed = checkpoint.progressed
+    if _keeps_best(recipe, stage):
+        model.load_weights(_best(recipe, stage))
+    return model, _record(recipe, stage, model, progressed.history)
+
+
+def _build(model: Any, train: Samples) -> None:
+    """Create every variable now, so that a checkpoint has somewhere to go."""
+    if not model.built:
+        model(train.inputs[:1])
+    model.optimizer.build(model.trainable_variables)
+
+
+def _train(model: Any, recipe: Recipe, stage: Stage, callbacks: list[Any]) -> None:
+    done = len(callbacks[-1].progressed.epochs)
+    model.fit(
+        batches(stage.train, recipe.config, recipe.config.seed + stage.number, range(done, stage.epochs)),
+        steps_per_epoch=_steps(recipe, stage),
+        validation_data=_in_order(stage.validation),
+        initial_epoch=done,
+        epochs=stage.epochs,
+        verbose=0,
+        callbacks=callbacks,
+    )
+
+
+def _steps(recipe: Recipe, stage: Stage) -> int:
+    return -(-len(stage.train) // recipe.config.batch_size)
+
+
+def batches(samples: Samples, config: Config, seed: int, epochs: range) -> Any:
+    """(inputs, targets) by the batch, epoch after epoch, each shuffled by (seed, epoch) alone."""
+    inputs, targets = tf.constant(samples.inputs), tf.constant(samples.targets)
+
+    def shuffled(epoch: Any) -> Any:
+        order = tf.random.experimental.stateless_shuffle(tf.range(len(samples)), seed=tf.stack([seed, epoch]))
+        return tf.data.Dataset.from_tensor_slices(order).batch(config.batch_size)
+
+    def take(rows: Any) -> tuple[Any, Any]:
+        return tf.gather(inputs, rows), tf.gather(targets, rows)
+
+    order = tf.data.Dataset.range(epochs.start, epochs.stop, output_type=tf.int32).flat_map(shuffled)
+    return order.map(take, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+
+
+def _in_order(samples: Samples | None) -> Any:
+    if samples is None:
+        return None
+    return tf.data.Dataset.from_tensor_slices((samples.inputs, samples.targets)).batch(_VALIDATION_BATCH)
+
+
+def _followers(recipe: Recipe, stage: Stage) -> list[Any]:
+    """The callbacks that watch the validation figure, those the config asks for."""
+    config = recipe.config
+    if stage.validation is None:
+        return []
+    watch = {"monitor": f"val_{recipe.metric.name}", "mode": "max" if recipe.metric.higher_is_better else "min"}
+    chosen: list[Any] = []
+    if config.early_stopping_patience is not None:
+        chosen.append(keras.callbacks.EarlyStopping(patience=config.early_stopping_patience, **watch))
+    if config.reduce_lr_patience is not None:
+        chosen.append(
+            keras.callbacks.ReduceLROnPlateau(
+                patience=config.reduce_lr_patience, factor=config.reduce_lr_factor, **watch
+            )
+        )
+    return chosen
+
+
+def _keepers(recipe: Recipe, stage: Stage, checkpoint: Checkpoint) -> list[Any]:
+    """The callbacks that write: logs for people, the best weights."""
+    done = len(checkpoint.progressed.epochs)
+    trim_lines(recipe.folder.metrics, stage.name, done)
+    lines = Lines(stage.name, stage.epochs, _steps(recipe, stage), stage.epochs_after)
+    keepers: list[Any] = [EpochLog(lines, recipe.metric, recipe.folder.metrics, recipe.progress)]
+    log_dir = recipe.folder.tensorboard / stage.name.replace(" ", "-")
+    keepers.append(keras.callbacks.TensorBoard(str(log_dir), write_graph=False))
+    if stage.published:
+        keepers.append(keras.callbacks.CSVLogger(str(recipe.folder.history), append=done > 0))
+    if _keeps_best(recipe, stage):
+        values = checkpoint.progressed.history.get(f"val_{recipe.metric.name}", ())
+        pick = max if recipe.metric.higher_is_better else min
+        keepers.append(
+            keras.callbacks.ModelCheckpoint(
+                str(_best(recipe, stage)),
+                monitor=f"val_{recipe.metric.name}",
+                mode="max" if recipe.metric.higher_is_better else "min",
+                save_best_only=True,
+                save_weights_only=True,
+                initial_value_threshold=pick(values, default=None),
+            )
+        )
+    return keepers
+
+
+def _keeps_best(recipe: Recipe, stage: Stage) -> bool:
+    return recipe.config.keep_best and stage.published and stage.validation is not None
+
+
+def _best(recipe: Recipe, stage: Stage) -> Path:
+    return recipe.folder.checkpoints(stage.name) / "best.weights.h5"
+
+
+def _record(recipe: Recipe, stage: Stage, model: Any, history: Any) -> StageRecord:
+    if stage.validation is None:
+        return StageRecord(name=stage.name, best_epoch=len(history["loss"]), history=history)
+    return StageRecord(
+        name=stage.name,
+        metrics=dict(recipe.plugin.evaluate(model, stage.validation, recipe.config)),
+        best_epoch=best_epoch(recipe.metric, [history]),
+        history=history,
+    )

@@ -1,0 +1,58 @@
+"""The run's record while the run goes on, and what it works with."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from plugins.contract import Datasets, Plugin
+from services.store import Store
+from services.trainer.progress import RunProgress
+from services.trainer.run_folder import RunFolder
+from services.trainer.run_record import RunRecord, write_record
+
+
+class RecordingDatasets(Datasets, Protocol):
+    """Datasets that remember what they gave."""
+
+    @property
+    def fetched(self) -> Mapping[str, str]:
+        """Content hash by file name."""
+        ...
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What a run works with."""
+
+    plugin: Plugin[Any]
+    datasets: RecordingDatasets
+    store: Store
+    runs: Path
+    progress: RunProgress
+
+
+class Journal:
+    """Writes the record again with every change, so that a killed run shows how far it came."""
+
+    def __init__(self, folder: RunFolder, record: RunRecord) -> None:
+        self.folder = folder
+        self.record = record
+        write_record(folder.path, record)
+
+    def note(self, **changes: Any) -> None:
+        """Change the record."""
+        self.record = self.record.model_copy(update=changes)
+        write_record(self.folder.path, self.record)
+
+    @contextmanager
+    def timed(self, step: str) -> Iterator[None]:
+        """Add the time that a step takes; a resumed run's steps add up."""
+        started = time.monotonic()
+        yield
+        spent = self.record.seconds.get(step, 0.0) + time.monotonic() - started
+        self.note(seconds={**self.record.seconds, step: round(spent, 3)})

@@ -1,0 +1,193 @@
+"""The loop that knows no plugin.
+
+load_data -> baseline -> fit -> evaluate -> gate -> export -> check -> publish -> label
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+import keras
+import tensorflow as tf
+from rich.console import Console
+
+from plugins.contract import Config, Samples
+from services.core.errors import FailedPrecondition
+from services.core.refs import STABLE, check_label, check_model_name
+from services.store import Store, open_store
+from services.trainer.configuration import resolve_config, validate_config, variant_of
+from services.trainer.datasets import DatasetFetcher
+from services.trainer.discovery import load_plugin
+from services.trainer.fitting import Recipe, Stage, fit, make_deterministic
+from services.trainer.gate import Candidate, Standing, judge
+from services.trainer.journal import Bench, Journal
+from services.trainer.progress import figures_text, progress_on
+from services.trainer.protocols import FINAL, best_epoch, cuts, trains_again
+from services.trainer.publishing import publish
+from services.trainer.report import write_report
+from services.trainer.reporting import report_of
+from services.trainer.run_folder import create_run, open_run
+from services.trainer.run_record import MetricRecord, RunRecord, RunState, StageRecord, read_record
+from services.trainer.settings import TrainerSettings
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """What a person asks for."""
+
+    plugin: str
+    variant: str | None = None  # the plugin's first
+    overrides: tuple[str, ...] = ()
+    model: str | None = None  # the plugin's name
+    label: str | None = STABLE  # moved to the new version; None: none is
+    force: bool = False  # publish against the gate's verdict
+    resume: str | None = None  # the id of a run that was killed: goes on with what it was asked
+
+
+def train_and_publish(request: TrainRequest, settings: TrainerSettings) -> RunRecord:
+    """Train an installed plugin with this machine's store, datasets and terminal. Raises TensorgateError."""
+    progress = progress_on(Console(stderr=False))
+    datasets = DatasetFetcher(settings.datasets_folder, settings.datasets, progress.step)
+    store = open_store(settings.store_url)
+    return train(request, Bench(load_plugin(request.plugin), datasets, store, settings.runs, progress))
+
+
+def train(request: TrainRequest, bench: Bench) -> RunRecord:
+    """Run the whole road for one plugin; returns the record, PUBLISHED or REJECTED.
+
+    A fault marks the run FAILED and is raised; a kill leaves it RUNNING. Both can be gone on with (`resume`).
+    """
+    config, journal = _begin(request, bench)
+    try:
+        make_deterministic(config.seed)
+        _walk(request, bench, config, journal)
+    except Exception as error:  # whatever went wrong, the record says so before it is raised
+        journal.note(state=RunState.FAILED, error=f"{type(error).__name__}: {error}")
+        raise
+    finally:
+        bench.progress.close()
+    return journal.record
+
+
+def _begin(request: TrainRequest, bench: Bench) -> tuple[Config, Journal]:
+    """The run's folder and record: new ones, or those of the run to go on with."""
+    if request.resume is not None:
+        return _begin_again(request.resume, request, bench)
+    plugin = bench.plugin
+    name, variant = variant_of(plugin, request.variant)
+    config = resolve_config(plugin, name, request.overrides)
+    model = check_model_name(request.model or plugin.name)
+    if request.label is not None:
+        check_label(request.label)
+    now = datetime.now(UTC)
+    folder = create_run(bench.runs, plugin.name, name, now)
+    record = RunRecord(
+        id=folder.id,
+        plugin=plugin.name,
+        variant=name,
+        title=plugin.title,
+        task=plugin.task,
+        model=model,
+        config=config.model_dump(mode="json"),
+        seed=config.seed,
+        overrides=request.overrides,
+        created=now,
+        metric=MetricRecord(**asdict(plugin.metric)),
+        book=variant.book,
+        environment=_environment(),
+    )
+    folder.write_config(record.config)
+    bench.progress.step(f"run {folder.id}: {plugin.title} ({name})")
+    return config, Journal(folder, record)
+
+
+def _begin_again(run: str, request: TrainRequest, bench: Bench) -> tuple[Config, Journal]:
+    folder = open_run(bench.runs, run)
+    record = read_record(folder.path)
+    if record.state is RunState.PUBLISHED:
+        raise FailedPrecondition(f"A run that was published is done. Received: resume {run}")
+    if record.plugin != bench.plugin.name or request.overrides or request.variant not in (None, record.variant):
+        raise FailedPrecondition(
+            f"A run goes on with its own plugin, variant and settings ({record.plugin}, {record.variant}). "
+            f"Received: {bench.plugin.name}, {request.variant}, {', '.join(request.overrides) or 'no settings'}"
+        )
+    bench.progress.step(f"run {run}: going on")
+    journal = Journal(folder, record.model_copy(update={"state": RunState.RUNNING, "error": ""}))
+    return validate_config(bench.plugin, record.config), journal
+
+
+def _walk(request: TrainRequest, bench: Bench, config: Config, journal: Journal) -> None:
+    plugin, progress = bench.plugin, bench.progress
+    progress.step("loading data")
+    with journal.timed("load_data"):
+        data = plugin.load_data(config, bench.datasets)
+    journal.note(
+        samples={"train": len(data.train), "test": len(data.test)},
+        baseline=dict(plugin.baseline(data)),
+        data_sha256=dict(bench.datasets.fetched),
+    )
+    recipe = Recipe(plugin, journal.record.variant, config, journal.record.metric, journal.folder, progress)
+    with journal.timed("fit"):
+        model, folds, final = fit_all(recipe, data.train)
+    journal.note(folds=folds, final=final)
+    with journal.timed("evaluate"):
+        journal.note(metrics=dict(plugin.evaluate(model, data.test, config)))
+    progress.step(f"test {figures_text(journal.record.metrics)} baseline {figures_text(journal.record.baseline)}")
+    _pass_gate(request, bench, journal, model)
+    progress.step(f"report {journal.folder.path / 'report.html'}")
+    with journal.timed("report"):
+        write_report(journal.folder.path, report_of(plugin, journal.record, model, data))
+
+
+def fit_all(recipe: Recipe, train: Samples) -> tuple[Any, tuple[StageRecord, ...], StageRecord]:
+    """Train as the plugin's protocol says: the model to publish, the validated ones' records, the published one's."""
+    protocol, epochs = recipe.plugin.protocol, recipe.config.epochs
+    parts, again = cuts(protocol, len(train), recipe.config.seed), trains_again(protocol)
+    folds = []
+    for number, cut in enumerate(parts):
+        after = (len(parts) - number - 1 + again) * epochs
+        stage = Stage(cut.name, number, epochs, after, not again, train.take(cut.train), train.take(cut.validation))
+        model, record = fit(recipe, stage)
+        folds.append(record)
+    if not again:
+        return model, tuple(folds), folds[0]
+    best = best_epoch(recipe.metric, [fold.history for fold in folds])
+    recipe.progress.step(f"training on all {len(train)} samples for {best} epochs, which validated best")
+    model, final = fit(recipe, Stage(FINAL, len(parts), best, 0, published=True, train=train))
+    return model, tuple(folds), final
+
+
+def _pass_gate(request: TrainRequest, bench: Bench, journal: Journal, model: Any) -> None:
+    """Publish the model, or say why not."""
+    record = journal.record
+    candidate = Candidate(record.metrics, record.baseline, record.data_sha256)
+    verdict = judge(record.metric, candidate, _standing(bench.store, record.model))
+    journal.note(gate=verdict)
+    bench.progress.step(f"gate {'passed' if verdict.passed else 'refused'}: {'; '.join(verdict.reasons)}")
+    if verdict.passed or request.force:
+        if not verdict.passed:
+            journal.note(forced=True)
+            bench.progress.step("published all the same: forced")
+        publish(request.label, bench, journal, model)
+    else:
+        journal.note(state=RunState.REJECTED)
+
+
+def _standing(store: Store, model: str) -> Standing | None:
+    number = store.labels(model).get(STABLE)
+    return None if number is None else Standing(number, store.card(model, number))
+
+
+def _environment() -> Mapping[str, str]:
+    return {
+        "tensorgate": version("tensorgate"),
+        "python": platform.python_version(),
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "machine": f"{platform.system()} {platform.machine()}",
+    }

@@ -1,0 +1,65 @@
+"""What the report shows of the finished model: its answers on the test split, worst mistakes, plugin's figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from plugins.contract import Array, Data, Plugin, Samples
+from services.core.card import Task
+from services.trainer.run_record import Mistake, Report, RunRecord
+
+_MISTAKES = 12
+_BATCH = 512
+
+
+def report_of(plugin: Plugin[Any], record: RunRecord, model: Any, data: Data) -> Report:
+    """The report of a run whose model is still in memory."""
+    predictions = _predictions(plugin.task, model, data.test)
+    labels = plugin.labels or tuple(map(str, range(predictions.shape[1] if predictions is not None else 0)))
+    return Report(
+        record=record,
+        model=model,
+        labels=labels if plugin.task is Task.CLASSIFY else (),
+        targets=None if predictions is None else data.test.targets,
+        predictions=predictions,
+        mistakes=() if predictions is None else _worst(plugin, labels, data.test, predictions),
+        figures=tuple(plugin.figures(model, data, plugin.config.model_validate(record.config))),
+    )
+
+
+def _predictions(task: Task, model: Any, test: Samples) -> Array | None:
+    """Scores [N, C] or values [N, K], where the model's answer is one such table; else None."""
+    if task not in (Task.CLASSIFY, Task.REGRESS) or not len(test):
+        return None
+    answer = model.predict(test.inputs, batch_size=_BATCH, verbose=0)
+    if not isinstance(answer, np.ndarray) or answer.ndim != 2:
+        return None
+    one_score = task is Task.CLASSIFY and answer.shape[1] == 1  # a sigmoid: the chance of class 1
+    return np.concatenate([1 - answer, answer], axis=1) if one_score else answer
+
+
+def _worst(plugin: Plugin[Any], labels: Sequence[str], test: Samples, predictions: Array) -> tuple[Mistake, ...]:
+    """The samples with the largest loss, largest first: those of which the right answer got the lowest score."""
+    if plugin.task is Task.CLASSIFY:
+        right = test.targets.reshape(-1).astype(int)
+        chosen = predictions.argmax(axis=1)
+        losses = np.where(chosen == right, -1.0, 1 - predictions[np.arange(len(right)), right])
+        told = [(labels[a], labels[b]) for a, b in zip(right, chosen, strict=True)]
+    else:
+        targets = test.targets.reshape(predictions.shape)
+        losses = np.abs(predictions - targets).max(axis=1)
+        told = [(_numbers(a), _numbers(b)) for a, b in zip(targets, predictions, strict=True)]
+    worst = [row for row in np.argsort(-losses, kind="stable")[:_MISTAKES] if losses[row] >= 0]
+    return tuple(_mistake(plugin, test.inputs[row], told[row], losses[row]) for row in worst)
+
+
+def _mistake(plugin: Plugin[Any], sample: Array, told: tuple[str, str], loss: float) -> Mistake:
+    target, predicted = told
+    return Mistake(plugin.show(sample), target, predicted, float(loss))
+
+
+def _numbers(values: Array) -> str:
+    return ", ".join(f"{value:.4g}" for value in values)

@@ -1,0 +1,97 @@
+"""A plugin that trains in a second: is the sum of four numbers positive? Dropout, so that random numbers matter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from plugins.contract import (
+    Array,
+    Config,
+    Data,
+    Datasets,
+    HoldOut,
+    InputField,
+    Metric,
+    OutputField,
+    Plugin,
+    Samples,
+    Signature,
+    Task,
+    Variant,
+)
+
+LABELS = ("negative", "positive")
+
+
+def draw(count: int, seed: int) -> Samples:
+    """`count` points, float32 [count, 4], and whether their sum is positive."""
+    inputs: Array = np.random.default_rng(seed).normal(size=(count, 4)).astype(np.float32)
+    return Samples(inputs, (inputs.sum(axis=1) > 0).astype(np.int64))
+
+
+class TinyConfig(Config):
+    """Hyper-parameters."""
+
+    epochs: int = 3
+    batch_size: int = 16
+    units: int = 8
+    learning_rate: float = 0.01
+
+
+class Tiny(Plugin[TinyConfig]):
+    """Positive or negative?"""
+
+    name = "tiny"
+    title = "Is the sum positive?"
+    task = Task.CLASSIFY
+    metric = Metric("accuracy", higher_is_better=True)
+    variants = MappingProxyType({"dense": Variant("one layer"), "stuck": Variant("learns nothing", {"units": 1})})
+    protocol = HoldOut(validation=50)
+    config = TinyConfig
+    labels = LABELS
+
+    def load_data(self, config: TinyConfig, datasets: Datasets) -> Data:
+        return Data(train=draw(400, 1), test=draw(100, 2))
+
+    def build_model(self, config: TinyConfig, variant: str, train: Samples) -> Any:
+        scale = keras.layers.Normalization()
+        scale.adapt(train.inputs)
+        layers = keras.layers
+        model = keras.Sequential(
+            [
+                keras.Input((4,)),
+                scale,
+                layers.Dense(config.units, activation="relu"),
+                layers.Dropout(0.2),
+                layers.Dense(2, activation="softmax"),
+            ]
+        )
+        optimizer = keras.optimizers.Adam(config.learning_rate if variant == "dense" else 0.0)
+        model.compile(optimizer=optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+        return model
+
+    def signatures(self, model: Any) -> Mapping[str, Signature]:
+        def classify(numbers: tf.Tensor) -> Mapping[str, tf.Tensor]:
+            return {"scores": model(numbers)}
+
+        return {
+            "classify": Signature(
+                Task.CLASSIFY,
+                classify,
+                (InputField(name="numbers", dtype="float32", shape=(4,)),),
+                (OutputField(name="scores", dtype="float32", shape=(2,), content="scores", labels=LABELS),),
+                {"numbers": [1.0, -2.0, 3.0, 0.5]},
+            )
+        }
+
+    def requests(self, samples: Samples) -> Iterator[Mapping[str, Any]]:
+        return ({"numbers": row.tolist()} for row in samples.inputs)
+
+
+PLUGIN = Tiny()
