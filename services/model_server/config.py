@@ -91,8 +91,10 @@ def read_model_config_file(path: Path) -> model_server_config_pb2.ModelServerCon
     return _read_text(path, model_server_config_pb2.ModelServerConfig())
 
 
-def read_metrics_path(path: Path) -> str | None:
+def read_metrics_path(path: Path | None) -> str | None:
     """The path of the Prometheus page that --monitoring_config_file enables, or None."""
+    if path is None:
+        return None
     prometheus: Any = getattr(_read_text(path, _monitoring_config()), "prometheus_config")  # noqa: B009 - made at run time
     return prometheus.path or DEFAULT_METRICS_PATH if prometheus.enable else None
 

@@ -67,7 +67,7 @@ class Manager:
             return
         model = self._models.setdefault(name, _Model(name))
         for version in model.versions.values():
-            _set_aspired(version, version.number in paths)
+            _set_aspired(version, paths.get(version.number))
         for number in paths.keys() - model.versions.keys():
             model.versions[number] = Version(number, paths[number])
         model.changed.set()
@@ -141,7 +141,13 @@ class Manager:
                 )
             except Exception as error:  # whatever a model does while it loads ends that version, not this task
                 version.error = error if isinstance(error, TensorgateError) else Internal(f"{error}")
-                log.warning("%s version %d did not load: %s", model.name, version.number, version.error.message)
+                log.error(
+                    "Encountered an error for servable version {name: %s version: %d}: %s: %s",
+                    model.name,
+                    version.number,
+                    version.error.code.name,
+                    version.error.message,
+                )
             else:
                 version.error = None
                 self._enter(version, State.AVAILABLE)
@@ -176,8 +182,11 @@ class Manager:
         self._state_changed.set()
 
 
-def _set_aspired(version: Version, aspired: bool) -> None:
+def _set_aspired(version: Version, path: Path | None) -> None:
     """A version that ended and is wanted anew starts again; one that is unwanted before it started has ended."""
+    aspired = path is not None
+    if path is not None and version.state not in (State.LOADING, State.AVAILABLE):
+        version.path = path
     if aspired and not version.aspired and version.state is State.END:
         version.state, version.error = State.START, None
     if not aspired and version.state is State.START:

@@ -86,13 +86,28 @@ class Server:
         Raises InvalidArgument for a config that cannot be read, ModelsUnavailable, or Unavailable for a port in use.
         """
         self._tasks.append(asyncio.create_task(asyncio.to_thread(self._loader.import_tensorflow), name="import"))
-        await self._core.reload(_first_config(self._settings), noun="servable")
         self._tasks.append(asyncio.create_task(self._core.watch(), name="watch"))
+        await self._core.reload(_first_config(self._settings), noun="servable")
+        if self._settings.model_config_file is not None and self._settings.model_config_file_poll_wait_seconds > 0:
+            self._tasks.append(asyncio.create_task(self._watch_config(self._settings.model_config_file), name="config"))
         runner = Runner(self._core, self._metrics)
         ports = {"grpc_port": await self._open_grpc(runner)}
         if self._settings.rest_api_port >= 0:
             ports["rest_port"] = await self._open_rest(runner)
         return ports
+
+    async def _watch_config(self, file: Path) -> None:
+        """Take over the config file whenever it has changed; one that cannot be read changes nothing."""
+        known = await asyncio.to_thread(file.read_bytes)
+        while True:
+            await asyncio.sleep(self._settings.model_config_file_poll_wait_seconds)
+            try:
+                text = await asyncio.to_thread(file.read_bytes)
+                if text != known:
+                    known = text
+                    await self._core.reload(read_model_config_file(file))
+            except (OSError, TensorgateError) as error:
+                log.error("The model config file was not taken over: %s", error)
 
     async def _open_grpc(self, runner: Runner) -> int:
         settings = self._settings
@@ -110,9 +125,7 @@ class Server:
         options = RestOptions(
             timeout_seconds=settings.rest_api_timeout_in_ms / 1e3,
             cors=settings.rest_api_enable_cors_support,
-            metrics_path=read_metrics_path(settings.monitoring_config_file)
-            if settings.monitoring_config_file
-            else None,
+            metrics_path=read_metrics_path(settings.monitoring_config_file),
             check_method=settings.enable_signature_method_name_check,
         )
         try:

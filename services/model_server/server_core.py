@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from services.core.errors import (
     Code,
@@ -60,6 +61,7 @@ class ServerCore:
         self._options = options
         self._models: tuple[ModelConfig, ...] = ()
         self._labels: Labels = {}
+        self._empty: set[str] = set()
         self._reloading = asyncio.Lock()
 
     async def reload(self, config: model_server_config_pb2.ModelServerConfig, noun: str = "model") -> None:
@@ -93,11 +95,17 @@ class ServerCore:
         if models is not self._models:
             return  # a reload came between; its own poll counts
         for model, paths in zip(models, found, strict=True):
-            if paths is None:
-                log.warning("Base path of model %s is not there: %s", model.name, model.base_path)
-                continue
-            aspired = model.aspired(paths)
-            self._manager.aspire(model.name, {number: paths[number] for number in aspired})
+            self._say_when_empty(model, paths)
+            if paths is not None:
+                self._manager.aspire(model.name, {number: paths[number] for number in model.aspired(paths)})
+
+    def _say_when_empty(self, model: ModelConfig, paths: Mapping[int, Path] | None) -> None:
+        """Once, not at every poll."""
+        if paths:
+            self._empty.discard(model.name)
+        elif model.name not in self._empty:
+            self._empty.add(model.name)
+            log.warning("Model %s has no versions below %s", model.name, model.base_path)
 
     def _checked_labels(self, models: Iterable[ModelConfig]) -> Labels:
         return {
