@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,26 +10,25 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import ASGIApp
 
 from services.core.errors import TensorgateError
 from services.gateway import schemas
-from services.gateway.edge import OPERATION_KEY
-from services.gateway.faults import TFS_PREFIX, answer_error, answer_gone, answer_http_error
+from services.gateway.faults import OPERATION_KEY, TFS_PREFIX, answer_error, answer_http_error
+from services.gateway.hot_paths import Endpoint, HotPaths
 from services.gateway.pages import Pages
 from services.gateway.tfs_rest import TfsRest
 from services.gateway.typed_rest import TypedRest
-
-Endpoint = Callable[[Request], Awaitable[Response]]
 
 _ASK, _TFS, _MODELS, _OPERATE = "rest", "tfs", "models", "operations"
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _REF_FORMS = ("", "/labels/{label}", "/versions/{version}")
 
 
-class HotRoute(APIRoute):
-    """Documented by FastAPI, called as plain Starlette: the door itself reads the request and writes the response."""
+class PlainRoute(APIRoute):
+    """Documented by FastAPI, called as plain Starlette: the endpoint reads the request and writes the response."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The endpoint, with nothing around it but a note of what was asked."""
@@ -56,8 +55,13 @@ class Task:
     gives: tuple[str, ...] = ()
 
 
-def create_app(typed: TypedRest, tfs: TfsRest, pages: Pages) -> FastAPI:
-    """All routes; those of requests come first, because they are tried in order."""
+def create_app(typed: TypedRest, tfs: TfsRest, pages: Pages) -> ASGIApp:
+    """Everything HTTP: requests to models by the short way, the rest by FastAPI, which documents both."""
+    hot = {task.path: task.endpoint for task in _tasks(typed)}
+    return HotPaths(hot, {"predict": tfs.predict}, _documented(typed, tfs, pages))
+
+
+def _documented(typed: TypedRest, tfs: TfsRest, pages: Pages) -> FastAPI:
     app = FastAPI(
         title="Tensorgate",
         summary="Every published model over REST; the same over gRPC as tensorgate.v1.Inference.",
@@ -66,10 +70,9 @@ def create_app(typed: TypedRest, tfs: TfsRest, pages: Pages) -> FastAPI:
             TensorgateError: answer_error,
             Exception: answer_error,
             HTTPException: answer_http_error,
-            ClientDisconnect: answer_gone,
         },
     )
-    app.router.route_class = HotRoute
+    app.router.route_class = PlainRoute
     for form in _REF_FORMS:
         for task in _tasks(typed):
             _add_task(app, f"/api/models/{{model}}{form}/{task.path}", task)

@@ -9,15 +9,13 @@ import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.core.errors import Code
-from services.gateway.faults import CODE_KEY, REQUEST_ID_KEY
+from services.gateway.faults import CODE_KEY, OPERATION_KEY, REQUEST_ID_KEY
 from services.gateway.metrics import Metrics, Outcome
 from services.gateway.request_id import request_id_of
 
 _access = logging.getLogger("services.gateway.access")
 
 _HEADER = b"x-request-id"
-# Set by the door that answered: what was asked of which model. Nothing set: not a request to a model.
-OPERATION_KEY = "tensorgate.operation"
 
 
 class Edge:

@@ -6,7 +6,7 @@ import logging
 
 import orjson
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from services.core.errors import HTTP_STATUS, Code, TensorgateError, Unavailable
@@ -16,7 +16,9 @@ from services.gateway.batcher import Overloaded
 _log = logging.getLogger(__name__)
 
 TFS_PREFIX = "/v1/"
-CODE_KEY, REQUEST_ID_KEY = "tensorgate.code", "tensorgate.request_id"
+# What the layers of one HTTP request tell each other in its scope: the code it ends with, its id, and which door and
+# operation answer it (none: no such path).
+CODE_KEY, REQUEST_ID_KEY, OPERATION_KEY = "tensorgate.code", "tensorgate.request_id", "tensorgate.operation"
 _FAULT_OF_OURS = "The gateway failed to answer; the request id finds the reason in its log."
 # TensorFlow's graph errors go on after this with names of nodes that mean nothing to a client.
 _GRAPH_NODES = "\n\t [["
@@ -36,7 +38,9 @@ def fault_body(code: Code, text: str, request_id: str) -> bytes:
 
 async def answer_error(request: Request, error: Exception) -> Response:
     """The answer of the door that was asked."""
-    if request.url.path.startswith(TFS_PREFIX):
+    if isinstance(error, ClientDisconnect):
+        return _answer_nobody(request)
+    if request.scope["path"].startswith(TFS_PREFIX):
         return _answer_tfs_error(request, error)
     code, text = public_text(error)
     return _response(request, code, fault_body(code, text, request.scope[REQUEST_ID_KEY]), error)
@@ -60,7 +64,7 @@ def _answer_tfs_error(request: Request, error: Exception) -> Response:
     return _response(request, code, error_body(text), error)
 
 
-async def answer_gone(request: Request, error: Exception) -> Response:
+def _answer_nobody(request: Request) -> Response:
     """The client went away; nobody reads this, but the count does."""
     request.scope[CODE_KEY] = Code.CANCELLED
     return Response(status_code=HTTP_STATUS[Code.CANCELLED])

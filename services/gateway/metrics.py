@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
@@ -53,6 +54,7 @@ class Metrics:
             f"{prefix}_model_server_up", "1 when the model server answered the last poll.", registry=registry
         )
         ProcessCollector(registry=registry)
+        self._children = cache(self._labelled)  # finding a child by its labels is slow, and the labels are few
 
     def models(self, names: frozenset[str], reachable: bool) -> None:
         """The routing table changed: these names may be labels now."""
@@ -62,8 +64,15 @@ class Metrics:
     def request(self, outcome: Outcome) -> None:
         """Count one answered request."""
         model = outcome.model if not outcome.model or outcome.model in self._known else UNKNOWN
-        self._requests.labels(outcome.door, outcome.operation, model, outcome.code).inc()
-        self._seconds.labels(outcome.door, outcome.operation, model).observe(outcome.seconds)
+        counter, histogram = self._children(outcome.door, outcome.operation, model, outcome.code)
+        counter.inc()
+        histogram.observe(outcome.seconds)
+
+    def _labelled(self, door: str, operation: str, model: str, code: str) -> tuple[Counter, Histogram]:
+        return (
+            self._requests.labels(door, operation, model, code),
+            self._seconds.labels(door, operation, model),
+        )
 
     def call(self, model: str, rows: int) -> None:
         """Count one call of the model server."""

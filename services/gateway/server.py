@@ -109,6 +109,7 @@ class Gateway:
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,
             timeout_graceful_shutdown=int(self._settings.drain_seconds) or 1,
         )
         return _HttpServer(config)

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 from starlette.datastructures import UploadFile
-from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
 from starlette.requests import Request as Http
 from starlette.responses import Response, StreamingResponse
 
@@ -121,8 +121,8 @@ async def _uploaded(http: Http, body: bytes) -> list[Mapping[str, Any]]:
         async with http.form(max_part_size=len(body) + 1) as form:
             for name, value in form.multi_items():
                 columns.setdefault(name, []).append(await value.read() if isinstance(value, UploadFile) else value)
-    except HTTPException as error:  # Starlette's way to say that it is no form
-        raise InvalidArgument(f"The body is multipart/form-data. {error.detail} Received: {len(body)} bytes") from None
+    except MultiPartException as error:
+        raise InvalidArgument(f"The body is multipart/form-data. {error.message} Received: {len(body)} bytes") from None
     sizes = {len(values) for values in columns.values()}
     if len(sizes) != 1:
         counts = {name: len(values) for name, values in columns.items()}

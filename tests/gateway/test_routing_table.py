@@ -1,0 +1,89 @@
+"""Which version answers: decided by values alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.core.errors import NotFound, TensorgateError, Unavailable
+from services.core.refs import ModelRef
+from services.gateway.routing_table import ModelRoutes, RoutingTable, Servable, default_version
+from tests.gateway.models import AFFINE, card_of
+
+CARD = card_of("m", AFFINE)
+
+
+def available(*versions: int) -> dict[int, Servable]:
+    """Servables of these versions."""
+    return {version: Servable("m", version, CARD, {}) for version in versions}
+
+
+@pytest.mark.parametrize(
+    ("labels", "there", "previous", "wanted"),
+    [
+        ({"stable": 3}, (2, 3), 2, 3),
+        ({"stable": 3}, (2,), 2, 2),
+        ({"stable": 3}, (1, 2), 1, 1),
+        ({"stable": 3}, (2,), None, 2),
+        ({"stable": 3, "canary": 4}, (2, 4), None, 2),
+        ({"stable": 3, "canary": 2}, (2,), None, 3),
+        ({"stable": 3}, (), 2, 3),
+        ({"stable": 2}, (2, 3), 3, 2),
+        ({"canary": 3}, (3,), 3, None),
+        ({}, (), None, None),
+    ],
+)
+def test_requests_go_to_stable_or_while_it_loads_to_the_one_before(
+    labels: dict[str, int], there: tuple[int, ...], previous: int | None, wanted: int | None
+) -> None:
+    assert default_version(labels, available(*there), previous) == wanted
+
+
+def table(reachable: bool = True) -> RoutingTable:
+    """One model: 1 answers, 2 loads, 3 is labelled but not there, 4 has no card."""
+    routes = ModelRoutes(
+        "m", {"stable": 1, "next": 3}, {1: "AVAILABLE", 2: "LOADING", 4: "AVAILABLE"}, available(1), {4: "no card"}, 1
+    )
+    return RoutingTable({"m": routes}, reachable)
+
+
+@pytest.mark.parametrize(
+    ("ref", "error", "says"),
+    [
+        (ModelRef("n"), NotFound, "The models here are m. Received: model 'n'"),
+        (ModelRef("m", 9), NotFound, "Model m has versions 1. Received: version 9"),
+        (ModelRef("m", label="x"), NotFound, "has labels next, stable. Received: label 'x'"),
+        (ModelRef("m", 2), Unavailable, "Its state: LOADING"),
+        (ModelRef("m", label="next"), Unavailable, "Its state: not loaded yet"),
+        (ModelRef("m", 4), Unavailable, "cannot be called: no card"),
+    ],
+)
+def test_a_ref_that_cannot_be_called_says_why(ref: ModelRef, error: type[TensorgateError], says: str) -> None:
+    with pytest.raises(error, match=says):
+        table().find(ref)
+
+
+def test_a_ref_that_can_be_called_is_found_by_version_label_and_name() -> None:
+    for ref in (ModelRef("m"), ModelRef("m", 1), ModelRef("m", label="stable")):
+        assert table().find(ref).version == 1
+
+
+def test_without_a_model_server_all_models_are_unavailable_but_unknown_ones_stay_unknown() -> None:
+    with pytest.raises(Unavailable):
+        table(reachable=False).find(ModelRef("m"))
+    with pytest.raises(NotFound):
+        table(reachable=False).find(ModelRef("n"))
+
+
+def test_at_most_twenty_names_are_listed() -> None:
+    routes = table().models["m"]
+    many = RoutingTable({f"m{n:03}": routes for n in range(50)}, reachable=True)
+    with pytest.raises(NotFound, match=r"m019 and 30 more\. Received"):
+        many.find(ModelRef("n"))
+
+
+def test_one_callable_stable_is_enough_to_be_ready() -> None:
+    up, down = table().models["m"], ModelRoutes("d", {"stable": 1}, {}, {}, {}, 1)
+    assert RoutingTable({"m": up, "d": down}, reachable=True).ready
+    assert not RoutingTable({"d": down}, reachable=True).ready
+    assert not RoutingTable({"m": up}, reachable=False).ready
+    assert RoutingTable({}, reachable=True).ready
