@@ -1,0 +1,58 @@
+"""The two networks: pixels 0 to 255 [N, 28, 28] in, chances of the ten digits [N, 10] out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import layers
+from pydantic import Field
+
+from plugins.contract import Config
+
+SIDE = 28
+CLASSES = 10
+
+
+class DigitsConfig(Config):
+    """Hyper-parameters; the book trains 5 epochs at RMSprop's 0.001 throughout."""
+
+    learning_rate: float = Field(default=1e-3, gt=0, description="at the start; falls to 0 along half a cosine")
+
+
+def dense() -> list[layers.Layer]:
+    """Listing 2.2, 407,050 parameters."""
+    return [layers.Flatten(), layers.Dense(512, activation="relu"), layers.Dense(CLASSES, activation="softmax")]
+
+
+def convnet() -> list[layers.Layer]:
+    """Listings 5.1 and 5.2, 93,322 parameters."""
+    return [
+        layers.Reshape((SIDE, SIDE, 1)),
+        layers.Conv2D(32, 3, activation="relu"),
+        layers.MaxPooling2D(2),
+        layers.Conv2D(64, 3, activation="relu"),
+        layers.MaxPooling2D(2),
+        layers.Conv2D(64, 3, activation="relu"),
+        layers.Flatten(),
+        layers.Dense(64, activation="relu"),
+        layers.Dense(CLASSES, activation="softmax"),
+    ]
+
+
+NETWORKS = {"dense": dense, "convnet": convnet}
+
+
+def build(config: DigitsConfig, variant: str, samples: int) -> Any:
+    """The variant's network behind its own scaling, compiled for training on so many samples.
+
+    The falling learning rate (Loshchilov and Hutter 2017, without restarts) is what makes the last epoch the best one,
+    seed after seed.
+    """
+    model = keras.Sequential([keras.Input((SIDE, SIDE)), layers.Rescaling(1 / 255), *NETWORKS[variant]()], name=variant)
+    steps = config.epochs * -(-samples // config.batch_size)
+    schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, steps)
+    model.compile(
+        optimizer=keras.optimizers.RMSprop(schedule), loss="sparse_categorical_crossentropy", metrics=["accuracy"]
+    )
+    return model

@@ -1,0 +1,125 @@
+"""Which digit did someone write? (book 2.1 and 5.1)"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from io import BytesIO
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from plugins.contract import (
+    Array,
+    BookFigure,
+    Data,
+    Datasets,
+    HoldOut,
+    InputField,
+    Metric,
+    OutputField,
+    Plugin,
+    Samples,
+    Signature,
+    Task,
+    Variant,
+)
+from plugins.mnist.data import LABELS, load
+from plugins.mnist.model import SIDE, DigitsConfig, build
+from plugins.mnist.raw import read_digits
+
+IMAGE = InputField(
+    name="image_bytes",
+    dtype="string",
+    content="image",
+    description="PNG or JPEG of one digit, of any size, dark on light or light on dark",
+)
+PIXELS = InputField(
+    name="pixels",
+    dtype="float32",
+    shape=(SIDE, SIDE),
+    description="grey levels, 0 is background",
+    minimum=0,
+    maximum=255,
+)
+SCORES = OutputField(
+    name="scores", dtype="float32", shape=(len(LABELS),), content="scores", description="chances", labels=LABELS
+)
+# A one: a light stroke on the dark.
+EXAMPLE = np.pad(np.full((20, 3), 255, np.uint8), ((4, 4), (12, 13)))
+
+
+def png(pixels: Array) -> bytes:
+    """uint8 [height, width] as a grey PNG."""
+    encoded = BytesIO()
+    Image.fromarray(np.asarray(pixels, np.uint8)).save(encoded, "PNG")
+    return encoded.getvalue()
+
+
+class Mnist(Plugin[DigitsConfig]):
+    """Learns from 28 x 28 pixels, answers pictures of any size."""
+
+    name = "mnist"
+    title = "Handwritten digits"
+    task = Task.CLASSIFY
+    metric = Metric("accuracy", higher_is_better=True)
+    protocol = HoldOut(validation=5000)
+    config = DigitsConfig
+    labels = LABELS
+    variants = MappingProxyType(
+        {
+            "dense": Variant(
+                "one hidden layer of 512 units, 407,050 parameters",
+                settings={"epochs": 8, "batch_size": 128},
+                book=BookFigure(metric="accuracy", value=0.9785, section="2.1"),
+            ),
+            "convnet": Variant(
+                "three convolutions, 93,322 parameters",
+                settings={"epochs": 6, "batch_size": 64},
+                book=BookFigure(metric="accuracy", value=0.9908, section="5.1"),
+            ),
+        }
+    )
+
+    def load_data(self, config: DigitsConfig, datasets: Datasets) -> Data:
+        """Pixels and digits, as they come."""
+        return load(datasets)
+
+    def build_model(self, config: DigitsConfig, variant: str, train: Samples) -> Any:
+        """The network of that name; its learning rate falls over the steps that `train` gives it."""
+        return build(config, variant, len(train))
+
+    def signatures(self, model: Any) -> Mapping[str, Signature]:
+        """`classify` takes a picture, `serving_default` pixels."""
+
+        def classify(image_bytes: Any) -> Mapping[str, Any]:
+            return {"scores": model(read_digits(image_bytes))}
+
+        def classify_pixels(pixels: Any) -> Mapping[str, Any]:
+            return {"scores": model(pixels)}
+
+        return {
+            "classify": Signature(
+                Task.CLASSIFY, classify, (IMAGE,), (SCORES,), {"image_bytes": png(EXAMPLE)}, "Read a digit"
+            ),
+            "serving_default": Signature(
+                Task.CLASSIFY,
+                classify_pixels,
+                (PIXELS,),
+                (SCORES,),
+                {"pixels": EXAMPLE.astype(float).tolist()},
+                "Read a digit from 28 x 28 pixels",
+            ),
+        }
+
+    def requests(self, samples: Samples) -> Iterator[Mapping[str, Any]]:
+        """Each digit as a PNG."""
+        return ({"image_bytes": png(pixels)} for pixels in samples.inputs)
+
+    def show(self, sample: Array) -> bytes:
+        """The digit as a PNG, dark on light, as it was written."""
+        return png(255 - sample)
+
+
+PLUGIN = Mnist()

@@ -1,0 +1,104 @@
+"""From a picture of a digit, as people send it, to the 28 x 28 pixels that the networks learned from; in the graph.
+
+Steps as MNIST itself was made (LeCun, Cortes and Burges, "The MNIST database": the digit is scaled to fit 20 x 20
+keeping its aspect, then placed so that its centre of mass is the centre of the 28 x 28 field).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from plugins.mnist.model import SIDE
+
+BOX = 20
+LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
+BLANK = 8.0  # grey levels: a picture that varies less than this shows nothing
+FAINT = 0.1  # of the strongest ink: below this it is the blur of an edge
+NOISE_SHARE = 0.9  # of the border's pixels are paper; how they vary is noise, and three times that is not ink
+
+
+def read_digits(image_bytes: Any) -> Any:
+    """PNG or JPEG strings [N] to float32 [N, 28, 28], 0 to 255, light on dark."""
+    return tf.map_fn(read_digit, image_bytes, fn_output_signature=tf.TensorSpec((SIDE, SIDE), tf.float32))
+
+
+def read_digit(image_bytes: Any) -> Any:
+    """One of them. What is 28 x 28 and light on dark already is left as it is."""
+    grey = to_grey(tf.io.decode_image(image_bytes, expand_animations=False))
+    paper, noise = _paper(grey)
+    above, below = tf.nn.relu(grey - paper), tf.nn.relu(paper - grey)
+    # Squares, because ink differs much from the paper on few pixels, shadows and noise little on many.
+    light_on_dark = tf.reduce_sum(above**2) >= tf.reduce_sum(below**2)
+    ready = light_on_dark & tf.reduce_all(tf.shape(grey) == SIDE)
+    field = tf.cond(ready, lambda: grey, lambda: centred(tf.where(light_on_dark, above, below), noise))
+    return tf.ensure_shape(field, (SIDE, SIDE))
+
+
+def to_grey(image: Any) -> Any:
+    """uint8 [height, width, 1 to 4 channels] to grey levels, float32 [height, width], 0 to 255.
+
+    What is transparent becomes the paper of the visible ink: white below dark ink, black below light ink.
+    """
+    levels = tf.cast(image, tf.float32)
+    channels = tf.shape(image)[2]
+    colour = channels >= 3
+    grey = tf.cond(
+        colour, lambda: tf.round(tf.tensordot(levels[..., :3], tf.constant(LUMA), 1)), lambda: levels[..., 0]
+    )
+    opacity = tf.where(channels % 2 == 0, levels[..., -1] / 255, 1.0)
+    ink_level = tf.math.divide_no_nan(tf.reduce_sum(grey * opacity), tf.reduce_sum(opacity))
+    paper = tf.where(ink_level < 128, 255.0, 0.0)
+    return tf.round(opacity * grey + (1 - opacity) * paper)
+
+
+def centred(ink: Any, noise: Any) -> Any:
+    """Ink [height, width] of any strength on paper of 0 that varies by `noise`, to float32 [28, 28] of 0 to 255."""
+    strongest = tf.reduce_max(ink)
+    faint = tf.minimum(FAINT * strongest + 3 * noise, strongest / 2)
+    return tf.cond(
+        strongest < BLANK,
+        lambda: tf.zeros((SIDE, SIDE)),
+        lambda: _placed(_boxed(_cropped(tf.where(ink > faint, ink, 0)))),
+    )
+
+
+def _placed(digit: Any) -> Any:
+    """In the field, its centre of mass in the middle."""
+    height, width = tf.unstack(tf.shape(digit))
+    top, left = _offset(digit, 0, height), _offset(digit, 1, width)
+    return 255 * tf.pad(digit, [[top, SIDE - height - top], [left, SIDE - width - left]])
+
+
+def _cropped(ink: Any) -> Any:
+    """The smallest rectangle that holds all ink."""
+    places = tf.where(ink > 0)
+    first, last = tf.reduce_min(places, axis=0), tf.reduce_max(places, axis=0)
+    return ink[first[0] : last[0] + 1, first[1] : last[1] + 1]
+
+
+def _boxed(ink: Any) -> Any:
+    """Scaled so that the longer side is 20 pixels and the strongest ink is 1 again."""
+    size = tf.cast(tf.shape(ink), tf.float32)
+    target = tf.maximum(1, tf.cast(tf.round(size * BOX / tf.reduce_max(size)), tf.int32))
+    scaled = tf.image.resize(ink[..., tf.newaxis], target, antialias=True)[..., 0]
+    return scaled / tf.reduce_max(scaled)
+
+
+def _offset(ink: Any, axis: int, length: Any) -> Any:
+    """Where along `axis` the ink must begin for its centre of mass to lie in the middle of the field."""
+    mass = tf.reduce_sum(ink, axis=1 - axis)
+    centre = tf.reduce_sum(mass * (tf.range(tf.cast(length, tf.float32)) + 0.5)) / tf.reduce_sum(mass)
+    return tf.clip_by_value(tf.cast(tf.round(SIDE / 2 - centre), tf.int32), 0, SIDE - length)
+
+
+def _paper(grey: Any) -> tuple[Any, Any]:
+    """The paper's level and how much it varies, as the outermost pixels tell."""
+    border = tf.concat([grey[0], grey[-1], grey[:, 0], grey[:, -1]], axis=0)
+    level = _quantile(border, 0.5)
+    return level, _quantile(tf.abs(border - level), NOISE_SHARE)
+
+
+def _quantile(values: Any, share: float) -> Any:
+    return tf.sort(values)[tf.cast(share * tf.cast(tf.size(values), tf.float32), tf.int32)]
