@@ -18,8 +18,8 @@ PIXELS = SIDE * SIDE
 class VaeConfig(Config):
     """Hyper-parameters; the book trains 10 epochs in batches of 16."""
 
-    epochs: int = Field(default=3, ge=1)
-    batch_size: int = Field(default=64, ge=1)
+    epochs: int = Field(default=2, ge=1)
+    batch_size: int = Field(default=32, ge=1)
     kl_weight: float = Field(
         default=5e-4 * PIXELS, ge=0, description="of the KL term in the training loss; 1: the ELBO"
     )

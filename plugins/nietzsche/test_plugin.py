@@ -1,5 +1,5 @@
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from plugins.conftest import Endpoint, Serve
 from plugins.contract import Array, Dataset, Unavailable
 from plugins.nietzsche.cell import EXACT, STATE_UNITS, Cell, on_grid
 from plugins.nietzsche.data import AUSTEN, NIETZSCHE, read_corpus, read_text, split, unigram_nats
@@ -17,7 +18,6 @@ from plugins.nietzsche.sampling import gumbel
 
 TEXT = "thus spoke the camel:\nwhat is heavy? so asks the load-bearing spirit, é and kneels.\n" * 40
 SMALL = TextConfig(window=12, step=5, units=16)
-Call = Callable[..., Mapping[str, Array]]
 
 
 def trained(variant: str) -> Any:
@@ -29,32 +29,12 @@ def trained(variant: str) -> Any:
     return model
 
 
-def serve(model: Any, folder: Path) -> dict[str, Call]:
-    """The signatures after export, through a graph session as TensorFlow Serving runs them."""
-    archive = keras.export.ExportArchive()
-    archive.track(model)
-    for name, signature in PLUGIN.signatures(model).items():
-        specs = [tf.TensorSpec([None, *f.shape], getattr(tf, f.dtype), name=f.name) for f in signature.inputs]
-        archive.add_endpoint(name, signature.function, specs)
-    archive.write_out(str(folder), verbose=False)
-    graph = tf.Graph()
-    with graph.as_default():
-        session = tf.compat.v1.Session(graph=graph)
-        loaded = tf.compat.v1.saved_model.load(session, ["serve"], str(folder)).signature_def
-
-    def caller(definition: Any) -> Call:
-        outputs = {name: tensor.name for name, tensor in definition.outputs.items()}
-        return lambda **fields: session.run(outputs, {definition.inputs[k].name: v for k, v in fields.items()})
-
-    return {name: caller(loaded[name]) for name in PLUGIN.signatures(model)}
-
-
 @pytest.fixture(scope="module", params=["stateful", "windowed"])
-def endpoints(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Call]:
-    return serve(trained(request.param), tmp_path_factory.mktemp(request.param))
+def endpoints(request: pytest.FixtureRequest, serve: Serve) -> Mapping[str, Endpoint]:
+    return serve(PLUGIN, trained(request.param))
 
 
-def start(call: Call, prompts: list[str], steps: Any, temperature: Any, seed: Any) -> Mapping[str, Array]:
+def start(call: Endpoint, prompts: list[str], steps: Any, temperature: Any, seed: Any) -> Mapping[str, Array]:
     rows = len(prompts)
     return call(
         prompt=np.array([prompt.encode() for prompt in prompts], object),
@@ -74,7 +54,7 @@ def rows_of_a_crowd() -> tuple[list[str], Array, Array]:
     return prompts, random.choice([0, 0.2, 0.5, 1, 1.2, 2], 64), random.integers(-(2**63), 2**63, 64)
 
 
-def test_a_row_is_the_same_to_the_bit_alone_and_among_63_others(endpoints: dict[str, Call]) -> None:
+def test_a_row_is_the_same_to_the_bit_alone_and_among_63_others(endpoints: Mapping[str, Endpoint]) -> None:
     prompts, temperatures, seeds = rows_of_a_crowd()
     crowd = start(endpoints["start"], prompts, 60, temperatures, seeds)
     assert len(set(crowd["text"])) > 50
@@ -84,7 +64,7 @@ def test_a_row_is_the_same_to_the_bit_alone_and_among_63_others(endpoints: dict[
             np.testing.assert_array_equal(alone[name][0], crowd[name][row], err_msg=f"{name} of row {row}")
 
 
-def test_any_chunking_gives_the_same_text_and_state(endpoints: dict[str, Call]) -> None:
+def test_any_chunking_gives_the_same_text_and_state(endpoints: Mapping[str, Endpoint]) -> None:
     prompts, temperatures, seeds = rows_of_a_crowd()
     whole = start(endpoints["start"], prompts, 60, temperatures, seeds)
     random = np.random.default_rng(1)
@@ -102,14 +82,14 @@ def test_any_chunking_gives_the_same_text_and_state(endpoints: dict[str, Call]) 
         np.testing.assert_array_equal(part[name], value)
 
 
-def test_temperature_zero_ignores_the_seed_and_others_do_not(endpoints: dict[str, Call]) -> None:
+def test_temperature_zero_ignores_the_seed_and_others_do_not(endpoints: Mapping[str, Endpoint]) -> None:
     greedy = start(endpoints["start"], ["thus "] * 3, 40, [0, 0, -1], [1, 2, 3])["text"]
     daring = start(endpoints["start"], ["thus "] * 3, 40, 2, [1, 2, 2])["text"]
     assert len(set(greedy)) == 1
     assert daring[0] != daring[1] == daring[2]
 
 
-def test_a_prompt_is_read_in_lower_case_with_unknown_characters_as_spaces(endpoints: dict[str, Call]) -> None:
+def test_a_prompt_is_read_in_lower_case_with_unknown_characters_as_spaces(endpoints: Mapping[str, Endpoint]) -> None:
     prompts = ["THUS É", "thus é", "thus 漢\U0001f600", "thus   ", "", "\n"]
     texts = start(endpoints["start"], prompts, 30, 1, 5)["text"]
     assert texts[0] == texts[1]
@@ -117,7 +97,7 @@ def test_a_prompt_is_read_in_lower_case_with_unknown_characters_as_spaces(endpoi
     assert texts[4] == texts[5]
 
 
-def test_bytes_that_are_no_utf8_trouble_nobody(endpoints: dict[str, Call]) -> None:
+def test_bytes_that_are_no_utf8_trouble_nobody(endpoints: Mapping[str, Endpoint]) -> None:
     steps, one, seed = np.full(2, 30, np.int32), np.ones(2, np.float32), np.array([5, 5])
     prompt = np.array([b"thus \xff\xfe", "thus é".encode()], object)
     texts = endpoints["start"](prompt=prompt, steps=steps, temperature=one, seed=seed)["text"]
@@ -125,7 +105,7 @@ def test_bytes_that_are_no_utf8_trouble_nobody(endpoints: dict[str, Call]) -> No
     assert len(texts[0].decode()) == 30
 
 
-def test_each_row_gets_as_many_characters_as_it_asked_for(endpoints: dict[str, Call]) -> None:
+def test_each_row_gets_as_many_characters_as_it_asked_for(endpoints: Mapping[str, Endpoint]) -> None:
     answer = start(endpoints["start"], ["thus " * 300] * 4, [0, 1, 33, -5], 2, [1, 2, 3, 4])
     assert [len(text.decode()) for text in answer["text"]] == [0, 1, 33, 0]
     assert not answer["finished"].any()
