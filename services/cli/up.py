@@ -131,7 +131,6 @@ def services(settings: CliSettings, address: Address, model_server_ports: tuple[
                 f"--rest_api_port={rest_port}",
                 "--max_num_load_retries=0",
             ),
-            {"TF_CPP_MIN_LOG_LEVEL": "2"},
         ),
         Service(
             "mirror",
@@ -181,7 +180,7 @@ async def _train(plugin: str) -> int:
     """Train in a process of its own, its lines prefixed with the plugin's name; cancelling stops it."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "services.cli", "train", plugin),
-        env={**inherited_environment(), "TF_CPP_MIN_LOG_LEVEL": "2"},
+        env=inherited_environment(),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,

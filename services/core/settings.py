@@ -26,5 +26,8 @@ def read_settings(settings: type[S]) -> S:
 
 
 def quiet_tensorflow() -> None:
-    """Keep TensorFlow's greeting and notes off the terminal; must run before it is imported. Errors still show."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    """Keep TensorFlow's C++ log off the terminal; must run before it is imported.
+
+    Level 3 hides errors too: those of consequence are raised as exceptions, the others alarm people for nothing.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

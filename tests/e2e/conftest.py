@@ -21,7 +21,7 @@ STARTERS = {
     "boston_housing": ["--set", "epochs=20", "--force"],
     "mnist": ["--set", "epochs=1"],
     "digits_vae": ["--set", "epochs=1", "--force"],
-    "nietzsche": ["--set", "epochs=1", "--force"],
+    "nietzsche": ["--set", "epochs=1", "--set", "step=60", "--force"],
 }
 
 
@@ -33,7 +33,7 @@ class Home:
 
     @property
     def environment(self) -> dict[str, str]:
-        return {**os.environ, "TENSORGATE_HOME": str(self.folder), "TF_CPP_MIN_LOG_LEVEL": "2"}
+        return {**os.environ, "TENSORGATE_HOME": str(self.folder)}
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run `tensorgate WORDS`; the caller looks at the exit code."""
