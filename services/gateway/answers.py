@@ -35,11 +35,10 @@ def classifications(answer: Answer, top_k: int) -> Sequence[Classification]:
     if scores.ndim != 2 or (field.labels and scores.shape[1] != len(field.labels)):
         raise Internal(f"{field.name} of {answer.servable.name} has one column a label. Received: {scores.shape}")
     labels = field.labels or tuple(map(str, range(scores.shape[1])))
-    order = np.argsort(-scores, axis=1, kind="stable")[:, : top_k or None]
-    best = np.take_along_axis(scores, order, axis=1)
+    orders = np.argsort(-scores, axis=1, kind="stable")[:, : top_k or None]
     return [
-        Classification([labels[column] for column in columns], row)
-        for columns, row in zip(order.tolist(), best, strict=True)
+        Classification([labels[column] for column in order], row[order])
+        for order, row in zip(orders, scores, strict=True)
     ]
 
 

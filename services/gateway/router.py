@@ -12,7 +12,7 @@ from services.core.errors import DataLoss, DeadlineExceeded, InvalidArgument, No
 from services.core.refs import ModelRef
 from services.core.tfs import get_model_status_pb2
 from services.gateway.backend import Backend
-from services.gateway.routing_table import ModelRoutes, RoutingTable, Servable, default_version
+from services.gateway.routing_table import NOTHING_READ, ModelRoutes, RoutingTable, Servable, default_version
 from services.store import Store
 
 _log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ class Router:
         self._store = store
         self._backend = backend
         self._on_table = on_table
-        self._table = RoutingTable()
+        self._table = NOTHING_READ
         self._labels: Labels = {}
         self._reading = asyncio.Lock()
         self._read_at = float("-inf")

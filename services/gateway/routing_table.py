@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from services.core.card import Card
@@ -67,11 +67,14 @@ class ModelRoutes:
 class RoutingTable:
     """All models of the store. Replaced whole, never changed."""
 
-    models: Mapping[str, ModelRoutes] = field(default_factory=dict)
-    reachable: bool = False
+    models: Mapping[str, ModelRoutes]
+    reachable: bool
+    read: bool = True
 
     def find(self, ref: ModelRef) -> Servable:
         """The version that answers `ref`. Raises NotFound or Unavailable."""
+        if not self.read:
+            raise Unavailable("The gateway has just started and does not know the models yet; try again in a moment.")
         routes = self.models.get(ref.name)
         if routes is None:
             raise NotFound(f"The models here are {_listed(self.models)}. Received: model {ref.name!r}")
@@ -87,6 +90,9 @@ class RoutingTable:
         """
         stable = [routes for routes in self.models.values() if STABLE in routes.labels]
         return self.reachable and (not stable or any(routes.default in routes.servables for routes in stable))
+
+
+NOTHING_READ = RoutingTable({}, reachable=False, read=False)
 
 
 def default_version(labels: Mapping[str, int], available: Mapping[int, Servable], previous: int | None) -> int | None:

@@ -14,6 +14,7 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException
 from starlette.requests import Request as Http
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Message
 
 from services.core.card import Task
 from services.core.errors import Code, InvalidArgument
@@ -115,10 +116,13 @@ def _query_options(http: Http, schema: type[Any]) -> Any:
 
 async def _uploaded(http: Http, body: bytes) -> list[Mapping[str, Any]]:
     """Each file part is a value of the field it is named after; several of a name are several instances."""
-    http._body = body  # Starlette's own cache of a body that was read: its parser then reads from there
+
+    async def again() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
     columns: dict[str, list[Any]] = {}
     try:
-        async with http.form(max_part_size=len(body) + 1) as form:
+        async with Http(http.scope, again).form(max_part_size=len(body) + 1) as form:
             for name, value in form.multi_items():
                 columns.setdefault(name, []).append(await value.read() if isinstance(value, UploadFile) else value)
     except MultiPartException as error:

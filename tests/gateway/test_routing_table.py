@@ -6,7 +6,7 @@ import pytest
 
 from services.core.errors import NotFound, TensorgateError, Unavailable
 from services.core.refs import ModelRef
-from services.gateway.routing_table import ModelRoutes, RoutingTable, Servable, default_version
+from services.gateway.routing_table import NOTHING_READ, ModelRoutes, RoutingTable, Servable, default_version
 from tests.gateway.models import AFFINE, card_of
 
 CARD = card_of("m", AFFINE)
@@ -72,6 +72,12 @@ def test_without_a_model_server_all_models_are_unavailable_but_unknown_ones_stay
         table(reachable=False).find(ModelRef("m"))
     with pytest.raises(NotFound):
         table(reachable=False).find(ModelRef("n"))
+
+
+def test_before_the_store_has_been_read_nothing_is_known_to_be_missing() -> None:
+    with pytest.raises(Unavailable, match="just started"):
+        NOTHING_READ.find(ModelRef("m"))
+    assert not NOTHING_READ.ready
 
 
 def test_at_most_twenty_names_are_listed() -> None:

@@ -115,7 +115,7 @@ async def _all_live(here: World, models: Mapping[str, Model]) -> bool:
     return all(versions.get(name) for name in models)
 
 
-async def eventually(condition: Callable[[], Any], seconds: float = 10) -> None:
+async def eventually(condition: Callable[[], Any], seconds: float = 20) -> None:
     """Return when an async condition holds; TimeoutError when it does not within `seconds`."""
     async with asyncio.timeout(seconds):
         while not await condition():
