@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -148,9 +149,9 @@ def from_proto(proto: tensor_pb2.TensorProto) -> Array:
     if dtype is None:
         raise InvalidArgument(f"A tensor has one of TensorFlow's types. Received: enum {proto.dtype}")
     shape = tuple(dim.size for dim in proto.tensor_shape.dim)
-    if any(size < 0 for size in shape):
+    if min(shape, default=0) < 0:
         raise InvalidArgument(f"A tensor has no negative dimension. Received: {list(shape)}")
-    count = int(np.prod(shape, dtype=np.int64))
+    count = math.prod(shape)
     if proto.tensor_content:
         if len(proto.tensor_content) != count * dtype.itemsize:
             raise InvalidArgument(

@@ -1,8 +1,8 @@
 """JSON as TensorFlow Serving reads it: RapidJSON with NaN and Infinity, stopping after the first value.
 
 Most bodies go through orjson. What orjson refuses goes through the slower reader here, which knows RapidJSON's order of
-checks and so gives its error texts and offsets (rapidjson/reader.h, 1.1.0). What else a client can see: the first of two
-equal keys counts, text after the value is ignored, bytes that are no UTF-8 are kept (as surrogate escapes).
+checks and so gives its error texts and offsets (rapidjson/reader.h, 1.1.0). What else a client can see: the first of
+two equal keys counts, text after the value is ignored, bytes that are no UTF-8 are kept (as surrogate escapes).
 """
 
 from __future__ import annotations
@@ -35,14 +35,19 @@ _WORDS: tuple[tuple[bytes, Any], ...] = (
     (b"-Inf", -math.inf),
 )
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_MOST_LEVELS = 500
+_LEVELS_SHOWN = 100
 
 
 def read_object(body: bytes) -> dict[str, Any]:
     """The object a request body holds. Raises InvalidArgument with TensorFlow Serving's text."""
     if not body:
         raise InvalidArgument("JSON Parse error: The document is empty")
-    value = _read(body)
+    try:
+        value = _read(body)
+    except RecursionError as error:
+        raise InvalidArgument(
+            f"JSON is nested at most some hundred levels deep. Received: {len(body)} bytes"
+        ) from error
     if not isinstance(value, dict):
         raise InvalidArgument(f"JSON Value: {debug_text(value)} Is not object")
     return value
@@ -82,7 +87,6 @@ class _Reader:
     def __init__(self, body: bytes) -> None:
         self._body = body.partition(b"\0")[0]  # RapidJSON reads a C string
         self._at = len(_BYTE_ORDER_MARK) if body.startswith(_BYTE_ORDER_MARK) else 0
-        self._level = 0
 
     def document(self) -> Any:
         self._skip_space()
@@ -107,9 +111,9 @@ class _Reader:
     def _value(self) -> Any:
         first = self._next()
         if first == b"{":
-            return self._nested(self._object)
+            return self._object()
         if first == b"[":
-            return self._nested(self._array)
+            return self._array()
         if first == b'"':
             return self._string()
         for word, value in _WORDS:
@@ -119,14 +123,6 @@ class _Reader:
         if first in (b"n", b"t", b"f", b"N", b"I"):
             self._fail("Invalid value.", self._at + 1)
         return self._number()
-
-    def _nested(self, read: Any) -> Any:
-        self._level += 1
-        if self._level > _MOST_LEVELS:
-            raise InvalidArgument(f"JSON has at most {_MOST_LEVELS} levels. Received: more, at offset: {self._at}")
-        value = read()
-        self._level -= 1
-        return value
 
     def _object(self) -> dict[str, Any]:
         self._at += 1
@@ -237,6 +233,8 @@ def _end(pattern: re.Pattern[bytes], body: bytes, start: int) -> int:
 
 def debug_text(value: Any, level: int = 0) -> str:
     """A value as TensorFlow Serving's error texts show it: objects indented by four, lists on one line."""
+    if level > _LEVELS_SHOWN:
+        return "..."
     if isinstance(value, dict):
         if not value:
             return "{}"

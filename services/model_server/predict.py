@@ -73,6 +73,8 @@ def _inputs(signature: meta_graph_pb2.SignatureDef, request: predict_pb2.Predict
 
 
 def _check_input_count(signature: meta_graph_pb2.SignatureDef, request: predict_pb2.PredictRequest) -> None:
+    if len(request.inputs) == len(signature.inputs):
+        return
     required = signature.inputs.keys() - signature.defaults.keys()
     if len(required) <= len(request.inputs) <= len(signature.inputs):
         return
