@@ -34,11 +34,11 @@ def test_a_config_file_is_read_with_policies_and_labels(tmp_path: Path) -> None:
         ' model_version_policy { specific { versions: 1 versions: 2 } } version_labels { key: "stable" value: 1 } } }',
     )
     (model,) = read_config(read_model_config_file(file))
-    assert (model.name, model.specific, dict(model.labels)) == ("a", {1, 2}, {"stable": 1})
+    assert (model.name, model.specific, dict(model.labels)) == ("a", frozenset({1, 2}), {"stable": 1})
 
 
 def test_a_config_file_that_is_none_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InvalidArgument, match="Invalid protobuf file: '.*file.config'"):
+    with pytest.raises(InvalidArgument, match=r"Invalid protobuf file: '.*file\.config'"):
         read_model_config_file(_file(tmp_path, "nope: 1"))
 
 
