@@ -24,7 +24,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from services.core.card import BookFigure, InputField, OutputField, Task
 from services.core.errors import Unavailable
@@ -68,8 +68,8 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     seed: int = Field(default=1, description="seeds Python, NumPy and TensorFlow: same seed, same metrics")
-    epochs: int = Field(default=5, ge=1)
-    batch_size: int = Field(default=128, ge=1)
+    epochs: int = 5
+    batch_size: int = 128
     keep_best: bool = Field(
         default=True, description="where validated by hold-out, publish the weights of the epoch that validated best"
     )
@@ -80,6 +80,13 @@ class Config(BaseModel):
         default=None, ge=0, description="lower the learning rate after so many epochs without a better one; none: never"
     )
     reduce_lr_factor: float = Field(default=0.1, gt=0, lt=1, description="what the learning rate is multiplied by")
+
+    @field_validator("epochs", "batch_size")  # holds for a subclass's own defaults too, where ge=1 would be lost
+    @classmethod
+    def _at_least_one(cls, value: int) -> int:
+        if value < 1:
+            raise ValueError("Input should be greater than or equal to 1")
+        return value
 
 
 C = TypeVar("C", bound=Config)

@@ -92,6 +92,7 @@ def _train(model: Any, recipe: Recipe, stage: Stage, callbacks: list[Any]) -> No
         validation_data=_in_order(stage.validation),
         initial_epoch=done,
         epochs=stage.epochs,
+        shuffle=False,  # done in `batches`
         verbose=0,
         callbacks=callbacks,
     )
@@ -113,7 +114,7 @@ def batches(samples: Samples, config: Config, seed: int, epochs: range) -> Any:
         return tf.gather(inputs, rows), tf.gather(targets, rows)
 
     order = tf.data.Dataset.range(epochs.start, epochs.stop, output_type=tf.int32).flat_map(shuffled)
-    return order.map(take, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+    return order.map(take).prefetch(tf.data.AUTOTUNE)
 
 
 def _in_order(samples: Samples | None) -> Any:

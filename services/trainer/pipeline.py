@@ -67,7 +67,8 @@ def train(request: TrainRequest, bench: Bench) -> RunRecord:
         make_deterministic(config.seed)
         _walk(request, bench, config, journal)
     except Exception as error:  # whatever went wrong, the record says so before it is raised
-        journal.note(state=RunState.FAILED, error=f"{type(error).__name__}: {error}")
+        ended = journal.record.state is not RunState.RUNNING  # published or rejected: only the report is missing
+        journal.note(state=journal.record.state if ended else RunState.FAILED, error=f"{type(error).__name__}: {error}")
         raise
     finally:
         bench.progress.close()

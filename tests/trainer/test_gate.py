@@ -1,0 +1,75 @@
+"""The gate's verdicts."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+
+import pytest
+
+from services.core.card import Card, Lineage, Task
+from services.trainer.gate import Candidate, Standing, judge
+from services.trainer.run_record import MetricRecord
+
+ACCURACY = MetricRecord(name="accuracy", higher_is_better=True)
+MAE = MetricRecord(name="mae", higher_is_better=False)
+DATA = {"mnist.npz": "0" * 64}
+
+
+def stable(metric: str, value: float, baseline: float, data: dict[str, str] = DATA) -> Standing:
+    lineage = Lineage(plugin="p", variant="v", run="r", seed=1, config={}, data_sha256=data, created=datetime.now(UTC))
+    return Standing(
+        7,
+        Card(
+            model="m",
+            task=Task.CLASSIFY,
+            title="",
+            description="",
+            signatures={},
+            metrics={metric: value},
+            baseline={metric: baseline},
+            lineage=lineage,
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("metric", "ours", "passed"),
+    [(ACCURACY, 0.6, True), (ACCURACY, 0.5, False), (ACCURACY, math.nan, False), (MAE, 0.4, True), (MAE, 0.6, False)],
+)
+def test_a_run_passes_only_if_it_beats_its_baseline(metric: MetricRecord, ours: float, passed: bool) -> None:
+    verdict = judge(metric, Candidate({metric.name: ours}, {metric.name: 0.5}, DATA), None)
+    assert verdict.passed is passed
+    assert "baseline 0.5" in verdict.reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("metric", "ours", "theirs", "passed"),
+    [
+        (ACCURACY, 0.98, 0.985, True),
+        (ACCURACY, 0.90, 0.985, False),
+        (ACCURACY, 0.99, 0.985, True),
+        (MAE, 2.65, 2.6, True),
+        (MAE, 3.1, 2.6, False),
+    ],
+)
+def test_a_run_passes_only_if_it_is_not_much_worse_than_stable(
+    metric: MetricRecord, ours: float, theirs: float, passed: bool
+) -> None:
+    baseline = 0.1 if metric is ACCURACY else 6.5
+    verdict = judge(
+        metric, Candidate({metric.name: ours}, {metric.name: baseline}, DATA), stable(metric.name, theirs, baseline)
+    )
+    assert verdict.passed is passed
+    assert "stable (version 7)" in verdict.reasons[1]
+
+
+def test_figures_on_other_data_are_not_compared() -> None:
+    other = stable("accuracy", 0.99, 0.1, {"other.npz": "1" * 64})
+    verdict = judge(ACCURACY, Candidate({"accuracy": 0.6}, {"accuracy": 0.5}, DATA), other)
+    assert verdict.passed
+    assert "other data" in verdict.reasons[1]
+
+
+def test_a_stable_without_the_metric_is_not_compared() -> None:
+    assert judge(ACCURACY, Candidate({"accuracy": 0.6}, {"accuracy": 0.5}, DATA), stable("mae", 2, 6)).passed

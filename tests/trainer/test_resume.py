@@ -1,0 +1,75 @@
+"""Seeds and kills, with real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from services.trainer.run_record import RunRecord, RunState, read_records
+from tests.polling import until
+
+ROOT = Path(__file__).parent.parent.parent
+SCRIPT = Path(__file__).with_name("train_tiny.py")
+
+
+def start(home: Path, *resume: str) -> subprocess.Popen[bytes]:
+    """Train in a process of its own."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    return subprocess.Popen([sys.executable, str(SCRIPT), str(home), *resume], env=environment, cwd=home)
+
+
+def the_run(home: Path) -> RunRecord:
+    (record,) = read_records(home / "runs")
+    return record
+
+
+def lines(home: Path) -> list[dict[str, float]]:
+    files = list((home / "runs").glob("*/metrics.jsonl"))
+    return [
+        json.loads(line) for file in files for line in file.read_text().splitlines(keepends=True) if line[-1] == "\n"
+    ]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> RunRecord:
+    """A run that nobody disturbed."""
+    home = tmp_path_factory.mktemp("whole")
+    assert start(home).wait(120) == 0
+    return the_run(home)
+
+
+def test_a_killed_run_goes_on_from_its_last_epoch_and_ends_as_if_nothing_had_happened(
+    whole: RunRecord, tmp_path: Path
+) -> None:
+    process = start(tmp_path)
+    until(lambda: len(lines(tmp_path)) >= 3, seconds=120, every=0.005)
+    process.kill()
+    process.wait()
+    killed = the_run(tmp_path)
+    assert killed.state is RunState.RUNNING
+    assert len(lines(tmp_path)) < 25
+
+    assert start(tmp_path, killed.id).wait(120) == 0
+
+    resumed = the_run(tmp_path)
+    assert resumed.state is RunState.REJECTED
+    assert resumed.metrics == whole.metrics
+    assert resumed.final == whole.final
+    assert [line["epoch"] for line in lines(tmp_path)] == list(range(1, 26))
+    rows = (tmp_path / "runs" / killed.id / "history.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows] == ["epoch", *map(str, range(25))]
+
+
+def test_the_same_seed_gives_the_same_metrics_to_the_last_digit_in_another_process(
+    whole: RunRecord, tmp_path: Path
+) -> None:
+    assert start(tmp_path).wait(120) == 0
+    again = the_run(tmp_path)
+    assert again.metrics == whole.metrics
+    assert again.final == whole.final
+    assert again.id != whole.id or again.created != whole.created
