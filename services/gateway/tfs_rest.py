@@ -19,6 +19,7 @@ from services.core.tfs import get_model_metadata_pb2
 from services.core.tfs_json import decode_predict, encode_predict
 from services.gateway.backend import Backend
 from services.gateway.bodies import read_bytes, ref_of, seconds_allowed
+from services.gateway.buffers import read_float_rows
 from services.gateway.plane import DataPlane
 from services.gateway.request import Request, Tensors
 from services.gateway.routing_table import Servable
@@ -35,7 +36,8 @@ class PredictPayload:
 
     def tensors(self, servable: Servable) -> Tensors:
         """The arrays the body holds. Raises InvalidArgument with TensorFlow Serving's texts."""
-        read = decode_predict(self._body, servable.signature_defs)
+        signatures = servable.signature_defs
+        read = read_float_rows(self._body, signatures) or decode_predict(self._body, signatures)
         self.row_format = read.row_format
         return Tensors(read.signature_name, read.inputs)
 

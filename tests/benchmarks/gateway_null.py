@@ -154,9 +154,8 @@ def main() -> None:
                     took = uvloop.run(drive(ports["http_port"], work.request, connections, chosen.seconds))
                     spent = (cpu_seconds(pid) - before) / len(took) * 1e6
                     p50, p99 = np.percentile(took, [50, 99]) * 1000
-                    print(
-                        f"{work.name:24}{connections:6}{len(took) / chosen.seconds:9.0f}{p50:9.2f}{p99:9.2f}{spent:9.0f}"
-                    )
+                    rate = len(took) / chosen.seconds
+                    print(f"{work.name:24}{connections:6}{rate:9.0f}{p50:9.2f}{p99:9.2f}{spent:9.0f}")
 
 
 def cpu_seconds(pid: int) -> float:

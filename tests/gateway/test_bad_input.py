@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from dataclasses import dataclass, field
 from typing import Any
@@ -223,6 +224,15 @@ async def test_a_body_over_the_limit_is_refused_before_it_is_read() -> None:
             bad = Bad("classify", "digits", [{"image_bytes": png() + bytes(1001)}], Code.RESOURCE_EXHAUSTED, "")
             await ask_grpc(here, bad)
         assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+async def test_a_body_that_says_it_is_too_large_need_not_be_sent(here: World) -> None:
+    url = here.rest.base_url
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    writer.write(b"POST /v1/models/affine:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\n")
+    async with asyncio.timeout(10):
+        assert b" 429 " in await reader.readline()
+    writer.close()
 
 
 async def test_a_hundred_megabytes_are_refused_at_once(here: World) -> None:

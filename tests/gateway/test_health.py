@@ -126,3 +126,30 @@ async def test_a_slow_model_server_meets_the_deadline_on_rest_and_grpc() -> None
                 await here.inference.Regress(request, timeout=seconds)
             assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
         await eventually(lambda: here.has_cancelled(4))
+
+
+async def test_the_time_that_is_left_travels_to_the_model_server(here: World) -> None:
+    here.server.budgets.clear()
+    path, body = "/api/models/houses/regress", {"instance": {"rooms": 1}}
+    await here.rest.post(path, json=body)
+    await here.rest.post(path, json=body, headers={"X-Request-Timeout-Seconds": "7"})
+    request = pb.RegressRequest(
+        model=pb.Model(name="houses"), instances=[pb.Instance(inputs={"rooms": pb.Value(number=1)})]
+    )
+    await here.inference.Regress(request, timeout=9)
+    for budget, given in zip(here.server.budgets, (30, 7, 9), strict=True):
+        assert budget is not None
+        assert given - 3 < budget < given + 0.1  # gRPC rounds up
+
+
+async def test_a_request_that_waits_for_another_ones_call_meets_its_own_deadline() -> None:
+    async with world(models={"houses": HOUSES}) as here:
+        here.server.pause = lambda: asyncio.sleep(1)
+        path, body = "/api/models/houses/regress", {"instance": {"rooms": 1}}
+        patient = asyncio.create_task(here.rest.post(path, json=body))
+        await eventually(lambda: here.has_called(1))
+        hasty = await here.rest.post(path, json=body, headers={"X-Request-Timeout-Seconds": "0.1"})
+        assert (hasty.status_code, hasty.json()["error"]["code"]) == (504, "DEADLINE_EXCEEDED")
+        assert not patient.done()
+        assert (await patient).status_code == 200
+        assert len(here.server.calls) == 1

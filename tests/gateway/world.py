@@ -63,6 +63,10 @@ class World:
         """The readiness probe says yes."""
         return (await self.rest.get("/readyz")).status_code == 200
 
+    async def has_called(self, calls: int) -> bool:
+        """The model server has been asked so many times."""
+        return len(self.server.calls) >= calls
+
     async def has_cancelled(self, calls: int) -> bool:
         """The model server has seen so many of its calls cancelled."""
         return self.server.cancelled >= calls
