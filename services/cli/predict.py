@@ -14,8 +14,9 @@ import typer
 from services.cli.console import JsonFlag, print_json
 from services.cli.settings import CliSettings
 from services.core.card import Card, InputField, SignatureCard, Task
-from services.core.errors import Code, InvalidArgument, Unavailable, error_of
-from services.core.refs import ModelRef, parse_ref
+from services.core.errors import InvalidArgument
+from services.core.gateway_client import call_gateway, model_path
+from services.core.refs import parse_ref
 
 _TIMEOUT_SECONDS = 60.0
 
@@ -37,11 +38,11 @@ def predict(
     settings = CliSettings()
     ref = parse_ref(model)
     with httpx.Client(base_url=settings.gateway, timeout=_TIMEOUT_SECONDS) as client:
-        card = Card.model_validate(_call(client, "GET", _path(ref), None)["card"])
+        card = Card.model_validate(call_gateway(client, "GET", model_path(ref))["card"])
         signature = next(iter(card.signatures_for(card.task).values()))
         instance = read_instance(signature, values) if values else dict(signature.example)
         body = instance if card.task is Task.GENERATE_TEXT else {"instance": instance}
-        answer = _call(client, "POST", f"{_path(ref)}/{card.task.replace('_', '-')}", body)
+        answer = call_gateway(client, "POST", f"{model_path(ref)}/{card.task.replace('_', '-')}", body)
     _show(card.task, answer, out, as_json)
 
 
@@ -81,27 +82,6 @@ def _read_value(field: InputField, text: str) -> Any:
         return json.loads(text)
     except json.JSONDecodeError:
         raise InvalidArgument(f"{field.name} is a number, or a JSON list of numbers. Received: {text!r}") from None
-
-
-def _path(ref: ModelRef) -> str:
-    if ref.version is not None:
-        return f"/api/models/{ref.name}/versions/{ref.version}"
-    return f"/api/models/{ref.name}" + (f"/labels/{ref.label}" if ref.label else "")
-
-
-def _call(client: httpx.Client, method: str, path: str, body: Mapping[str, Any] | None) -> Any:
-    try:
-        response = client.request(method, path, json=body)
-    except httpx.TransportError as error:
-        raise Unavailable(
-            f"A gateway answers at {client.base_url}: start one with `tensorgate up`, or name it in "
-            f"TENSORGATE_GATEWAY. Received: {error}"
-        ) from error
-    answer = response.json()
-    if response.is_error:
-        fault = answer["error"]
-        raise error_of(Code[fault["code"]], fault["message"])
-    return answer
 
 
 def _show(task: Task, answer: Mapping[str, Any], out: Path | None, as_json: bool) -> None:
