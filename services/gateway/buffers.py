@@ -1,10 +1,11 @@
 """Rows of numbers in JSON straight to an array: simdjson writes them into one buffer, no Python number is ever made.
 
-Measured on one 28x28 picture: 42 us, against 64 us for orjson and NumPy and 250 us for the general reader of tfs_json.
+Measured on one 28x28 picture: 72 us, against 108 us for the general reader of tfs_json.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -37,7 +38,9 @@ def read_float_rows(body: bytes, signatures: Mapping[str, Any]) -> PredictBody |
         array = _array(document["instances"])
     except (ValueError, TypeError, RuntimeError):  # no JSON, no numbers, or numbers that 64 bits do not hold
         return None
-    return None if array is None else PredictBody(str(name), {alias: array}, row_format=True)
+    if array is None or body.count(b"[") != _lists(array.shape):  # more: a list among the numbers of an innermost list
+        return None
+    return PredictBody(str(name), {alias: array}, row_format=True)
 
 
 def _is_known(keys: Sequence[str]) -> bool:
@@ -54,7 +57,7 @@ def _array(values: Any) -> Array | None:
 
 
 def _shape(values: Any) -> tuple[int, ...] | None:
-    """The shape of nested lists; None if they are ragged or one of them is empty."""
+    """The shape of nested lists as their first values promise it; None if they are ragged or one of them is empty."""
     if not len(values):
         return None
     first = values[0]
@@ -64,3 +67,8 @@ def _shape(values: Any) -> tuple[int, ...] | None:
     if inner is None or any(not isinstance(item, simdjson.Array) or _shape(item) != inner for item in values):
         return None
     return (len(values), *inner)
+
+
+def _lists(shape: tuple[int, ...]) -> int:
+    """How many lists it takes to write an array of this shape."""
+    return sum(math.prod(shape[:level]) for level in range(len(shape)))

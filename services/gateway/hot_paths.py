@@ -1,7 +1,7 @@
 """The paths that ask a model something, answered before any framework looks at them.
 
-Finding a route among the thirty that FastAPI documents, and its stack of middleware, cost more than all the rest of a
-small request: 0.25 ms of 0.6. These two patterns and one place for errors stand before it; it gets everything else.
+Finding a route among the thirty that FastAPI documents, and its stack of middleware, cost 0.2 ms a request, as much as
+the call of the model server. These two patterns and one place for errors stand before it; it gets everything else.
 """
 
 from __future__ import annotations

@@ -4,6 +4,10 @@ Run: python -m tests.benchmarks.gateway_null [--seconds 4] [--connections 1 16 6
 Client, gateway and null model server are three processes on this machine; the client keeps its connections open, sends
 one request at a time on each, and checks every answer's status and length. `cpu us` is the gateway's processor time a
 request.
+
+Where it goes (cProfile, raw PNG): alone, 30 % is grpc.aio's call, 16 % uvicorn's two writes, 6 % ranking labels, 5 %
+tensors to and from protobuf, the rest the event loop and small steps of 1 % each. With 16 connections some 8 requests
+share a call, grpc.aio falls to 12 %, and JSON with NumPy leads: a third of a 28x28 request.
 """
 
 from __future__ import annotations
