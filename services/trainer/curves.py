@@ -1,72 +1,56 @@
-"""Learning curves: how a run's models got better, and where they stopped to (book 3.4.4)."""
+"""The figures of a run, epoch by epoch."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from services.trainer.pictures import FAINT, INK, MARK, OURS, TRAINING, canvas, plain, png_of
+from services.trainer.drawing import BLUE, INK, MUTED, ORANGE, new_figure, style, to_png
 from services.trainer.run_record import History, RunRecord, StageRecord
 
-_MANY_EPOCHS = 20  # fewer are marked with a point each
+_WIDE_RANGE = 20.0  # a loss that falls by more than this is drawn on a logarithmic axis
 
 
-def learning_curves(record: RunRecord) -> bytes | None:
-    """Loss and metric by epoch, training and validation, the best epoch marked: PNG. None if nothing was trained."""
-    stages = [*record.folds, *([record.final] if record.final else [])]
-    names = [n for n in dict.fromkeys(("loss", record.metric.name)) if any(n in s.history for s in stages)]
-    if not names:
-        return None
-    figure = canvas(4.6 * len(names), 3.2)
-    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
-        unit = f" ({record.metric.unit})" if record.metric.unit and name == record.metric.name else ""
-        plain(axes, f"{name}{unit}", "epoch")
-        _draw(axes, name, record)
-        axes.legend(fontsize=8, frameon=False)
-    return png_of(figure)
+def draw_curves(record: RunRecord) -> bytes:
+    """PNG: one chart a figure; training and validation, each fold thin, their mean thick, the best epoch marked."""
+    stages = record.folds or ((record.final,) if record.final else ())
+    names = _names(record, stages)
+    figure = new_figure(4.6 * max(1, len(names)), 3.2)
+    for number, name in enumerate(names):
+        axes = figure.add_subplot(1, len(names), number + 1)
+        style(axes, name, "epoch")
+        _draw(axes, f"{name}", stages, BLUE, "training")
+        _draw(axes, f"val_{name}", stages, ORANGE, "validation")
+        if record.final is not None:
+            _mark(axes, record.final.best_epoch)
+        _scale(axes, [value for stage in stages for value in stage.history[name]])
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.legend(frameon=False, fontsize=8, labelcolor=INK)
+    return to_png(figure)
 
 
-def _draw(axes: Axes, name: str, record: RunRecord) -> None:
-    if len(record.folds) > 1:
-        _draw_folds(axes, name, record.folds)
-    for stage in record.folds[:1] if len(record.folds) == 1 else ():
-        _line(axes, stage.history.get(name, ()), TRAINING, "training")
-        _line(axes, stage.history.get(f"val_{name}", ()), OURS, "validation")
-    if record.final is not None and record.final.name not in {fold.name for fold in record.folds}:
-        _line(axes, record.final.history.get(name, ()), INK, "published model, training", dashed=True)
-    marked = mean_curve([fold.history for fold in record.folds], f"val_{name}")
-    best = best_epoch_of(record)
-    if best is not None and best <= len(marked):
-        axes.axvline(best, color=MARK, linewidth=1, linestyle=":")
-        axes.plot(best, marked[best - 1], "o", color=MARK, markersize=6, label=f"best epoch: {best}")
-    _frame(axes, marked)
+def _names(record: RunRecord, stages: Sequence[StageRecord]) -> list[str]:
+    """The loss and what the run is judged by first; not the learning rate."""
+    shown = [name for name in (stages[0].history if stages else ()) if not name.startswith(("val_", "learning_rate"))]
+    return sorted(shown, key=lambda name: (name != "loss", name != record.metric.name))[:4]
 
 
-def _draw_folds(axes: Axes, name: str, folds: Sequence[StageRecord]) -> None:
-    for fold in folds:
-        _line(axes, fold.history.get(f"val_{name}", ()), FAINT, "")
-    _line(axes, mean_curve([fold.history for fold in folds], name), TRAINING, "training, mean of folds")
-    _line(axes, mean_curve([fold.history for fold in folds], f"val_{name}"), OURS, "validation, mean of folds")
-
-
-def _line(axes: Axes, values: Sequence[float], colour: str, label: str, dashed: bool = False) -> None:
-    if len(values):
-        style = "--" if dashed else "-"
-        marker = "." if len(values) < _MANY_EPOCHS else ""
-        epochs = range(1, len(values) + 1)
-        axes.plot(epochs, values, style, marker=marker, color=colour, linewidth=1.5, label=label or "_")
-
-
-def _frame(axes: Axes, values: Sequence[float]) -> None:
-    """Whole epochs; a first epoch that is far off must not flatten the rest (book 3.6.4 leaves ten points out)."""
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    if len(values) >= _MANY_EPOCHS:
-        low, high = np.nanpercentile(values, [0, 95])
-        margin = max(high - low, 1e-9) * 0.3
-        axes.set_ylim(low - margin, high + 2 * margin)
+def _draw(axes: Any, name: str, stages: Sequence[StageRecord], colour: str, label: str) -> None:
+    curves = [stage.history[name] for stage in stages if name in stage.history]
+    if not curves:
+        return
+    if len(curves) > 1:
+        for curve in curves:
+            axes.plot(range(1, len(curve) + 1), curve, color=colour, linewidth=0.7, alpha=0.35)
+        curves = [tuple(mean_curve([stage.history for stage in stages], name))]
+        label = f"{label}, mean of the folds"
+    epochs = range(1, len(curves[0]) + 1)
+    axes.plot(
+        epochs, curves[0], color=colour, linewidth=2, label=label, marker="o" if len(epochs) <= 20 else None, ms=4
+    )
 
 
 def mean_curve(histories: Sequence[History], name: str) -> list[float]:
@@ -76,6 +60,15 @@ def mean_curve(histories: Sequence[History], name: str) -> list[float]:
     return [float(np.mean([curve[epoch] for curve in curves])) for epoch in range(shortest)]
 
 
-def best_epoch_of(record: RunRecord) -> int | None:
-    """The epoch that validated best, counted from 1; None before anything was."""
-    return record.final.best_epoch if record.folds and record.final is not None else None
+def _mark(axes: Any, best: int) -> None:
+    axes.axvline(best, color=MUTED, linestyle=(0, (3, 3)), linewidth=1)
+    axes.annotate(
+        f"best: {best}", (best, 1.0), xycoords=("data", "axes fraction"), xytext=(-4, -2), textcoords="offset points",
+        ha="right", va="top", fontsize=8, color=MUTED,
+    )  # fmt: skip
+
+
+def _scale(axes: Any, values: Sequence[float]) -> None:
+    lowest = min(values)
+    if lowest > 0 and max(values) / lowest > _WIDE_RANGE:
+        axes.set_yscale("log")

@@ -1,105 +1,114 @@
-"""A model drawn as boxes: each layer's name, kind, output shape and parameters."""
+"""The model's diagram: a box a layer with its output shape and parameters, drawn from input to output."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from matplotlib.axes import Axes
 from matplotlib.patches import FancyBboxPatch
 
-from services.trainer.pictures import FAINT, FILL, INK, OURS, canvas, plain, png_of
+from services.trainer.drawing import BLUE, GRID, INK, MUTED, PAPER, new_figure, to_png
 
-_BOX_WIDTH, _BOX_HEIGHT, _ROW, _COLUMN = 3.4, 0.5, 0.74, 3.7
-_MOST_ROWS = 100  # a taller picture is more than one can draw, or read
+_WIDTH, _HEIGHT, _GAP = 2.9, 0.62, 0.26  # inches of a box, and between boxes
 
 
 @dataclass(frozen=True)
 class Box:
-    """One layer: where it stands, what it says, and the boxes that feed it."""
+    """One layer: what it is and where it stands; `inputs` are numbers of boxes."""
 
     name: str
     kind: str
     shape: str
     parameters: int
-    row: int
-    column: int
-    fed_by: tuple[str, ...]
+    inputs: tuple[int, ...] = ()
 
 
-def diagram(model: Any) -> bytes:
-    """The layers of a `keras.Model`, top to bottom, as PNG; a nested model is one box."""
-    boxes = [box for box in boxes_of(model) if box.row < _MOST_ROWS]
-    rows = max((box.row for box in boxes), default=0) + 1
-    columns = max((box.column for box in boxes), default=0) + 1
-    figure = canvas(columns * _COLUMN + 0.4, rows * _ROW + 0.6)
-    axes = figure.subplots()
-    plain(axes, f"{model.count_params():,} parameters")
-    axes.set_axis_off()
-    axes.set_xlim(-_COLUMN / 2, (columns - 0.5) * _COLUMN)
-    axes.set_ylim(-(rows - 1) * _ROW - _BOX_HEIGHT, _BOX_HEIGHT)
-    axes.set_aspect("equal")
-    places = {box.name: (box.column * _COLUMN, -box.row * _ROW) for box in boxes}
-    for box in boxes:
-        _draw(axes, box, places)
-    return png_of(figure)
-
-
-def boxes_of(model: Any) -> Sequence[Box]:
-    """A box a layer, each below all that feed it; a model without a graph of layers is a column of them."""
-    layers = list(model.layers)
-    known = {layer.name for layer in layers}
-    fed_by = {layer.name: _feeders(layer, known) for layer in layers}
-    rows = _rows(fed_by) if any(fed_by.values()) else {layer.name: row for row, layer in enumerate(layers)}
-    taken: dict[int, int] = {}
-    boxes = []
-    for layer in layers:
-        row = rows[layer.name]
-        column = taken.get(row, 0)
-        taken[row] = column + 1
-        kind, shape = type(layer).__name__, _shape(layer)
-        boxes.append(Box(layer.name, kind, shape, layer.count_params(), row, column, fed_by[layer.name]))
+def boxes_of(model: Any) -> list[Box]:
+    """The layers in order. A model without a graph of its own (a subclass) shows its parts, one after another."""
+    boxes: list[Box] = []
+    _add(model, boxes)
     return boxes
 
 
-def _feeders(layer: Any, known: set[str]) -> tuple[str, ...]:
+def _add(model: Any, boxes: list[Box]) -> None:
+    known = {id(layer) for layer in model.layers}
+    feeders = {id(layer): _feeders(layer, known) for layer in model.layers}
+    linked = any(feeders.values())
+    numbers: dict[int, int] = {}
+    for layer in model.layers:
+        if not linked and getattr(layer, "layers", None):
+            _add(layer, boxes)
+            continue
+        numbers[id(layer)] = len(boxes)
+        inputs = tuple(numbers[feeder] for feeder in feeders[id(layer)] if feeder in numbers)
+        boxes.append(Box(layer.name, type(layer).__name__, _shape(layer), layer.count_params(), inputs))
+
+
+def _feeders(layer: Any, known: set[int]) -> tuple[int, ...]:
     # The graph has no public reader; keras.utils.plot_model reads it in this way too.
     nodes = getattr(layer, "_inbound_nodes", ())
-    names = (parent.operation.name for node in nodes for parent in node.parent_nodes)
-    return tuple(dict.fromkeys(name for name in names if name in known))
-
-
-def _rows(fed_by: Mapping[str, tuple[str, ...]]) -> Mapping[str, int]:
-    """The longest way from an input to each layer; `fed_by` lists layers after what feeds them."""
-    rows: dict[str, int] = {}
-    for name, feeders in fed_by.items():
-        rows[name] = 1 + max((rows.get(feeder, -1) for feeder in feeders), default=-1)
-    return rows
+    parents = (id(parent.operation) for node in nodes for parent in node.parent_nodes)
+    return tuple(dict.fromkeys(parent for parent in parents if parent in known))
 
 
 def _shape(layer: Any) -> str:
-    """A shape, or one for each output; empty for a layer that was never called in a graph."""
     try:
-        output = layer.output
-    except (AttributeError, ValueError):  # not in a graph, or called more than once
+        shape = layer.output.shape
+    except AttributeError:  # several outputs, or never called with one
         return ""
-    outputs = output if isinstance(output, list | tuple) else [output]
-    return ", ".join(" x ".join("N" if size is None else str(size) for size in tensor.shape) for tensor in outputs)
+    return " x ".join("?" if size is None else str(size) for size in shape[1:]) or "1"
 
 
-def _draw(axes: Axes, box: Box, places: Mapping[str, tuple[float, float]]) -> None:
-    x, y = places[box.name]
-    corner = (x - _BOX_WIDTH / 2, y - _BOX_HEIGHT / 2)
-    colour = OURS if box.parameters else FAINT
-    axes.add_patch(
-        FancyBboxPatch(corner, _BOX_WIDTH, _BOX_HEIGHT, "round,pad=0,rounding_size=0.08", ec=colour, fc=FILL, lw=1)
-    )
-    parameters = f"{box.parameters:,} parameters" if box.parameters else ""
-    axes.text(x, y + 0.1, f"{box.name}  ({box.kind})", ha="center", va="center", fontsize=8, color=INK)
-    axes.text(x, y - 0.12, "   ".join(filter(None, (box.shape, parameters))), ha="center", va="center", fontsize=7)
-    for feeder in box.fed_by:
-        if feeder in places:
-            from_x, from_y = places[feeder]
-            below, above = (from_x, from_y - _BOX_HEIGHT / 2), (x, y + _BOX_HEIGHT / 2)
-            axes.annotate("", above, below, arrowprops={"arrowstyle": "->", "color": INK, "lw": 0.8})
+def draw_diagram(model: Any) -> bytes:
+    """PNG of the model from top to bottom; branches stand side by side."""
+    boxes = boxes_of(model)
+    places = _places(boxes)
+    columns = max((column for column, _ in places), default=0) + 1
+    rows = max((row for _, row in places), default=0) + 1
+    width, height = columns * (_WIDTH + _GAP) + _GAP, rows * (_HEIGHT + _GAP) + _GAP
+    figure = new_figure(width, height)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(0, width), ylim=(height, 0))
+    axes.axis("off")
+    corners = [(_GAP + c * (_WIDTH + _GAP), _GAP + r * (_HEIGHT + _GAP)) for c, r in places]
+    for box, corner in zip(boxes, corners, strict=True):
+        for parent in box.inputs:
+            _arrow(axes, corners[parent], corner)
+        _draw_box(axes, box, corner)
+    return to_png(figure)
+
+
+def _places(boxes: Sequence[Box]) -> list[tuple[int, int]]:
+    """(column, row) of each box: below all it takes; a box that takes nothing starts a column, or follows the rest."""
+    taken: dict[int, int] = defaultdict(int)
+    depths: list[int] = []
+    places = []
+    chained = any(box.inputs for box in boxes)
+    for number, box in enumerate(boxes):
+        depth = max((depths[parent] + 1 for parent in box.inputs), default=0 if chained else number)
+        depths.append(depth)
+        places.append((taken[depth], depth))
+        taken[depth] += 1
+    return places
+
+
+def _draw_box(axes: Any, box: Box, corner: tuple[float, float]) -> None:
+    x, y = corner
+    face = PAPER if box.parameters else "white"
+    edge = BLUE if box.parameters else GRID
+    shape = "round,pad=0,rounding_size=0.08"
+    axes.add_patch(FancyBboxPatch(corner, _WIDTH, _HEIGHT, boxstyle=shape, facecolor=face, edgecolor=edge, lw=1.2))
+    axes.text(x + 0.14, y + 0.24, box.kind, color=INK, fontsize=9.5, fontweight="bold", va="center")
+    axes.text(x + 0.14, y + 0.45, box.name, color=MUTED, fontsize=7.5, va="center")
+    right = x + _WIDTH - 0.14
+    axes.text(right, y + 0.24, box.shape, color=INK, fontsize=8.5, va="center", ha="right")
+    if box.parameters:
+        axes.text(right, y + 0.45, f"{box.parameters:,} parameters", color=BLUE, fontsize=7.5, va="center", ha="right")
+
+
+def _arrow(axes: Any, above: tuple[float, float], below: tuple[float, float]) -> None:
+    start = (above[0] + _WIDTH / 2, above[1] + _HEIGHT)
+    end = (below[0] + _WIDTH / 2, below[1])
+    axes.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": MUTED, "lw": 1, "shrinkA": 0, "shrinkB": 0})

@@ -1,160 +1,132 @@
-"""report.html: what came of a run, in one file a person likes to read; and its pictures beside it."""
+"""`report.html`: one run on one page that a person likes to read, with every picture inside it."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import stdev
 from typing import Any
 
+import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from services.core.card import CARD_PATH, Card, Task
 from services.core.tryout import Gateway, try_out
-from services.trainer.assessment import confusion_matrix, predicted_and_true
-from services.trainer.curves import best_epoch_of, learning_curves, mean_curve
-from services.trainer.diagram import diagram
+from services.trainer.answers import confusion_matrix, draw_confusion, draw_residuals
+from services.trainer.curves import draw_curves, mean_curve
+from services.trainer.diagram import draw_diagram
 from services.trainer.run_folder import RunFolder
-from services.trainer.run_record import Mistake, Report, RunRecord, RunState
+from services.trainer.run_record import Report, RunRecord
+
+REPORT_NAME = "report.html"
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture on the page."""
+class Bar:
+    """One figure of the header, beside the others: `share` is its length, 0 to 1."""
 
-    caption: str
-    png: bytes
-
-    @property
-    def address(self) -> str:
-        """The picture itself, as an address."""
-        return data_address(self.png)
-
-
-@dataclass(frozen=True)
-class Compared:
-    """One bar of the headline: a figure and how long its bar is, 0 to 1."""
-
-    what: str
+    label: str
     value: float
     share: float
-    ours: bool = False
+    kind: str = ""
 
 
-def write_report(folder: Path, report: Report) -> None:
-    """Write report.html, curves.png and model.png into a run's folder.
-
-    The lines to try the model come from the card of its export, where it was exported.
-    """
-    model, curves = diagram(report.model), learning_curves(report.record)
-    (folder / "model.png").write_bytes(model)
-    if curves is not None:
-        (folder / "curves.png").write_bytes(curves)
-    page = Environment(
-        loader=PackageLoader("services.trainer", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    ).get_template("report.html")
-    text = page.render(
-        run=report.record,
-        state=state_of(report.record),
-        headline=headline(report.record),
+def write_report(folder: Path, report: Report) -> Path:
+    """Write `report.html`, `curves.png` and `diagram.png` into a run's folder; returns the page's path."""
+    curves, diagram = draw_curves(report.record), draw_diagram(report.model)
+    (folder / "curves.png").write_bytes(curves)
+    (folder / "diagram.png").write_bytes(diagram)
+    page = _page().render(
+        record=report.record,
+        report=report,
+        bars=bars(report.record),
+        beats=beats(report.record),
+        curves=curves,
+        diagram=diagram,
+        parameters=report.model.count_params(),
         overfitting=overfitting(report.record),
-        curves=curves and Picture("Learning curves", curves),
-        fold_rows=list(fold_rows(report.record)),
-        answers=_answers(report),
-        mistakes=[_shown(mistake) for mistake in report.mistakes],
-        figures=[Picture(figure.caption, figure.png) for figure in report.figures],
-        diagram=Picture("Layers", model),
-        try_lines=_try_lines(folder),
+        fold_rows=fold_rows(report.record),
+        lines=lines_to_try(folder),
+        **_answers(report),
     )
-    (folder / "report.html").write_text(text)
+    path = folder / REPORT_NAME
+    path.write_text(page, encoding="utf-8")
+    return path
 
 
-def data_address(content: bytes) -> str:
-    """A picture's bytes as an address that needs no second file."""
-    kind = "png" if content.startswith(b"\x89PNG") else "jpeg"
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+def _page() -> Any:
+    environment = Environment(
+        loader=PackageLoader("services.trainer", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    environment.filters["data_uri"] = data_uri
+    environment.filters["figure"] = figure_text
+    environment.tests["picture"] = lambda shown: isinstance(shown, bytes)
+    return environment.get_template("report.html")
 
 
-def state_of(record: RunRecord) -> str:
-    """How the run ended, in a few words."""
-    if record.state is RunState.PUBLISHED:
-        labelled = f", now {record.label}" if record.label else ""
-        forced = ", although the gate refused it" if record.forced else ""
-        return f"published as {record.model} version {record.version}{labelled}{forced}"
-    if record.state is RunState.REJECTED:
-        return "refused by the gate, not published"
-    return record.state.value
+def data_uri(picture: bytes) -> str:
+    """A PNG or JPEG as an address that needs no second file."""
+    kind = "png" if picture.startswith(b"\x89PNG") else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
 
 
-def headline(record: RunRecord) -> Sequence[Compared]:
-    """Our test figure beside the folds' mean, the book's and the baseline: longer bars are larger figures."""
+def figure_text(value: float) -> str:
+    """A figure as people write it: four digits that matter, thousands apart."""
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
+
+
+def bars(record: RunRecord) -> tuple[Bar, ...]:
+    """Ours, the folds' mean, the book's and the baseline, on one scale."""
     name = record.metric.name
-    figures: list[tuple[str, float, bool]] = []
-    if name in record.metrics:
-        figures.append(("this run, test split", record.metrics[name], True))
-    if len(record.folds) > 1 and name in record.fold_means:
-        figures.append((f"mean of {len(record.folds)} folds", record.fold_means[name], True))
+    figures = [("this run", record.metrics.get(name), "ours"), ("mean of the folds", record.fold_means.get(name), "")]
+    if len(record.folds) < 2:
+        figures.pop()
     if record.book is not None and record.book.metric == name:
-        figures.append((f"the book, section {record.book.section}", record.book.value, False))
+        figures.append((f"the book, {record.book.section}", record.book.value, ""))
+    figures.append(("baseline", record.baseline.get(name), ""))
+    known = [(label, value, kind) for label, value, kind in figures if value is not None and np.isfinite(value)]
+    longest = max((abs(value) for _, value, _ in known), default=0.0) or 1.0
+    return tuple(Bar(label, value, abs(value) / longest, kind) for label, value, kind in known)
+
+
+def beats(record: RunRecord) -> Mapping[str, bool]:
+    """Is the run better than the baseline, and at least as good as the book? Only what can be compared."""
+    name, metric = record.metric.name, record.metric
+    if name not in record.metrics:
+        return {}
+    ours, said = record.metrics[name], {}
     if name in record.baseline:
-        figures.append(("common-sense baseline", record.baseline[name], False))
-    largest = max((abs(value) for _, value, _ in figures), default=0.0) or 1.0
-    return [Compared(what, value, abs(value) / largest, ours) for what, value, ours in figures]
+        said["the baseline"] = metric.better(ours, record.baseline[name])
+    if record.book is not None and record.book.metric == name:
+        said["the book"] = not metric.better(record.book.value, ours)
+    return said
 
 
 def overfitting(record: RunRecord) -> str:
-    """Whether validation got worse while training got better, and from when (book 4.4)."""
-    best = best_epoch_of(record)
+    """Whether validation got worse while training went on, and from when (book 4.4); empty where nothing validated."""
     curve = mean_curve([fold.history for fold in record.folds], f"val_{record.metric.name}")
-    if best is None or not curve:
-        return "Nothing was validated, so nothing can be said of overfitting."
-    name, last = record.metric.name, len(curve)
+    if not curve or record.final is None:
+        return ""
+    best, last = min(record.final.best_epoch, len(curve)), len(curve)
     if best == last:
-        return f"Validation was best in the last of {last} epochs: no overfitting seen yet; more epochs may help."
-    return (
-        f"Validation was best in epoch {best} of {last} ({name} {curve[best - 1]:.4g}); from there it overfits and "
-        f"ends at {curve[-1]:.4g}."
-    )
+        return f"Validation was best in the last of {last} epochs: no overfitting seen."
+    figures = f"{record.metric.name} {figure_text(curve[best - 1])}"
+    return f"Validation was best in epoch {best} of {last} ({figures}) and ended at {figure_text(curve[-1])}."
 
 
-def fold_rows(record: RunRecord) -> Iterator[Mapping[str, str]]:
-    """The folds' validation figures, row by row, then mean and spread."""
+def fold_rows(record: RunRecord) -> Sequence[tuple[str, Mapping[str, float]]]:
+    """The figures of each fold, their mean and their spread; none for a single one."""
     if len(record.folds) < 2:
-        return
-    for fold in record.folds:
-        yield {"fold": fold.name, "best epoch": str(fold.best_epoch), **_figures(fold.metrics)}
-    yield {"fold": "mean", "best epoch": "", **_figures(record.fold_means)}
+        return ()
     spread = {name: stdev([fold.metrics[name] for fold in record.folds]) for name in record.fold_means}
-    epochs = fmean(fold.best_epoch for fold in record.folds)
-    yield {"fold": "standard deviation", "best epoch": f"{epochs:.1f} on average", **_figures(spread)}
+    rows = [(f"{fold.name}, best epoch {fold.best_epoch}", fold.metrics) for fold in record.folds]
+    return (*rows, ("mean", record.fold_means), ("standard deviation", spread))
 
 
-def _figures(figures: Mapping[str, float]) -> Mapping[str, str]:
-    return {name: f"{value:.4f}" for name, value in figures.items()}
-
-
-def _answers(report: Report) -> Picture | None:
-    if report.targets is None or report.predictions is None:
-        return None
-    if report.record.task is Task.CLASSIFY:
-        return Picture("Confusion matrix", confusion_matrix(report.targets, report.predictions, report.labels))
-    unit = report.record.metric.unit
-    return Picture("Predicted beside true", predicted_and_true(report.targets, report.predictions, unit))
-
-
-def _shown(mistake: Mistake) -> Mapping[str, Any]:
-    picture = data_address(mistake.shown) if isinstance(mistake.shown, bytes) else None
-    return {"mistake": mistake, "picture": picture}
-
-
-def _try_lines(folder: Path) -> Sequence[str]:
-    """Lines to paste in the run's folder, where the example picture lies too."""
+def lines_to_try(folder: Path) -> Sequence[str]:
+    """Lines to paste in the run's folder, where the example they send lies too; none for a run not exported."""
     card_file = RunFolder(folder).export / CARD_PATH
     if not card_file.is_file():
         return ()
@@ -162,3 +134,29 @@ def _try_lines(folder: Path) -> Sequence[str]:
     for path, content in trial.files.items():
         (folder / path).write_bytes(content)
     return trial.lines
+
+
+def _answers(report: Report) -> Mapping[str, Any]:
+    """The picture of the answers on the test split, and what it shows in words."""
+    if report.targets is None or report.predictions is None:
+        return {"answers": None, "said": ""}
+    if report.record.task is Task.CLASSIFY:
+        picture = draw_confusion(report.targets, report.predictions, report.labels)
+        return {
+            "answers": picture,
+            "said": _mix_up(confusion_matrix(report.targets, report.predictions), report.labels),
+        }
+    unit = report.record.metric.unit
+    errors = np.abs(report.predictions.reshape(-1) - report.targets.reshape(-1))
+    half, most = np.quantile(errors, [0.5, 0.9])
+    said = f"Half of the answers are within {half:.3g} {unit} of the truth, nine in ten within {most:.3g} {unit}."
+    return {"answers": draw_residuals(report.targets, report.predictions, unit), "said": said}
+
+
+def _mix_up(counts: Any, labels: Sequence[str]) -> str:
+    wrong = counts - np.diag(np.diag(counts))
+    said = f"{wrong.sum():,} of {counts.sum():,} answers are wrong."
+    if wrong.any():
+        row, column = np.unravel_index(wrong.argmax(), wrong.shape)
+        said += f" The most frequent mistake: {labels[row]} taken for {labels[column]}, {wrong[row, column]} times."
+    return said
