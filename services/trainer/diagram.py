@@ -68,7 +68,7 @@ def draw_diagram(model: Any) -> bytes:
     columns = max((column for column, _ in places), default=0) + 1
     rows = max((row for _, row in places), default=0) + 1
     width, height = columns * (_WIDTH + _GAP) + _GAP, rows * (_HEIGHT + _GAP) + _GAP
-    figure = new_figure(width, height)
+    figure = new_figure(width, height, placed=True)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, width), ylim=(height, 0))
     axes.axis("off")

@@ -13,9 +13,9 @@ BLUE, ORANGE, RED, PAPER = "#2f6fde", "#e8833a", "#c8453c", "#eef3fd"
 DOTS_PER_INCH = 144
 
 
-def new_figure(width: float, height: float) -> Figure:
-    """An empty figure of so many inches."""
-    figure = Figure(figsize=(width, height), layout="constrained")
+def new_figure(width: float, height: float, placed: bool = False) -> Figure:
+    """An empty figure of so many inches; `placed`: its axes lie where they are put, else where their labels fit."""
+    figure = Figure(figsize=(width, height), layout=None if placed else "constrained")
     FigureCanvasAgg(figure)
     return figure
 

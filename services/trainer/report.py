@@ -42,7 +42,7 @@ def write_report(folder: Path, report: Report) -> Path:
         record=report.record,
         report=report,
         bars=bars(report.record),
-        beats=beats(report.record),
+        beside_book=beside_book(report.record),
         curves=curves,
         diagram=diagram,
         parameters=report.model.count_params(),
@@ -91,17 +91,13 @@ def bars(record: RunRecord) -> tuple[Bar, ...]:
     return tuple(Bar(label, value, abs(value) / longest, kind) for label, value, kind in known)
 
 
-def beats(record: RunRecord) -> Mapping[str, bool]:
-    """Is the run better than the baseline, and at least as good as the book? Only what can be compared."""
-    name, metric = record.metric.name, record.metric
-    if name not in record.metrics:
-        return {}
-    ours, said = record.metrics[name], {}
-    if name in record.baseline:
-        said["the baseline"] = metric.better(ours, record.baseline[name])
-    if record.book is not None and record.book.metric == name:
-        said["the book"] = not metric.better(record.book.value, ours)
-    return said
+def beside_book(record: RunRecord) -> str:
+    """How the run stands to the book's figure; empty where the two cannot be compared."""
+    name, book = record.metric.name, record.book
+    if book is None or book.metric != name or name not in record.metrics:
+        return ""
+    behind = record.metric.better(book.value, record.metrics[name])
+    return f"{'behind' if behind else 'as good as'} the book's {figure_text(book.value)}"
 
 
 def overfitting(record: RunRecord) -> str:
