@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conformance import known_differences
+
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "plugins").glob("*/README.md"))]
 
@@ -23,6 +25,13 @@ def test_each_dependency_is_named_with_its_reason() -> None:
     table = text.split("## Dependencies", 1)[1]
     missing = [name for name in _dependencies() if not re.search(rf"^\|[^|]*\b{re.escape(name)}\b[^|]*\|", table, re.M)]
     assert not missing
+
+
+def test_known_differences_are_quoted_with_their_reasons() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    for record, reason in known_differences.TEXTS.items():
+        assert any(record in line and reason in line for line in lines), record
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
