@@ -20,15 +20,19 @@ async def _serve(settings: Settings) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     server = Server(settings)
+    started = asyncio.create_task(server.start(), name="start")
+    stopped = asyncio.create_task(stop.wait(), name="stop")
+    failed = asyncio.create_task(server.failed(), name="failed")
     try:
-        started = asyncio.create_task(server.start(), name="start")
-        stopped = asyncio.create_task(stop.wait(), name="stop")
-        await asyncio.wait({started, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({started, stopped, failed}, return_when=asyncio.FIRST_COMPLETED)
         if started.done():
             print(json.dumps(started.result()), flush=True)
-            await stopped
-        started.cancel()
+            await asyncio.wait({stopped, failed}, return_when=asyncio.FIRST_COMPLETED)
+        if failed.done():
+            failed.result()
     finally:
+        for task in (started, stopped, failed):
+            task.cancel()
         await server.stop()
 
 

@@ -73,6 +73,7 @@ class Manager:
         model.changed.set()
         if model.task is None:
             model.task = asyncio.create_task(self._manage(model), name=f"manage {name}")
+            model.task.add_done_callback(_report)
 
     def servable(self, name: str, number: int | None = None) -> Servable:
         """The version asked for, or the newest. Raises NotFound unless it is AVAILABLE."""
@@ -192,6 +193,12 @@ def _set_aspired(version: Version, path: Path | None) -> None:
     if not aspired and version.state is State.START:
         version.state = State.END
     version.aspired = aspired
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    """A model's task goes on until the server stops; the others need not stop when it breaks."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.critical("The task %r broke; its model stays as it is", task.get_name(), exc_info=error)
 
 
 def _available(models: Iterable[_Model]) -> list[Version]:

@@ -6,8 +6,9 @@ import asyncio
 import logging
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
+from typing import Any
 
 import grpc
 from prometheus_client import CollectorRegistry
@@ -79,17 +80,31 @@ class Server:
         self._grpc: grpc.aio.Server | None = None
         self._rest: RestServer | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def failed(self) -> None:
+        """Wait until a background task breaks, and raise what it raised."""
+        await self._failed
+
+    def _keep_going(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        task.add_done_callback(self._report)
+        self._tasks.append(task)
+
+    def _report(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None and not self._failed.done():
+            self._failed.set_exception(error)
 
     async def start(self) -> Mapping[str, int]:
         """Load the first models, then open the ports; returns them by name.
 
         Raises InvalidArgument for a config that cannot be read, ModelsUnavailable, or Unavailable for a port in use.
         """
-        self._tasks.append(asyncio.create_task(asyncio.to_thread(self._loader.import_tensorflow), name="import"))
-        self._tasks.append(asyncio.create_task(self._core.watch(), name="watch"))
+        self._keep_going(asyncio.to_thread(self._loader.import_tensorflow), "import")
+        self._keep_going(self._core.watch(), "watch")
         await self._core.reload(_first_config(self._settings), noun="servable")
         if self._settings.model_config_file is not None and self._settings.model_config_file_poll_wait_seconds > 0:
-            self._tasks.append(asyncio.create_task(self._watch_config(self._settings.model_config_file), name="config"))
+            self._keep_going(self._watch_config(self._settings.model_config_file), "config")
         runner = Runner(self._core, self._metrics)
         ports = {"grpc_port": await self._open_grpc(runner)}
         if self._settings.rest_api_port >= 0:
@@ -134,7 +149,7 @@ class Server:
             raise Unavailable(f"Could not listen on {settings.host}:{settings.rest_api_port}") from error
         app = RestApp(self._core, runner, self._metrics, options)
         self._rest = RestServer(app)
-        self._tasks.append(asyncio.create_task(self._rest.serve([listener]), name="rest"))
+        self._keep_going(self._rest.serve([listener]), "rest")
         return int(listener.getsockname()[1])
 
     async def stop(self) -> None:
@@ -149,6 +164,7 @@ class Server:
         if self._grpc is not None:
             await self._grpc.stop(_GRACE_SECONDS)
         await self._manager.close()
+        self._failed.cancel()
 
 
 def _first_config(settings: Settings) -> model_server_config_pb2.ModelServerConfig:
