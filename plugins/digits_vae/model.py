@@ -33,7 +33,10 @@ def build_encoder() -> keras.Model:
     x = layers.Conv2D(64, 3, padding="same", activation="relu")(x)
     x = layers.Conv2D(64, 3, padding="same", activation="relu")(x)
     x = layers.Dense(32, activation="relu")(layers.Flatten()(x))
-    return keras.Model(image, [layers.Dense(LATENT, name="z_mean")(x), layers.Dense(LATENT, name="z_log_var")(x)])
+    z_mean = layers.Dense(LATENT, name="z_mean")(x)
+    # Zeros: every variance begins at 1. From Keras's random weights RMSprop's first steps can take its logarithm to 20.
+    z_log_var = layers.Dense(LATENT, kernel_initializer="zeros", name="z_log_var")(x)
+    return keras.Model(image, [z_mean, z_log_var])
 
 
 def build_decoder() -> keras.Model:
