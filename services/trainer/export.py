@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import tensorflow as tf
 from plugins.contract import InputField, Signature
 from services.core.card import CARD_PATH, Card, SignatureCard
 from services.core.errors import InvalidArgument
+from services.core.gateway_client import as_json
 from services.core.tensors import Array
 from services.trainer.warmup import write_warmup
 
@@ -41,7 +41,7 @@ def signature_cards(signatures: Mapping[str, Signature]) -> Mapping[str, Signatu
             description=signature.description,
             inputs=tuple(signature.inputs),
             outputs=tuple(signature.outputs),
-            example={field: _as_json(value) for field, value in signature.example.items()},
+            example=as_json(signature.example),
         )
         for name, signature in signatures.items()
     }
@@ -143,7 +143,3 @@ def _check_outputs(name: str, signature: Signature, answer: Tensors) -> None:
                 f"Output {field.name} of signature {name} is {field.dtype} of shape [rows, {list(field.shape)}]. "
                 f"Received: {dtype} of shape {list(array.shape)}"
             )
-
-
-def _as_json(value: Any) -> Any:
-    return {"b64": base64.b64encode(value).decode()} if isinstance(value, bytes) else value

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from plugins.contract import Config, Plugin, Samples
 from services.trainer.checkpoint import Checkpoint, StateFile
-from services.trainer.log import EpochLog, Lines, trim_lines
+from services.trainer.log import EpochLog, Lines, trim_lines, trim_rows
 from services.trainer.progress import RunProgress
 from services.trainer.protocols import best_epoch
 from services.trainer.run_folder import RunFolder
@@ -150,6 +150,7 @@ def _keepers(recipe: Recipe, stage: Stage, checkpoint: Checkpoint) -> list[Any]:
     log_dir = recipe.folder.tensorboard / stage.name.replace(" ", "-")
     keepers.append(keras.callbacks.TensorBoard(str(log_dir), write_graph=False))
     if stage.published:
+        trim_rows(recipe.folder.history, done)
         keepers.append(keras.callbacks.CSVLogger(str(recipe.folder.history), append=done > 0))
     if _keeps_best(recipe, stage):
         values = checkpoint.progressed.history.get(f"val_{recipe.metric.name}", ())

@@ -72,6 +72,12 @@ def trim_lines(file: Path, stage: str, epochs: int) -> None:
     file.write_text("".join(kept))
 
 
+def trim_rows(file: Path, epochs: int) -> None:
+    """The same for a CSV file: the header and one row an epoch stay."""
+    if file.exists():
+        file.write_text("".join(file.read_text().splitlines(keepends=True)[: epochs + 1]))
+
+
 def _is_kept(line: str, stage: str, epochs: int) -> bool:
     try:
         logged = json.loads(line)

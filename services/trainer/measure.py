@@ -14,9 +14,9 @@ from pydantic import BaseModel, ConfigDict
 
 from plugins.contract import Array, Plugin, Samples
 from services.core.card import Task
-from services.core.errors import Code, FailedPrecondition, InvalidArgument, error_of
+from services.core.errors import FailedPrecondition, InvalidArgument
+from services.core.gateway_client import as_json, call_gateway, model_path
 from services.core.refs import ModelRef
-from services.trainer.instances import as_json
 
 SERVED_NAME = "served.json"
 _BATCH = 64
@@ -52,7 +52,7 @@ def measure(plugin: Plugin[Any], samples: Samples, ref: ModelRef, gateway: httpx
         )
     predictions, versions = [], set()
     for instances in _batches(plugin.requests(samples)):
-        answer = _post(gateway, f"{_path(ref)}/{verb}", instances)
+        answer = call_gateway(gateway, "POST", f"{model_path(ref)}/{verb}", {"instances": instances})
         predictions += answer["predictions"]
         versions.add(answer["version"])
     if len(versions) != 1 or len(predictions) != len(samples):
@@ -78,21 +78,6 @@ def read_served(run_folder: Path) -> Served | None:
 def _batches(requests: Iterator[Mapping[str, Any]]) -> Iterator[list[Any]]:
     while chunk := [as_json(request) for request in islice(requests, _BATCH)]:
         yield chunk
-
-
-def _path(ref: ModelRef) -> str:
-    path = f"/api/models/{ref.name}"
-    if ref.version is not None:
-        return f"{path}/versions/{ref.version}"
-    return path if ref.label is None else f"{path}/labels/{ref.label}"
-
-
-def _post(gateway: httpx.Client, path: str, instances: list[Any]) -> Any:
-    response = gateway.post(path, json={"instances": instances})
-    if response.is_error:
-        error = response.json()["error"]
-        raise error_of(Code[error["code"]], error["message"])
-    return response.json()
 
 
 def _accuracy(labels: Sequence[str], targets: Array, predictions: Sequence[Any]) -> float:

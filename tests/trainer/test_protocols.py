@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from plugins.contract import HoldOut, IteratedKFold, KFold
 from services.core.errors import InvalidArgument
 from services.trainer.protocols import best_epoch, cuts, trains_again
-from services.trainer.run_record import MetricRecord
+from services.trainer.run_record import History, MetricRecord
 
 
 @given(rows=st.integers(2, 50), folds=st.integers(2, 5), repeats=st.integers(1, 3), seed=st.integers(0, 9))
@@ -62,7 +62,7 @@ def test_folds_and_refits_train_again_on_everything() -> None:
 
 def test_the_best_epoch_is_that_of_the_mean_curve_as_far_as_all_folds_went() -> None:
     mae = MetricRecord(name="mae", higher_is_better=False)
-    histories = [{"val_mae": (3.0, 1.0, 2.0, 0.0)}, {"val_mae": (3.0, 2.5, 1.0)}]
+    histories: list[History] = [{"val_mae": (3.0, 1.0, 2.0, 0.0)}, {"val_mae": (3.0, 2.5, 1.0)}]
     assert best_epoch(mae, histories) == 3
 
 

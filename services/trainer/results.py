@@ -1,0 +1,118 @@
+"""Results: small records of runs, kept in the repository, and the tables made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from services.core.card import BookFigure
+from services.trainer.measure import Served
+from services.trainer.run_record import MetricRecord, RunRecord
+
+_COLUMNS = (
+    "plugin",
+    "variant",
+    "metric",
+    "baseline",
+    "book",
+    "folds",
+    "test",
+    "served",
+    "seed",
+    "epochs",
+    "train",
+    "on",
+)
+_INTRODUCTION = """# Results
+
+Written by `python -m services.trainer results` from the records in `docs/results/`; nothing here is typed by hand.
+*baseline*: the common-sense figure; *book*: what the book states; *folds*: mean over the validated folds; *test*: the
+published model on the test split, in memory; *served*: the same through the gateway, from raw requests.
+"""
+
+
+class Result(BaseModel):
+    """What is worth keeping of a run: one line of the table."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    plugin: str
+    variant: str
+    metric: MetricRecord
+    baseline: float | None
+    book: BookFigure | None
+    folds: float | None
+    test: float
+    served: float | None
+    seed: int
+    epochs: int
+    seconds: float
+    day: date
+    environment: dict[str, str]
+
+
+def result_of(run: RunRecord, served: Served | None) -> Result:
+    """The line of a finished run; `folds` only where several were trained."""
+    name = run.metric.name
+    return Result(
+        plugin=run.plugin,
+        variant=run.variant,
+        metric=run.metric,
+        baseline=run.baseline.get(name),
+        book=run.book,
+        folds=run.fold_means.get(name) if len(run.folds) > 1 else None,
+        test=run.metrics[name],
+        served=served.value if served is not None else None,
+        seed=run.seed,
+        epochs=len(run.final.history["loss"]) if run.final is not None else 0,
+        seconds=run.seconds["fit"],
+        day=run.created.date(),
+        environment=dict(run.environment),
+    )
+
+
+def write_result(folder: Path, result: Result) -> Path:
+    """Keep it as `<plugin>-<variant>.json`, in place of an older one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{result.plugin}-{result.variant}.json"
+    path.write_text(result.model_dump_json(indent=1) + "\n")
+    return path
+
+
+def read_results(folder: Path) -> list[Result]:
+    """All results in a folder, by name."""
+    return [Result.model_validate_json(path.read_text()) for path in sorted(folder.glob("*.json"))]
+
+
+def results_page(results: Iterable[Result]) -> str:
+    """The page in Markdown."""
+    lines = [_COLUMNS, ("---",) * len(_COLUMNS), *map(_cells, results)]
+    return f"{_INTRODUCTION}\n" + "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def _cells(result: Result) -> Sequence[str]:
+    book = result.book
+    unit = f" ({result.metric.unit})" if result.metric.unit else ""
+    return (
+        result.plugin,
+        result.variant,
+        f"{result.metric.name}{unit}",
+        _figure(result.baseline),
+        f"{_figure(book.value)} ({book.metric}, {book.section})" if book is not None else "",
+        *_figures(result.folds, result.test, result.served),
+        str(result.seed),
+        str(result.epochs),
+        f"{result.seconds:.0f} s",
+        f"{result.day}, TensorFlow {result.environment['tensorflow']}",
+    )
+
+
+def _figures(*values: float | None) -> Iterator[str]:
+    return map(_figure, values)
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
