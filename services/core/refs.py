@@ -16,9 +16,14 @@ _MAX_VERSION = 2**63 - 1
 STABLE = "stable"
 
 
+def is_model_name(name: str) -> bool:
+    """Whether a model may be called that."""
+    return _MODEL_NAME.fullmatch(name) is not None
+
+
 def check_model_name(name: str) -> str:
     """Return `name`, or raise InvalidArgument with the rule."""
-    if not _MODEL_NAME.fullmatch(name):
+    if not is_model_name(name):
         raise InvalidArgument(
             "A model name has 1 to 100 letters, digits, '.', '_' or '-' and starts with a letter or digit. "
             f"Received: {name!r}"

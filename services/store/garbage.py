@@ -15,7 +15,11 @@ def superfluous(versions: Sequence[int], labelled: Collection[int], keep: int) -
 
 
 def collect_garbage(store: Store, keep: int, abandoned_before: datetime) -> list[str]:
-    """Remove what is superfluous in every model, and uploads abandoned before that time; returns what went."""
+    """Remove what is superfluous in every model, and uploads abandoned before that time; returns what went.
+
+    The time must lie further back than any publisher that still lives may pause between two writes.
+    """
+    store.sweep(abandoned_before)
     gone = []
     for model in store.models():
         labelled = set(store.labels(model).values())

@@ -6,7 +6,7 @@ import fcntl
 import hashlib
 import os
 import shutil
-import tempfile
+import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -85,13 +85,12 @@ class LocalStore:
         """Walk the folder that `prefix` lies in."""
         folder = self._path(prefix) if prefix.endswith("/") or not prefix else self._path(prefix).parent
         with self._translated():
-            files = sorted(path for path in folder.rglob("*") if path.is_file())
-        for path in files:
-            key = path.relative_to(self._root).as_posix()
-            if not key.startswith(prefix) or (key.startswith(TEMPORARY) and not prefix.startswith(TEMPORARY)):
+            keys = sorted(path.relative_to(self._root).as_posix() for path in folder.rglob("*") if path.is_file())
+        for key in keys:
+            if not key.startswith(prefix) or key.startswith(f"{TEMPORARY}/"):
                 continue
             with suppress(FileNotFoundError):  # deleted while we walked
-                facts = path.stat()
+                facts = (self._root / key).stat()
                 yield Listed(key, facts.st_size, datetime.fromtimestamp(facts.st_mtime, UTC))
 
     def folders(self, prefix: str) -> Iterator[str]:
@@ -105,12 +104,22 @@ class LocalStore:
 
     def delete(self, keys: Iterable[str]) -> None:
         """Unlink files, and the folders this leaves empty."""
+        paths = [self._path(key) for key in keys]
         with self._translated():
-            for key in keys:
-                path = self._path(key)
+            for path in paths:
                 path.unlink(missing_ok=True)
+            for folder in {path.parent for path in paths if path.parent.is_dir()}:
+                _sync(folder)
                 with suppress(OSError):  # not empty: something else lives there
-                    path.parent.rmdir()
+                    folder.rmdir()
+
+    def sweep(self, before: datetime) -> None:
+        """Unlink old temporary files."""
+        with self._translated():
+            for path in (self._root / TEMPORARY).glob("*"):
+                with suppress(FileNotFoundError):  # its writer lives, and has just finished
+                    if path.stat().st_mtime < before.timestamp():
+                        path.unlink()
 
     def _path(self, key: str) -> Path:
         path = self._root / key
@@ -120,14 +129,12 @@ class LocalStore:
 
     @contextmanager
     def _temporary(self) -> Iterator[Path]:
-        folder = self._root / TEMPORARY
-        folder.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=folder)
-        os.close(handle)
+        path = self._root / TEMPORARY / uuid.uuid4().hex  # not mkstemp: its files only their owner can ever read
+        path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            yield Path(name)
+            yield path
         finally:
-            Path(name).unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

@@ -65,6 +65,10 @@ class Objects(Protocol):
         """Remove objects; those that are not there are passed over."""
         ...
 
+    def sweep(self, before: datetime) -> None:
+        """Remove what writers that were killed before that time left unfinished, and nobody can see."""
+        ...
+
 
 def no_progress(_: int) -> None:
     """For callers that do not watch."""

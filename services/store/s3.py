@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import boto3
-from boto3.exceptions import S3UploadFailedError
+from boto3.exceptions import Boto3Error
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
-from services.core.errors import Aborted, NotFound, PermissionDenied, Unavailable
+from services.core.errors import Aborted, InvalidArgument, NotFound, PermissionDenied, TensorgateError, Unavailable
 from services.store.objects import Listed, Progress, Stored
 
 if TYPE_CHECKING:
@@ -33,7 +34,10 @@ _CLIENT = Config(
 
 def open_client() -> S3Client:
     """A client for the account and endpoint that the environment names."""
-    return boto3.session.Session().client("s3", config=_CLIENT)
+    try:
+        return boto3.session.Session().client("s3", config=_CLIENT)
+    except ValueError as error:
+        raise InvalidArgument(f"The environment names no S3 endpoint that can be used. Received: {error}") from error
 
 
 class S3Store:
@@ -55,12 +59,21 @@ class S3Store:
             return None
 
     def put(self, key: str, data: bytes, expected: str | None) -> None:
-        """PutObject with If-None-Match: * or If-Match."""
-        with self._translated(key):
-            if expected is None:
-                self._client.put_object(Bucket=self._bucket, Key=self._prefix + key, Body=data, IfNoneMatch="*")
-            else:
-                self._client.put_object(Bucket=self._bucket, Key=self._prefix + key, Body=data, IfMatch=expected)
+        """PutObject with If-None-Match: * or If-Match.
+
+        boto3 tries again when an answer is lost, and then loses against its own first try: what is there decides.
+        """
+        name = self._prefix + key
+        try:
+            with self._translated(key):
+                if expected is None:
+                    self._client.put_object(Bucket=self._bucket, Key=name, Body=data, IfNoneMatch="*")
+                else:
+                    self._client.put_object(Bucket=self._bucket, Key=name, Body=data, IfMatch=expected)
+        except (Aborted, NotFound):
+            stored = self.get(key)
+            if stored is None or stored.data != data:
+                raise Aborted(f"{key} was written by someone else first") from None
 
     def upload(self, path: Path, key: str, progress: Progress) -> None:
         """PutObject, or a multipart upload for a large file."""
@@ -99,18 +112,38 @@ class S3Store:
                 objects = [{"Key": name} for name in names[start : start + _MOST_KEYS_A_DELETE]]
                 self._client.delete_objects(Bucket=self._bucket, Delete={"Objects": objects, "Quiet": True})  # type: ignore[typeddict-item]  # a list of plain dicts is what boto3 documents
 
+    def sweep(self, before: datetime) -> None:
+        """AbortMultipartUpload for those begun before: nobody sees their parts, and they cost."""
+        pages = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self._bucket, Prefix=self._prefix)
+        with self._translated("sweep"):
+            for page in pages:
+                for begun in page.get("Uploads", ()):
+                    if begun["Initiated"] < before:
+                        self._client.abort_multipart_upload(
+                            Bucket=self._bucket, Key=begun["Key"], UploadId=begun["UploadId"]
+                        )
+
     @contextmanager
     def _translated(self, key: str) -> Iterator[None]:
         try:
             yield
         except ClientError as error:
-            code = error.response["Error"].get("Code", "")
-            if code in _MISSING:
-                raise NotFound(f"{self.url} has no object {key}") from None
-            if code in _LOST_RACE:
-                raise Aborted(f"{key} was written by someone else first") from None
-            if code in _REFUSED:
-                raise PermissionDenied(f"The store {self.url} refuses these credentials: {code}") from error
-            raise Unavailable(f"The store {self.url} cannot be used: {code}") from error
-        except (BotoCoreError, S3UploadFailedError) as error:
+            raise self._error_of(error, key) from error
+        except NoCredentialsError as error:
+            raise PermissionDenied(
+                f"The store {self.url} needs credentials, as boto3 finds them. None found"
+            ) from error
+        except (BotoCoreError, Boto3Error) as error:
+            if isinstance(error.__context__, ClientError):  # a transfer's error hides the one that says why
+                raise self._error_of(error.__context__, key) from error
             raise Unavailable(f"The store {self.url} cannot be reached: {type(error).__name__}") from error
+
+    def _error_of(self, error: ClientError, key: str) -> TensorgateError:
+        code = error.response["Error"].get("Code", "")
+        if code in _MISSING:
+            return NotFound(f"{self.url} has no object {key}")
+        if code in _LOST_RACE:
+            return Aborted(f"{key} was written by someone else first")
+        if code in _REFUSED:
+            return PermissionDenied(f"The store {self.url} refuses these credentials: {code}")
+        return Unavailable(f"The store {self.url} cannot be used: {code}")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,19 +13,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Lock
+from types import EllipsisType
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from services.core.card import CARD_PATH, Card
 from services.core.errors import Aborted, DataLoss, FailedPrecondition, NotFound, ResourceExhausted
 from services.core.manifest import MANIFEST_NAME, FileEntry, Manifest, list_files, sha256_of
-from services.core.refs import check_label, check_model_name, check_version
+from services.core.refs import check_label, check_model_name, check_version, is_model_name
 from services.store.objects import Objects, no_progress
 
 CLAIM_NAME = ".claim"
 LABELS_NAME = "labels.json"
 _FILES_AT_ONCE = 8
 _MOST_TRIES = 50
+_VERSION = re.compile("[1-9][0-9]{0,18}")
+_LABELS = TypeAdapter(dict[str, int])
 
 UploadProgress = Callable[[int, int], None]  # bytes done, bytes in all
 
@@ -46,8 +52,8 @@ class Store:
         self.url = objects.url
 
     def models(self) -> list[str]:
-        """Names of the models that have been claimed, in order."""
-        return list(self._objects.folders(""))
+        """Names of the models that have been claimed, in order; folders that can be no model's are passed over."""
+        return [name for name in self._objects.folders("") if is_model_name(name)]
 
     def versions(self, model: str) -> list[int]:
         """Numbers of the versions that exist, ascending: those with a manifest."""
@@ -69,26 +75,35 @@ class Store:
         stored = self._objects.get(_key(model, version, str(CARD_PATH)))
         if stored is None:
             raise DataLoss(f"The card of {model}/{version} is in the manifest but not in the store")
-        if len(stored.data) != entry.size:
-            raise DataLoss(f"The card of {model}/{version} has {entry.size} bytes. Received: {len(stored.data)}")
+        if hashlib.sha256(stored.data).hexdigest() != entry.sha256:
+            raise DataLoss(f"The card of {model}/{version} is not the one that was published: its SHA-256 differs")
         try:
             return Card.model_validate_json(stored.data)
         except ValidationError as error:
             raise DataLoss(f"The card of {model}/{version} cannot be read: {error.error_count()} faults") from error
 
     def labels(self, model: str) -> dict[str, int]:
-        """Where each label points."""
+        """Where each label points. Raises DataLoss when that cannot be read."""
         return self._read_labels(model)[0]
 
-    def move_label(self, model: str, label: str, version: int) -> None:
-        """Point a label at a version. Raises FailedPrecondition if there is no such version."""
+    def move_label(self, model: str, label: str, version: int, *, expected: int | EllipsisType | None = ...) -> None:
+        """Point a label at a version. Raises FailedPrecondition if there is no such version.
+
+        With `expected`, only if the label still points there (None: nowhere yet). Raises Aborted if not.
+        """
         check_label(label)
         if self._objects.get(_key(model, check_version(version), MANIFEST_NAME)) is None:
             raise FailedPrecondition(
                 f"A label points at a version that is in the store: {self.versions(model) or 'none'}. "
                 f"Received: version {version} of model {model}"
             )
-        self._change_labels(model, lambda labels: {**labels, label: version})
+
+        def moved(labels: Mapping[str, int]) -> dict[str, int]:
+            if expected is not ... and labels.get(label) != expected:
+                raise Aborted(f"{model}@{label} was to be at {expected} still. Received: {labels.get(label)}")
+            return {**labels, label: version}
+
+        self._change_labels(model, moved)
 
     def remove_label(self, model: str, label: str) -> None:
         """Take a label away. Raises NotFound if it is not there."""
@@ -106,9 +121,7 @@ class Store:
         Claims the number, uploads in parallel, writes the manifest last: killed anywhere before that, nothing is
         visible, and the number is not used again.
         """
-        files = list_files(folder)
-        if not files:
-            raise FailedPrecondition(f"A version has at least one file. Received: the empty folder {folder}")
+        files = _publishable(folder)
         version = self._claim(check_model_name(model))
         self._upload(model, version, folder, files, on_progress)
         manifest = Manifest(model=model, version=version, created=datetime.now(UTC), files=files)
@@ -135,9 +148,13 @@ class Store:
     def verify(self, model: str, version: int) -> list[Fault]:
         """Read every byte of a version and compare it with the manifest; an empty list means that it is whole."""
         prefix = _key(model, version, "")
-        manifest = self.manifest(model, version)
+        try:
+            manifest = self.manifest(model, version)
+        except DataLoss as error:
+            return [Fault(MANIFEST_NAME, error.message)]
         expected = {entry.path for entry in manifest.files} | {MANIFEST_NAME, CLAIM_NAME}
-        faults = [fault for entry in manifest.files if (fault := self._fault(prefix, entry))]
+        with ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
+            faults = [fault for fault in pool.map(lambda entry: self._fault(prefix, entry), manifest.files) if fault]
         names = (listed.key.removeprefix(prefix) for listed in self._objects.list(prefix))
         return faults + [Fault(name, "not in the manifest") for name in names if name not in expected]
 
@@ -156,7 +173,8 @@ class Store:
         for _ in range(_MOST_TRIES):
             taken = [version for version, _ in _by_version(self._names(model))]
             version = max(taken, default=0) + 1
-            claim = json.dumps({"claimed": datetime.now(UTC).isoformat()}).encode()
+            # Unlike any other, so that a store whose answer was lost can tell our claim from a rival's.
+            claim = json.dumps({"claimed": datetime.now(UTC).isoformat(), "by": uuid.uuid4().hex}).encode()
             try:
                 self._objects.put(_key(model, version, CLAIM_NAME), claim, None)
             except Aborted:
@@ -187,6 +205,10 @@ class Store:
                     newest[version] = max(newest.get(version, listed.modified), listed.modified)
         return [version for version, when in newest.items() if version not in published and when < before]
 
+    def sweep(self, before: datetime) -> None:
+        """Remove the invisible leftovers of writers killed before that time."""
+        self._objects.sweep(before)
+
     def _upload(
         self, model: str, version: int, folder: Path, files: tuple[FileEntry, ...], on_progress: UploadProgress | None
     ) -> None:
@@ -214,7 +236,10 @@ class Store:
         stored = self._objects.get(f"{check_model_name(model)}/{LABELS_NAME}")
         if stored is None:
             return {}, None
-        return json.loads(stored.data), stored.etag
+        try:
+            return _LABELS.validate_json(stored.data, strict=True), stored.etag
+        except ValidationError as error:
+            raise DataLoss(f"The labels of {model} cannot be read: {error.error_count()} faults") from error
 
     def _change_labels(self, model: str, change: Callable[[Mapping[str, int]], dict[str, int]]) -> None:
         """Read, change, write if nobody else wrote in between; else again from the start."""
@@ -229,6 +254,16 @@ class Store:
         raise Aborted(f"The labels of {model} were changed by others {_MOST_TRIES} times in a row; try again")
 
 
+def _publishable(folder: Path) -> tuple[FileEntry, ...]:
+    files = list_files(folder)
+    if not files:
+        raise FailedPrecondition(f"A version has at least one file. Received: the empty folder {folder}")
+    # An uploaded file of that name would make the version visible before it is whole.
+    if ours := {entry.path for entry in files} & {MANIFEST_NAME, CLAIM_NAME}:
+        raise FailedPrecondition(f"The store writes {' and '.join(sorted(ours))} itself. Received: {folder} with it")
+    return files
+
+
 def _key(model: str, version: int, name: str) -> str:
     return f"{check_model_name(model)}/{check_version(version)}/{name}"
 
@@ -238,7 +273,7 @@ def _by_version(names: Iterator[str]) -> list[tuple[int, set[str]]]:
     files: dict[int, set[str]] = {}
     for name in names:
         number, slash, file = name.partition("/")
-        if slash and number.isascii() and number.isdigit():
+        if slash and _VERSION.fullmatch(number):
             files.setdefault(int(number), set()).add(file)
     return sorted(files.items())
 

@@ -1,6 +1,7 @@
 """A publisher that kills itself at a given step: `python -m tests.store.publisher URL MODEL FOLDER STEP`.
 
-Steps are counted in calls that change the store; the fatal one happens before (`STEP`) or after (`STEP+`) it.
+Steps are counted in calls that change the store; the fatal moment lies before (`STEP`), within (`STEP~`, of an upload)
+or after (`STEP+`) the call.
 """
 
 from __future__ import annotations
@@ -19,26 +20,29 @@ from services.store.versions import Store
 class Fatal:
     """Objects whose n-th change kills this process."""
 
-    def __init__(self, objects: Objects, step: int, after: bool) -> None:
+    def __init__(self, objects: Objects, step: str) -> None:
         self._objects = objects
-        self._step = step
-        self._after = after
+        self._step = int(step.rstrip("+~"))
+        self._moment = step.lstrip("0123456789")
         self._count = itertools.count()
         self.url = objects.url
-        self.get, self.download = objects.get, objects.download
+        self.get, self.download, self.sweep = objects.get, objects.download, objects.sweep
         self.list, self.folders, self.delete = objects.list, objects.folders, objects.delete
 
     def put(self, key: str, data: bytes, expected: str | None) -> None:
-        fatal = next(self._count) == self._step
-        _die_if(fatal and not self._after)
+        moment = self._next()
+        _die_if(moment == "")
         self._objects.put(key, data, expected)
-        _die_if(fatal)
+        _die_if(moment == "+")
 
     def upload(self, path: Path, key: str, progress: Progress) -> None:
-        fatal = next(self._count) == self._step
-        _die_if(fatal and not self._after)
-        self._objects.upload(path, key, progress)
-        _die_if(fatal)
+        moment = self._next()
+        _die_if(moment == "")
+        self._objects.upload(path, key, lambda _: _die_if(moment == "~"))
+        _die_if(moment == "+")
+
+    def _next(self) -> str | None:
+        return self._moment if next(self._count) == self._step else None
 
 
 def _die_if(fatal: bool) -> None:
@@ -48,5 +52,4 @@ def _die_if(fatal: bool) -> None:
 
 if __name__ == "__main__":
     url, model, folder, step = sys.argv[1:]
-    objects = Fatal(open_objects(url), int(step.rstrip("+")), step.endswith("+"))
-    print(Store(objects).publish(model, Path(folder)))
+    print(Store(Fatal(open_objects(url), step)).publish(model, Path(folder)))

@@ -10,18 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from services.core.errors import DataLoss, FailedPrecondition, InvalidArgument, NotFound
-from services.store import Store, open_objects, open_store
+from services.core.errors import Aborted, FailedPrecondition, InvalidArgument, NotFound
+from services.store import Store, open_store
 from services.store.garbage import collect_garbage, superfluous
 from tests.store.conftest import write_model
-
-# A publication of three files changes the store five times: claim, three uploads, manifest.
-STEPS = ["0", "0+", "1", "1+", "2", "2+", "3", "3+", "4"]
-
-
-def _publisher(url: str, folder: Path, step: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.store.publisher", url, "m", str(folder), step]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
 def test_a_published_version_comes_back_byte_for_byte(store: Store, folder: Path, tmp_path: Path) -> None:
@@ -47,6 +39,14 @@ def test_an_empty_folder_is_not_published(store: Store, tmp_path: Path) -> None:
         store.publish("m", tmp_path)
 
 
+@pytest.mark.parametrize("name", ["manifest.json", ".claim"])
+def test_a_folder_with_a_file_of_the_store_is_not_published(store: Store, folder: Path, name: str) -> None:
+    (folder / name).write_text("{}")
+    with pytest.raises(FailedPrecondition, match=f"The store writes {name} itself"):
+        store.publish("m", folder)
+    assert store.versions("m") == []
+
+
 @pytest.mark.parametrize("name", ["", "../m", "a/b", ".hidden", "with space"])
 def test_a_name_that_cannot_be_a_folder_is_refused(store: Store, folder: Path, name: str) -> None:
     with pytest.raises(InvalidArgument, match="Received"):
@@ -58,31 +58,6 @@ def test_publishers_who_race_get_different_numbers(url: str, folder: Path) -> No
         numbers = list(pool.map(lambda _: open_store(url).publish("m", folder), range(8)))
     assert sorted(numbers) == list(range(1, 9))
     assert open_store(url).versions("m") == list(range(1, 9))
-
-
-def test_processes_that_race_get_different_numbers(url: str, folder: Path) -> None:
-    racers = [_publisher(url, folder, "99") for _ in range(2)]
-    assert sorted(int(racer.communicate(timeout=60)[0]) for racer in racers) == [1, 2]
-
-
-def test_a_killed_publisher_leaves_nothing_to_see_and_the_next_one_works(url: str, folder: Path) -> None:
-    publishers = [(step, _publisher(url, folder, step)) for step in STEPS]
-    store = open_store(url)
-    for step, publisher in publishers:
-        assert publisher.wait(60) == -9, f"step {step} was survived"
-        publisher.communicate()
-    assert store.versions("m") == []
-    version = store.publish("m", folder)
-    assert version > 1
-    assert store.versions("m") == [version]
-    assert store.verify("m", version) == []
-
-
-def test_a_publisher_killed_after_the_manifest_has_published(url: str, folder: Path) -> None:
-    publisher = _publisher(url, folder, "4+")
-    assert publisher.wait(60) == -9
-    publisher.communicate()
-    assert open_store(url).verify("m", 1) == []
 
 
 def test_a_label_moves_and_goes(store: Store, folder: Path) -> None:
@@ -105,43 +80,38 @@ def test_a_label_never_points_at_nothing(store: Store, folder: Path) -> None:
         store.move_label("m", "two words", 1)
 
 
+def test_a_label_that_was_to_be_elsewhere_is_not_moved(store: Store, folder: Path) -> None:
+    first, second = store.publish("m", folder), store.publish("m", folder)
+    store.move_label("m", "stable", first, expected=None)
+    with pytest.raises(Aborted, match=r"m@stable was to be at None still\. Received: 1"):
+        store.move_label("m", "stable", second, expected=None)
+    store.move_label("m", "stable", second, expected=first)
+    with pytest.raises(Aborted, match="at 1 still"):
+        store.move_label("m", "stable", first, expected=first)
+    assert store.labels("m") == {"stable": second}
+
+
+def test_of_many_who_expect_the_same_one_moves_the_label(url: str, folder: Path) -> None:
+    versions = [open_store(url).publish("m", folder) for _ in range(4)]
+
+    def moves(version: int) -> bool:
+        try:
+            open_store(url).move_label("m", "stable", version, expected=None)
+        except Aborted:
+            return False
+        return True
+
+    with ThreadPoolExecutor(4) as pool:
+        won = list(pool.map(moves, versions))
+    assert won.count(True) == 1
+    assert open_store(url).labels("m") == {"stable": versions[won.index(True)]}
+
+
 def test_labels_moved_at_the_same_moment_are_all_kept(url: str, folder: Path) -> None:
     open_store(url).publish("m", folder)
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda number: open_store(url).move_label("m", f"label_{number}", 1), range(8)))
     assert open_store(url).labels("m") == {f"label_{number}": 1 for number in range(8)}
-
-
-def _damage(url: str, tmp_path: Path, content: bytes | None) -> None:
-    objects, key = open_objects(url), "m/1/saved_model.pb"
-    if content is None:
-        objects.delete([key])
-    else:
-        (tmp_path / "damaged").write_bytes(content)
-        objects.upload(tmp_path / "damaged", key, lambda _: None)
-
-
-@pytest.mark.parametrize(
-    ("content", "problem"),
-    [(b"grbph", "SHA-256"), (b"gra", "5 bytes were published. Received: 3"), (None, "missing")],
-    ids=["flipped", "truncated", "missing"],
-)
-def test_damage_is_found_and_named(url: str, folder: Path, tmp_path: Path, content: bytes | None, problem: str) -> None:
-    store = open_store(url)
-    store.publish("m", folder)
-    _damage(url, tmp_path, content)
-    (fault,) = store.verify("m", 1)
-    assert fault.path == "saved_model.pb"
-    assert problem in fault.problem
-    with pytest.raises(DataLoss, match=r"m/1: saved_model\.pb"):
-        store.fetch("m", 1, tmp_path / "copy")
-
-
-def test_a_file_that_was_never_published_is_named(url: str, folder: Path, tmp_path: Path) -> None:
-    store = open_store(url)
-    store.publish("m", folder)
-    open_objects(url).upload(folder / "saved_model.pb", "m/1/extra.py", lambda _: None)
-    assert [str(fault) for fault in store.verify("m", 1)] == ["extra.py: not in the manifest"]
 
 
 def test_what_is_not_there_is_not_found(store: Store) -> None:
@@ -152,37 +122,21 @@ def test_what_is_not_there_is_not_found(store: Store) -> None:
         store.manifest("m", 3)
 
 
-def test_a_store_out_of_reach_says_so_and_names_itself(monkeypatch: pytest.MonkeyPatch, s3_environment: object) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    with pytest.raises(Exception, match="The store s3://models/x cannot be reached"):
-        open_store("s3://models/x").models()
-
-
-def test_wrong_credentials_are_refused_without_being_shown(
-    monkeypatch: pytest.MonkeyPatch, s3_environment: object
-) -> None:
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-the-secret")
-    with pytest.raises(Exception, match="refuses these credentials") as caught:
-        open_store("s3://models/x").models()
-    assert "not-the-secret" not in str(caught.value)
-
-
 def test_the_newest_and_the_labelled_versions_stay() -> None:
     assert superfluous([1, 2, 3, 4, 5], labelled={2}, keep=2) == [1, 3]
     assert superfluous([1, 2], labelled=set(), keep=5) == []
 
 
-def test_garbage_goes_and_its_numbers_do_not_return(store: Store, url: str, folder: Path) -> None:
+def test_old_versions_go_and_their_numbers_do_not_return(store: Store, folder: Path) -> None:
     for _ in range(3):
         store.publish("m", folder)
     store.move_label("m", "stable", 1)
-    publisher = _publisher(url, folder, "4")
-    publisher.wait(60)
-    publisher.communicate()
+    store.publish("m", folder)
     later = datetime.now(UTC) + timedelta(minutes=1)
-    assert collect_garbage(store, keep=1, abandoned_before=later) == ["m/2", "m/4"]
-    assert store.versions("m") == [1, 3]
+    assert collect_garbage(store, keep=1, abandoned_before=later) == ["m/2", "m/3"]
+    assert store.versions("m") == [1, 4]
     assert collect_garbage(store, keep=1, abandoned_before=later) == []
+    store.remove("m", 4)
     assert store.publish("m", folder) == 5
 
 
