@@ -100,6 +100,7 @@ class Card(_Frozen):
     metrics: Mapping[str, float]
     baseline: Mapping[str, float]
     book: BookFigure | None = None
+    warnings: tuple[str, ...] = Field(default=(), description="what a caller should know, such as a forced publication")
     lineage: Lineage
 
     def signatures_for(self, task: Task) -> Mapping[str, SignatureCard]:

@@ -49,6 +49,7 @@ def card_of(plugin: Plugin[Any], record: RunRecord, signatures: Mapping[str, Sig
         metrics=record.metrics,
         baseline=record.baseline,
         book=record.book,
+        warnings=_warnings(record),
         lineage=Lineage(
             plugin=record.plugin,
             variant=record.variant,
@@ -60,3 +61,9 @@ def card_of(plugin: Plugin[Any], record: RunRecord, signatures: Mapping[str, Sig
             created=record.created,
         ),
     )
+
+
+def _warnings(record: RunRecord) -> tuple[str, ...]:
+    if not record.forced or record.gate is None:
+        return ()
+    return (f"published although the gate refused it: {'; '.join(record.gate.reasons)}",)
