@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import sys
 from dataclasses import asdict
 
@@ -13,17 +12,18 @@ from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
 
 from services.core.errors import TensorgateError
+from services.core.settings import read_settings
+from services.core.telemetry import configure_logging
 from services.gateway.server import Gateway, Ports, stop_on_signals
-from services.gateway.settings import GatewaySettings, read_settings
+from services.gateway.settings import GatewaySettings
 from services.store import open_store
 
 
 def main() -> None:
     """Run until SIGTERM or Ctrl-C."""
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("services.gateway").setLevel(logging.INFO)
+    configure_logging()
     try:
-        uvloop.run(_serve(read_settings()))
+        uvloop.run(_serve(read_settings(GatewaySettings)))
     except (TensorgateError, ValidationError) as error:
         sys.exit(f"tensorgate gateway: {error}")
 

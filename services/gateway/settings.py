@@ -1,21 +1,15 @@
-"""Settings of the gateway. The only reader of the environment in this room."""
+"""Settings of the gateway."""
 
 from __future__ import annotations
 
-import os
-
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
-
-from services.core.errors import InvalidArgument
-
-_PREFIX = "TENSORGATE_GATEWAY_"
 
 
 class GatewaySettings(BaseSettings):
     """Each field is the variable TENSORGATE_GATEWAY_<FIELD>."""
 
-    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix="TENSORGATE_GATEWAY_", frozen=True, extra="forbid")
 
     store: str = Field(default=".tensorgate/store", description="folder or s3://bucket/prefix of the published models")
     model_server: str = Field(default="127.0.0.1:8500", description="host:port of TensorFlow Serving's gRPC API")
@@ -29,12 +23,3 @@ class GatewaySettings(BaseSettings):
     poll_seconds: float = Field(default=0.3, gt=0, description="between two looks at the store and the model server")
     drain_seconds: float = Field(default=10.0, gt=0, description="time for running requests when told to stop")
     access_log: bool = Field(default=False, description="one JSON line on standard error for each REST request")
-
-
-def read_settings() -> GatewaySettings:
-    """The settings in the environment. Raises InvalidArgument for a variable that no field has: a misspelt one."""
-    known = {_PREFIX + name.upper() for name in GatewaySettings.model_fields}
-    strange = sorted(name for name in os.environ if name.upper().startswith(_PREFIX) and name.upper() not in known)
-    if strange:
-        raise InvalidArgument(f"The gateway's settings are {', '.join(sorted(known))}. Received: {', '.join(strange)}")
-    return GatewaySettings()

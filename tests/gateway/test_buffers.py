@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -28,6 +28,7 @@ def signatures(dtype: str = "DT_FLOAT", names: tuple[str, ...] = ("x",)) -> dict
     return {"serving_default": definition}
 
 
+@settings(deadline=None)
 @given(hnp.arrays(np.float64, hnp.array_shapes(max_dims=4, max_side=5), elements=st.floats(-1e30, 1e30)))
 def test_numbers_of_any_shape_are_read_by_the_short_way(array: Any) -> None:
     read = read_float_rows(json.dumps({"instances": array.tolist()}).encode(), signatures())
@@ -36,6 +37,7 @@ def test_numbers_of_any_shape_are_read_by_the_short_way(array: Any) -> None:
     assert read.inputs["x"].shape == array.shape
 
 
+@settings(deadline=None)
 @given(VALUES, st.sampled_from([{}, {"signature_name": ""}, {"signature_name": "serving_default"}]))
 def test_whatever_the_short_way_reads_the_general_reader_reads_alike(value: Any, more: dict[str, str]) -> None:
     body = json.dumps({"instances": value, **more}).encode()
@@ -79,6 +81,7 @@ def test_other_types_and_several_inputs_are_left_to_the_general_reader() -> None
     assert read_float_rows(b'{"instances": [1]}', signatures(names=("x", "y"))) is None
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=40))
 def test_no_bytes_make_it_fail_otherwise_than_the_general_reader(body: bytes) -> None:
     if read_float_rows(body, signatures()) is not None:

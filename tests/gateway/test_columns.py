@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -17,6 +17,7 @@ from services.gateway.columns import FieldError, column_of
 NUMBERS = st.sampled_from(["float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32"])
 
 
+@settings(deadline=None)
 @given(st.data(), NUMBERS, hnp.array_shapes(min_dims=1, max_dims=4, max_side=4))
 def test_numbers_survive_the_way_from_lists_to_arrays(data: st.DataObject, dtype: str, shape: tuple[int, ...]) -> None:
     elements = {"allow_nan": False, "allow_infinity": False} if dtype.startswith("f") else {}
@@ -30,6 +31,7 @@ def test_numbers_survive_the_way_from_lists_to_arrays(data: st.DataObject, dtype
         assert np.array_equal(column_of(field, as_doubles), array)
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(), min_size=1, max_size=5))
 def test_text_becomes_utf8(texts: list[str]) -> None:
     texts = [text.encode(errors="ignore").decode() for text in texts]
@@ -37,6 +39,7 @@ def test_text_becomes_utf8(texts: list[str]) -> None:
     assert column_of(field, texts).tolist() == [text.encode() for text in texts]
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(), min_size=1, max_size=5))
 def test_bytes_arrive_from_base64_and_as_they_are(values: list[bytes]) -> None:
     field = InputField(name="x", dtype="string", content="image")

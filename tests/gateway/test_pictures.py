@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.core.errors import InvalidArgument
@@ -20,6 +20,7 @@ def jpeg(width: int, height: int, before: bytes = JFIF, frame: int = 0xC0) -> by
     return b"\xff\xd8" + before + struct.pack(">BBHBHHB", 0xFF, frame, 17, 8, height, width, 3) + bytes(10)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 4000), st.integers(1, 4000), st.booleans())
 def test_the_size_is_read_from_the_head(width: int, height: int, is_png: bool) -> None:
     data = png(width, height) if is_png else jpeg(width, height)
@@ -45,12 +46,14 @@ def test_segments_before_the_frame_are_skipped(before: bytes, frame: int) -> Non
         check_picture(data, "it", 1)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_other_bytes_are_no_picture(data: bytes) -> None:
     with pytest.raises(InvalidArgument, match="it is an encoded PNG or JPEG picture"):
         check_picture(data, "it", 10**6)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200), st.sampled_from([b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"\xff\xd8\xff\xe0\x00\x00"]))
 def test_a_magic_number_with_anything_behind_it_ends_in_an_answer(data: bytes, magic: bytes) -> None:
     try:

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +26,7 @@ from tests.gateway.models import ALL, card_of
 from tests.polling import until
 
 MODEL_SERVER = Path(__file__).with_name("backend_process.py")
-REGRESS = {"instance": {"rooms": 2}}
+INSTANCES = {"houses": {"rooms": 2}, "affine": {"x": 2}}
 
 
 @dataclass(frozen=True)
@@ -38,20 +37,26 @@ class Running:
     http: str
     grpc: str
 
-    def regress(self) -> httpx.Response:
+    def regress(self, model: str) -> httpx.Response:
         """One request that the model server answers."""
-        return httpx.post(f"{self.http}/api/models/houses/regress", json=REGRESS, timeout=30)
+        return httpx.post(f"{self.http}/api/models/{model}/regress", json={"instance": INSTANCES[model]}, timeout=30)
+
+    def has_asked(self, *models: str) -> bool:
+        """The model server has been called once for each of these."""
+        page = httpx.get(f"{self.http}/metrics").text
+        return all(f'tensorgate_gateway_batch_rows_count{{model="{model}"}} 1.0' in page for model in models)
 
 
-def environment(**settings: Any) -> dict[str, str]:
-    """This environment with the gateway's settings."""
-    return {**os.environ, **{f"TENSORGATE_GATEWAY_{name.upper()}": str(value) for name, value in settings.items()}}
+def environment(room: str = "gateway", **settings: Any) -> dict[str, str]:
+    """This environment with a room's settings."""
+    prefix = f"TENSORGATE_{room.upper()}_"
+    return {**os.environ, **{prefix + name.upper(): str(value) for name, value in settings.items()}}
 
 
 @contextmanager
-def started(command: list[str], **settings: Any) -> Iterator[tuple[subprocess.Popen[str], Any]]:
+def started(command: list[str], room: str = "gateway", **settings: Any) -> Iterator[tuple[subprocess.Popen[str], Any]]:
     """A process, and the JSON line it prints when it is ready; killed at the end if it is still there."""
-    process = subprocess.Popen(command, env=environment(**settings), stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, env=environment(room, **settings), stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         yield process, json.loads(process.stdout.readline())
@@ -144,24 +149,24 @@ def test_a_taken_port_stops_the_start_with_a_sentence(store: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_running_requests_first(store: Path, number: signal.Signals) -> None:
-    with gateway(store, answer_seconds=1) as running, ThreadPoolExecutor(4) as pool:
+    with gateway(store, answer_seconds=3) as running, ThreadPoolExecutor(2) as pool:
         health = health_pb2_grpc.HealthStub(grpc.insecure_channel(running.grpc))
         flips = health.Watch(health_pb2.HealthCheckRequest(service=""))
         assert next(flips).status == health_pb2.HealthCheckResponse.SERVING
-        answers = [pool.submit(running.regress) for _ in range(4)]
-        threading.Event().wait(0.4)
+        answers = [pool.submit(running.regress, model) for model in INSTANCES]
+        until(lambda: running.has_asked(*INSTANCES), seconds=20)
         running.process.send_signal(number)
         assert next(flips).status == health_pb2.HealthCheckResponse.NOT_SERVING
-        assert [answer.result().status_code for answer in answers] == [200] * 4
+        assert [answer.result().status_code for answer in answers] == [200, 200]
         assert running.process.wait(10) == 0
 
 
 def test_a_request_that_takes_too_long_does_not_keep_the_process(store: Path) -> None:
     with gateway(store, answer_seconds=60, drain_seconds=1) as running, ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(running.regress)
-        threading.Event().wait(0.3)
+        answer = pool.submit(running.regress, "houses")
+        until(lambda: running.has_asked("houses"), seconds=20)
         began = time.monotonic()
         running.process.send_signal(signal.SIGTERM)
-        assert running.process.wait(10) == 0
-        assert time.monotonic() - began < 5
+        assert running.process.wait(20) == 0
+        assert time.monotonic() - began < 15
         assert answer.exception() is not None or answer.result().status_code >= 500
