@@ -18,10 +18,10 @@ from plugins.digits_vae.plugin import EXAMPLE, PLUGIN
 
 @pytest.fixture(scope="module")
 def model() -> VariationalAutoencoder:
-    """Weights large enough that the plane is not one grey."""
+    """Weights large enough that the plane has all greys, and that last bits of a convolution flip some of them."""
     keras.utils.set_random_seed(3)
     model = build(VaeConfig())
-    model.decoder.set_weights([weight * 3 for weight in model.decoder.get_weights()])
+    model.decoder.set_weights([weight * 20 for weight in model.decoder.get_weights()])
     return model
 
 
@@ -44,12 +44,12 @@ def points(*rows: tuple[float, float]) -> Array:
     return np.array(rows, np.float32)
 
 
-def test_a_seed_gives_the_same_bytes_alone_and_among_63_others(endpoints: Mapping[str, Endpoint]) -> None:
-    seeds = np.random.default_rng(0).integers(-(2**63), 2**63, 64)
-    crowd = endpoints["generate"](seed=seeds, scale=np.ones(64, np.int32))["image_bytes"]
-    assert len(set(crowd)) == 64
-    for row in range(64):
-        assert endpoints["generate"](seed=seeds[row : row + 1], scale=whole(1))["image_bytes"][0] == crowd[row]
+def test_a_seed_gives_the_same_bytes_alone_and_among_511_others(endpoints: Mapping[str, Endpoint]) -> None:
+    # Decoding the rows together changes two of these pictures.
+    crowd = endpoints["generate"](seed=np.arange(512), scale=np.ones(512, np.int32))["image_bytes"]
+    assert len(set(crowd)) > 500
+    for seed, picture in enumerate(crowd):
+        assert endpoints["generate"](seed=np.array([seed]), scale=whole(1))["image_bytes"][0] == picture
 
 
 def test_each_row_has_its_own_scale(endpoints: Mapping[str, Endpoint]) -> None:
