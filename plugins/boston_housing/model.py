@@ -14,9 +14,9 @@ from plugins.contract import Array, Config
 class PricesConfig(Config):
     """Hyper-parameters; the book trains 80 epochs at a steady 0.001."""
 
-    epochs: int = Field(default=40, ge=1)
+    epochs: int = Field(default=30, ge=1)
     batch_size: int = Field(default=16, ge=1)
-    learning_rate: float = Field(default=4e-3, gt=0, description="at the start; falls to 0 along half a cosine")
+    learning_rate: float = Field(default=0.015, gt=0, description="at the start; falls to 0 along half a cosine")
 
 
 def build(config: PricesConfig, features: Array) -> Any:
