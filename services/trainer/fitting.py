@@ -86,16 +86,21 @@ def _build(model: Any, train: Samples) -> None:
 
 def _train(model: Any, recipe: Recipe, stage: Stage, callbacks: list[Any]) -> None:
     done = len(callbacks[-1].progressed.epochs)
-    model.fit(
-        batches(stage.train, recipe.config, recipe.config.seed + stage.number, range(done, stage.epochs)),
-        steps_per_epoch=_steps(recipe, stage),
-        validation_data=_in_order(stage.validation),
-        initial_epoch=done,
-        epochs=stage.epochs,
-        shuffle=False,  # done in `batches`
-        verbose=0,
-        callbacks=callbacks,
-    )
+    try:
+        model.fit(
+            batches(stage.train, recipe.config, recipe.config.seed + stage.number, range(done, stage.epochs)),
+            steps_per_epoch=_steps(recipe, stage),
+            validation_data=_in_order(stage.validation),
+            initial_epoch=done,
+            epochs=stage.epochs,
+            shuffle=False,  # done in `batches`
+            verbose=0,
+            callbacks=callbacks,
+        )
+    finally:  # Keras leaves the CSV file open when a fit fails
+        for callback in callbacks:
+            if getattr(callback, "csv_file", None) is not None:
+                callback.csv_file.close()
 
 
 def _steps(recipe: Recipe, stage: Stage) -> int:

@@ -202,7 +202,7 @@ class Unmeasured(Tiny):
     """Compiled without its metric."""
 
     def build_model(self, config: TinyConfig, variant: str, train: Samples) -> Any:
-        model = keras.models.clone_model(super().build_model(config, variant, train))
+        model = keras.Sequential(super().build_model(config, variant, train).layers)
         model.compile(optimizer="adam", loss="sparse_categorical_crossentropy")
         return model
 

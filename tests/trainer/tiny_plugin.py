@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -15,6 +15,7 @@ from plugins.contract import (
     Config,
     Data,
     Datasets,
+    EvaluationProtocol,
     HoldOut,
     InputField,
     Metric,
@@ -52,7 +53,7 @@ class Tiny(Plugin[TinyConfig]):
     task = Task.CLASSIFY
     metric = Metric("accuracy", higher_is_better=True)
     variants = MappingProxyType({"dense": Variant("one layer"), "stuck": Variant("learns nothing", {"units": 1})})
-    protocol = HoldOut(validation=50)
+    protocol: ClassVar[EvaluationProtocol] = HoldOut(validation=50)
     config = TinyConfig
     labels = LABELS
 

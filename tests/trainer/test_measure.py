@@ -1,0 +1,109 @@
+"""Figures through the endpoint, and the page of results."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from plugins.contract import BookFigure, Metric, Samples
+from services.core.errors import FailedPrecondition, InvalidArgument, NotFound
+from services.core.refs import ModelRef
+from services.trainer.measure import Served, measure, read_served, write_served
+from services.trainer.results import Result, read_results, results_page, write_result
+from services.trainer.run_record import MetricRecord
+from tests.trainer.tiny_plugin import Tiny, draw
+
+SAMPLES = draw(130, 3)
+
+
+class Gateway:
+    """A gateway in one function: its model says whether the first number is positive."""
+
+    def __init__(self, versions: Iterable[int] = (3, 3, 3)) -> None:
+        self.sizes: list[int] = []
+        self.paths: list[str] = []
+        self._versions = iter(versions)
+
+    def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> list[bytes]:
+        self.paths.append(environ["PATH_INFO"])
+        if environ["PATH_INFO"].startswith("/api/models/gone"):
+            start("404 Not Found", [("Content-Type", "application/json")])
+            return [b'{"error": {"code": "NOT_FOUND", "message": "no such model"}}']
+        instances = json.loads(environ["wsgi.input"].read())["instances"]
+        self.sizes.append(len(instances))
+        start("200 OK", [("Content-Type", "application/json")])
+        labels = ["positive" if instance["numbers"][0] > 0 else "negative" for instance in instances]
+        answer = {"version": next(self._versions), "predictions": [{"label": label} for label in labels]}
+        return [json.dumps(answer).encode()]
+
+
+def ask(gateway: Gateway, ref: str = "tiny", samples: Samples = SAMPLES) -> Served:
+    with httpx.Client(base_url="http://gateway", transport=httpx.WSGITransport(gateway)) as client:
+        return measure(Tiny(), samples, ModelRef(ref), client)
+
+
+def test_the_accuracy_is_computed_from_the_labels_of_every_sample() -> None:
+    gateway = Gateway()
+    served = ask(gateway)
+    right = (SAMPLES.inputs[:, 0] > 0) == SAMPLES.targets
+    assert (served.value, served.samples, served.version) == (pytest.approx(right.mean()), 130, 3)
+    assert gateway.sizes == [64, 64, 2]
+    assert set(gateway.paths) == {"/api/models/tiny/classify"}
+
+
+def test_a_version_that_takes_over_half_way_spoils_the_figure() -> None:
+    with pytest.raises(FailedPrecondition, match=r"versions \[3, 4\]"):
+        ask(Gateway(versions=(3, 4, 4)))
+
+
+def test_what_the_gateway_refuses_is_raised() -> None:
+    with pytest.raises(NotFound, match="no such model"):
+        ask(Gateway(), ref="gone")
+
+
+class Lossy(Tiny):
+    """Judged by a figure that no answer tells."""
+
+    metric = Metric("loss", higher_is_better=False)
+
+
+def test_a_figure_that_answers_do_not_tell_is_refused() -> None:
+    with httpx.Client(transport=httpx.WSGITransport(Gateway())) as client, pytest.raises(InvalidArgument, match="loss"):
+        measure(Lossy(), SAMPLES, ModelRef("tiny"), client)
+
+
+def test_the_figure_is_kept_in_the_run_s_folder(tmp_path: Path) -> None:
+    assert read_served(tmp_path) is None
+    served = Served(model="tiny", version=1, metric="accuracy", value=0.5, samples=2)
+    write_served(tmp_path, served)
+    assert read_served(tmp_path) == served
+
+
+def test_the_page_has_a_line_a_result(tmp_path: Path) -> None:
+    result = Result(
+        plugin="mnist",
+        variant="dense",
+        metric=MetricRecord(name="accuracy", higher_is_better=True),
+        baseline=0.1135,
+        book=BookFigure(metric="test accuracy", value=0.9785, section="2.1"),
+        folds=None,
+        test=0.981,
+        served=0.9811,
+        seed=1,
+        epochs=5,
+        seconds=31.4,
+        day=date(2026, 1, 2),
+        environment={"tensorflow": "2.20.0"},
+    )
+    write_result(tmp_path, result)
+    (line,) = [line for line in results_page(read_results(tmp_path)).splitlines() if line.startswith("| mnist")]
+    assert line == (
+        "| mnist | dense | accuracy | 0.1135 | 0.9785 (test accuracy, 2.1) |  | 0.981 | 0.9811 | 1 | 5 | 31 s "
+        "| 2026-01-02, TensorFlow 2.20.0 |"
+    )
