@@ -137,10 +137,11 @@ def test_a_plugin_is_called_what_its_entry_point_and_its_folder_are_called(name:
 
 
 @EVERY_PLUGIN
-def test_a_plugins_page_tells_of_every_variant(name: str) -> None:
+def test_a_plugins_page_tells_its_variants_apart(name: str) -> None:
     page = (ROOT / "plugins" / name / "README.md").read_text()
-    missing = [variant for variant in plugin_of(name).variants if variant not in page]
-    assert not missing
+    variants = plugin_of(name).variants
+    assert f"tensorgate train {name}" in page
+    assert len(variants) == 1 or all(variant in page for variant in variants)
 
 
 @EVERY_VARIANT
