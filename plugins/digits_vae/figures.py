@@ -14,7 +14,6 @@ from plugins.digits_vae.pictures import Studio
 
 COLOURS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf")
 PLANE = 720
-REACH = 4.0
 LEGEND = 28
 
 
@@ -30,17 +29,18 @@ def sheet(model: Any) -> bytes:
 
 
 def latent_plane(model: Any, samples: Samples, count: int = 5000) -> bytes:
-    """A dot for each sample at its z_mean, -4 to 4 each way, second number upwards; coloured by digit."""
+    """A dot for each sample at its z_mean, second number upwards, coloured by digit; the reach is in the corner."""
     z_mean = model.encoder.predict(np.asarray(scaled(samples.inputs[:count])), batch_size=500, verbose=0)[0]
     image = Image.new("RGB", (PLANE, PLANE + LEGEND), "white")
-    canvas = ImageDraw.Draw(image)
-    middle = PLANE / 2
+    canvas, font = ImageDraw.Draw(image), ImageFont.load_default(20)
+    middle, reach = PLANE / 2, np.ceil(np.percentile(np.abs(z_mean), 99.5))
     canvas.line((0, middle, PLANE, middle), "#dddddd")
     canvas.line((middle, 0, middle, PLANE), "#dddddd")
-    for (x, y), digit in zip(z_mean * middle / REACH, samples.targets[:count], strict=True):
+    for (x, y), digit in zip(z_mean * middle / reach, samples.targets[:count], strict=True):
         canvas.circle((middle + x, middle - y), 2, COLOURS[digit])
+    canvas.text((4, 4), f"{-reach:.0f} to {reach:.0f} each way", "black", font)
     for digit, colour in enumerate(COLOURS):
-        canvas.text((PLANE * (digit + 0.5) / 10, PLANE), str(digit), colour, ImageFont.load_default(20))
+        canvas.text((PLANE * (digit + 0.5) / 10, PLANE), str(digit), colour, font)
     return _encoded(image)
 
 
