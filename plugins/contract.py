@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from services.core.card import BookFigure, InputField, OutputField, Task
-from services.core.errors import Unavailable
+from services.core.errors import FailedPrecondition, Unavailable
 
 __all__ = [
     "Array",
@@ -59,9 +59,6 @@ __all__ = [
 Array = NDArray[Any]
 
 
-# --- configuration -------------------------------------------------------------------------------------------------
-
-
 class Config(BaseModel):
     """Hyper-parameters of a run. A plugin subclasses it; `--set epochs=5` and a variant's `settings` override it."""
 
@@ -74,11 +71,9 @@ class Config(BaseModel):
         default=True, description="where validated by hold-out, publish the weights of the epoch that validated best"
     )
     early_stopping_patience: int | None = Field(
-        default=None, ge=0, description="stop after so many epochs without a better validation figure; none: never"
+        default=None, ge=0, description="epochs without a better one; none: off"
     )
-    reduce_lr_patience: int | None = Field(
-        default=None, ge=0, description="lower the learning rate after so many epochs without a better one; none: never"
-    )
+    reduce_lr_patience: int | None = Field(default=None, ge=0, description="epochs without a better one; none: off")
     reduce_lr_factor: float = Field(default=0.1, gt=0, lt=1, description="what the learning rate is multiplied by")
 
     @field_validator("epochs", "batch_size")  # holds for a subclass's own defaults too, where ge=1 would be lost
@@ -143,9 +138,6 @@ class Metric:
     name: str
     higher_is_better: bool
     unit: str = ""
-
-
-# --- data ----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -228,9 +220,6 @@ class Datasets(Protocol):
     def fetch(self, dataset: Dataset) -> Mapping[str, Array]:
         """The dataset's arrays. Raises Unavailable with everything that was tried, and how to supply it by hand."""
         ...
-
-
-# --- serving -------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -319,4 +308,4 @@ def _default_baseline(task: Task, data: Data) -> Mapping[str, float]:
         return {"accuracy": float(np.mean(targets == most_frequent))}
     if task is Task.REGRESS:
         return {"mae": float(np.mean(np.abs(targets - np.median(data.train.targets))))}
-    raise NotImplementedError(f"A plugin for {task} states its own baseline. Received: none")
+    raise FailedPrecondition(f"A plugin for {task} states its own baseline. Received: none")
