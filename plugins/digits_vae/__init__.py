@@ -1,0 +1,1 @@
+"""Digits drawn from a plane: a variational autoencoder (book 8.4)."""
