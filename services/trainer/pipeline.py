@@ -6,6 +6,7 @@ load_data -> baseline -> fit -> evaluate -> gate -> export -> check -> publish -
 from __future__ import annotations
 
 import platform
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -51,7 +52,7 @@ class TrainRequest:
 
 def train_and_publish(request: TrainRequest, settings: TrainerSettings) -> RunRecord:
     """Train an installed plugin with this machine's store, datasets and terminal. Raises TensorgateError."""
-    progress = progress_on(Console(stderr=False))
+    progress = progress_on(Console(), time.monotonic)
     datasets = DatasetFetcher(settings.datasets_folder, settings.datasets, progress.step)
     store = open_store(settings.store_url)
     return train(request, Bench(load_plugin(request.plugin), datasets, store, settings.runs, progress))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+_SILENCE_SECONDS = 10.0
 
 
 def figures_text(figures: Mapping[str, float]) -> str:
@@ -52,17 +54,28 @@ class RunProgress(Protocol):
 
 
 class PlainProgress:
-    """A line each, for logs and pipes."""
+    """A line each, for logs and pipes; `clock` is monotonic, in seconds."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, clock: Callable[[], float]) -> None:
         self._console = console
+        self._clock = clock
+        self._said = clock()
+        self._begun: tuple[float, float] | None = None  # when this model's training was first heard of, and how far on
 
     def step(self, text: str) -> None:
         """Print it."""
+        self._said = self._clock()
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def batch(self, share: float) -> None:
-        """A log wants no more than a line an epoch."""
+        """A line where an epoch takes so long that a person would wonder."""
+        now = self._clock()
+        if self._begun is None or share < self._begun[1]:
+            self._begun = (now, share)
+        elif now - self._said >= _SILENCE_SECONDS:
+            since, before = self._begun
+            left = (now - since) * (1 - share) / (share - before)
+            self.step(f"training {share:.0%} eta {left:.0f} s")
 
     def epoch(self, done: EpochDone) -> None:
         """Print its figures."""
@@ -75,8 +88,8 @@ class PlainProgress:
 class BarProgress(PlainProgress):
     """The same lines above a bar that moves with each batch."""
 
-    def __init__(self, console: Console) -> None:
-        super().__init__(console)
+    def __init__(self, console: Console, clock: Callable[[], float]) -> None:
+        super().__init__(console, clock)
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("eta"), TimeRemainingColumn())
         self._bar = Progress(*columns, console=console, transient=True)
         self._task: TaskID | None = None
@@ -105,6 +118,6 @@ class BarProgress(PlainProgress):
             self._task = None
 
 
-def progress_on(console: Console) -> RunProgress:
+def progress_on(console: Console, clock: Callable[[], float]) -> RunProgress:
     """A bar if a person watches, else lines."""
-    return BarProgress(console) if console.is_terminal else PlainProgress(console)
+    return BarProgress(console, clock) if console.is_terminal else PlainProgress(console, clock)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
@@ -340,7 +341,7 @@ def test_the_whole_road_from_data_to_a_labelled_version(
 ) -> None:
     plugin = shortened(plugin_of(name), data_of(name))
     store = open_store(str(tmp_path / "store"))
-    progress = PlainProgress(Console(quiet=True))
+    progress = PlainProgress(Console(quiet=True), time.monotonic)
     bench = Bench(plugin, DatasetFetcher(tmp_path, "", progress.step), store, tmp_path / "runs", progress)
     record = train(TrainRequest(name, overrides=("epochs=1",), force=True), bench)
     assert record.state is RunState.PUBLISHED

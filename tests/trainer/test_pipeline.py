@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ class Workshop:
         self.printed = io.StringIO()
 
     def train(self, plugin: Plugin[Any], *overrides: str, **asked: Any) -> RunRecord:
-        progress = PlainProgress(Console(file=self.printed, width=300))
+        progress = PlainProgress(Console(file=self.printed, width=300), time.monotonic)
         bench = Bench(plugin, NoDatasets(), self.store, self.runs, progress)
         return train(TrainRequest(plugin.name, overrides=overrides, **asked), bench)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -38,7 +39,13 @@ SETTINGS = ("epochs=25", "early_stopping_patience=24", "reduce_lr_patience=1", "
 
 def main(home: Path, resume: str | None = None) -> None:
     """Train where `home` says."""
-    bench = Bench(Refused(), NoDatasets(), open_store(str(home / "store")), home / "runs", PlainProgress(Console()))
+    bench = Bench(
+        Refused(),
+        NoDatasets(),
+        open_store(str(home / "store")),
+        home / "runs",
+        PlainProgress(Console(), time.monotonic),
+    )
     train(TrainRequest("tiny", overrides=() if resume else SETTINGS, resume=resume), bench)
 
 
