@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
+import os
 import signal
 import sys
 import time
+from contextlib import suppress
 
 from prometheus_client import CollectorRegistry, start_http_server
 from pydantic import ValidationError
@@ -23,12 +26,12 @@ from services.store import open_store
 
 
 async def _run(settings: MirrorSettings) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     registry = CollectorRegistry()
-    if settings.metrics_port is not None:
-        start_http_server(settings.metrics_port, settings.host, registry)
+    page = (
+        start_http_server(settings.metrics_port, settings.host, registry)[0]
+        if settings.metrics_port is not None
+        else None
+    )
     model_server = ModelServer(settings.model_server)
     mirror = Mirror(
         store=open_store(settings.store),
@@ -39,11 +42,15 @@ async def _run(settings: MirrorSettings) -> None:
         clock=time.monotonic,
         wall=time.time,
     )
-    print(json.dumps({"folder": str(settings.folder), "metrics_port": settings.metrics_port}), flush=True)
-    try:
-        await mirror.run(stop, settings.poll_seconds)
-    finally:
-        await model_server.close()
+    running = asyncio.create_task(mirror.run(settings.poll_seconds), name="mirror")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, running.cancel)
+    print(json.dumps({"folder": str(settings.folder), "metrics_port": page and page.server_port}), flush=True)
+    with suppress(asyncio.CancelledError):
+        await running
+    await model_server.close()
+    logging.shutdown()
+    os._exit(0)  # a thread may be downloading for minutes yet; the next start removes what it leaves
 
 
 def main() -> None:

@@ -7,25 +7,29 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from services.core.errors import DataLoss, NotFound, TensorgateError, Unavailable
+from services.core.errors import TensorgateError, Unavailable
 from services.mirror.folder import MirrorFolder
 from services.mirror.metrics import MirrorMetrics
 from services.mirror.model_server import ModelServer, State
 from services.mirror.plan import AVAILABLE, Key, Plan, Served, View, plan
+from services.mirror.wishes import Wishes, read_wishes
 from services.store import Store
 
 _log = logging.getLogger(__name__)
 _FIRST_RETRY_SECONDS = 5.0
 _LAST_RETRY_SECONDS = 300.0
+# TensorFlow Serving looks at a new config every 100 ms; until then it tells how the last attempt ended.
+_SETTLING_SECONDS = 1.0
+# Each uses threads of the pool that reading labels needs too.
+_FETCHES_AT_ONCE = 4
 
 
 @dataclass
 class _HeldBack:
-    """A version that failed: how often, until when it is left alone, and why."""
+    """A version that failed: how often, and until when it is left alone."""
 
     times: int
     until: float
-    reason: str
 
 
 @dataclass
@@ -39,62 +43,75 @@ class Mirror:
     grace_seconds: float
     clock: Callable[[], float]
     wall: Callable[[], float]
+    _wishes: Wishes = field(default_factory=Wishes)
     _fetching: dict[Key, asyncio.Task[None]] = field(default_factory=dict)
+    _slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_FETCHES_AT_ONCE))
     _held_back: dict[Key, _HeldBack] = field(default_factory=dict)
     _replaced: Mapping[Key, float] = field(default_factory=dict)
     _current: set[Key] = field(default_factory=set)
     _asked: Mapping[str, Served] | None = None
+    _asked_since: Mapping[Key, float] = field(default_factory=dict)
+    _troubles: dict[str, str] = field(default_factory=dict)
 
-    async def run(self, stop: asyncio.Event, poll_seconds: float) -> None:
-        """Repeat `look_and_act` until told to stop; a store or model server out of reach is waited for."""
-        while not stop.is_set():
-            try:
-                await self.look_and_act()
-            except Unavailable as error:
-                self.metrics.failures.labels("reach").inc()
-                _log.warning("waiting: %s", error.message)
-            try:
-                await asyncio.wait_for(stop.wait(), poll_seconds)
-            except TimeoutError:
-                continue
-        for task in self._fetching.values():
-            task.cancel()
-        await asyncio.gather(*self._fetching.values(), return_exceptions=True)
+    async def run(self, poll_seconds: float) -> None:
+        """Repeat `look_and_act` until cancelled; what is out of reach or broken is waited for."""
+        try:
+            while True:
+                try:
+                    await self.look_and_act()
+                    self._note("mirroring", None, "reach")
+                except TensorgateError as error:
+                    self._note("mirroring", error.message, "reach")
+                except OSError as error:
+                    self._note("mirroring", f"the folder cannot be used: {error}", "disk")
+                await asyncio.sleep(poll_seconds)
+        finally:
+            for task in self._fetching.values():
+                task.cancel()
+            await asyncio.gather(*self._fetching.values(), return_exceptions=True)
 
     async def look_and_act(self) -> None:
-        """One pass. Raises Unavailable when the store or the model server is out of reach; then nothing was changed."""
-        labels = await asyncio.to_thread(self._read_labels)
+        """One pass. Raises the model server's error when it cannot be asked, OSError when the folder is not usable."""
         here = set(self.folder.versions())
-        known = set(labels) | {model for model, _ in here} | set(self._asked or ())
-        states = await self.model_server.states(sorted(known))
+        served = {model for model, _ in here} | set(self._asked or ())
+        self._wishes = await asyncio.to_thread(read_wishes, self.store, self._wishes, served)
+        for model in served | set(self._wishes.labels):
+            self._note(f"reading the labels of {model}", self._wishes.unread.get(model), "labels")
+        states = await self.model_server.states(sorted(served | set(self._wishes.labels)))
         self._note_load_failures(states)
         view = View(
             now=self.clock(),
-            labels=labels,
-            on_disk=await self._only_current(here, labels),
+            labels=self._wishes.labels,
+            on_disk=await self._only_current(here),
             states={key: state.name for key, state in states.items()},
             held_back={key: held.until for key, held in self._held_back.items()},
             replaced=self._replaced,
+            unread=self._wishes.unread.keys(),
         )
         await self._act(plan(view, self.grace_seconds), view)
         self._count(view)
 
-    def _read_labels(self) -> Mapping[str, Mapping[str, int]]:
-        return {model: self.store.labels(model) for model in self.store.models()}
+    async def _only_current(self, here: set[Key]) -> set[Key]:
+        """What is here and is what the store means; asked once a version, and what is stale is removed.
 
-    async def _only_current(self, here: set[Key], labels: Mapping[str, Mapping[str, int]]) -> set[Key]:
-        """What is here and is what the store means; asked once a version, and what is stale is removed."""
-        wanted = {(model, version) for model, named in labels.items() for version in named.values()}
+        What the store can say nothing about stays: a version that is here was whole when it came.
+        """
         current = set(here)
+        labels, unread = self._wishes.labels, self._wishes.unread
+        wanted = {(model, number) for model in labels.keys() - unread for number in labels[model].values()}
         for key in sorted((here & wanted) - self._current):
+            subject = "comparing {}/{} with the store".format(*key)
             try:
-                if await asyncio.to_thread(self.folder.is_current, self.store, key):
-                    self._current.add(key)
-                    continue
-                _log.warning("%s/%s on disk is not the store's; fetching it again", *key)
-                await asyncio.to_thread(self.folder.remove, key)
-            except (DataLoss, NotFound) as error:
-                self._hold_back(key, error.message, "manifest")
+                is_current = await asyncio.to_thread(self.folder.is_current, self.store, key)
+            except TensorgateError as error:
+                self._note(subject, error.message, "manifest")
+                continue
+            self._note(subject, None, "manifest")
+            if is_current:
+                self._current.add(key)
+                continue
+            _log.warning("%s/%s on disk is not the store's; fetching it again", *key)
+            await asyncio.to_thread(self.folder.remove, key)
             current.discard(key)
         return current
 
@@ -107,6 +124,8 @@ class Mirror:
                 {model: (self.folder.base_path(model), served) for model, served in todo.serve.items()}
             )
             self._asked = todo.serve
+            keys = [(model, version) for model, served in todo.serve.items() for version in served.versions]
+            self._asked_since = {key: self._asked_since.get(key, self.clock()) for key in keys}
         self._replaced = todo.replaced
         for key in todo.remove:
             await asyncio.to_thread(self.folder.remove, key)
@@ -115,7 +134,10 @@ class Mirror:
     async def _fetch(self, key: Key) -> None:
         """Runs apart, so that a large version does not keep the others waiting."""
         try:
-            await asyncio.to_thread(self.folder.fetch, self.store, key)
+            async with self._slots:
+                await asyncio.to_thread(self.folder.fetch, self.store, key)
+        except Unavailable as error:  # the version is not to blame: soon again
+            self._hold_back(key, error.message, "reach", times=1)
         except TensorgateError as error:
             self._hold_back(key, error.message, "fetch")
         except OSError as error:
@@ -129,21 +151,32 @@ class Mirror:
 
     def _note_load_failures(self, states: Mapping[Key, State]) -> None:
         """The server keeps saying how the last attempt ended; it counts while we are asking for the version."""
-        asked = {(model, version) for model, served in (self._asked or {}).items() for version in served.versions}
         for key, state in states.items():
-            if state.error and state.name == "END" and key in asked:
-                self._hold_back(key, state.error, "load")
-            elif state.name == AVAILABLE:
+            if state.name == AVAILABLE:
                 self._held_back.pop(key, None)
+            elif state.error and state.name == "END" and key in self._asked_since:
+                held = self._held_back.get(key)
+                if self.clock() >= max(self._asked_since[key] + _SETTLING_SECONDS, held.until if held else 0.0):
+                    self._hold_back(key, state.error, "load")
 
-    def _hold_back(self, key: Key, reason: str, stage: str) -> None:
+    def _hold_back(self, key: Key, reason: str, stage: str, times: int | None = None) -> None:
         """Leave a version alone for a while, longer each time; the others go on."""
         held = self._held_back.get(key)
-        times = held.times + 1 if held else 1
+        times = times or (held.times + 1 if held else 1)
         seconds = min(_FIRST_RETRY_SECONDS * 2 ** (times - 1), _LAST_RETRY_SECONDS)
-        self._held_back[key] = _HeldBack(times, self.clock() + seconds, reason)
+        self._held_back[key] = _HeldBack(times, self.clock() + seconds)
         self.metrics.failures.labels(stage).inc()
         _log.error("%s/%s cannot be served (%s); trying again in %.0f s: %s", *key, stage, seconds, reason)
+
+    def _note(self, subject: str, trouble: str | None, stage: str) -> None:
+        """Log and count a trouble that lasts once, and once that it is over."""
+        if trouble is None:
+            if self._troubles.pop(subject, None) is not None:
+                _log.info("%s: well again", subject)
+        elif self._troubles.get(subject) != trouble:
+            self._troubles[subject] = trouble
+            self.metrics.failures.labels(stage).inc()
+            _log.warning("%s: %s", subject, trouble)
 
     def _count(self, view: View) -> None:
         self.metrics.wanted.set(len(view.wanted))

@@ -21,6 +21,8 @@ from services.mirror.plan import Key, Served
 _STATUS_SECONDS = 5.0
 # A reload waits for models that are new to the server. It goes on when we stop waiting; the states say how it went.
 _RELOAD_SECONDS = 5.0
+# Still loading; or a new model did not become available, which TensorFlow Serving calls UNKNOWN.
+_TOLD_BY_STATES = (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNKNOWN)
 _CHANNEL_OPTIONS = (("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 1000))
 
 _State = get_model_status_pb2.ModelVersionStatus.State
@@ -66,13 +68,16 @@ class ModelServer:
         return list(reply.model_version_status)
 
     async def reload(self, served: Mapping[str, tuple[Path, Served]]) -> None:
-        """Ask for exactly these models. A model that cannot be loaded is seen in the states, not raised here."""
+        """Ask for exactly these models. Raises the server's error when it refuses to.
+
+        A model that cannot be loaded is seen in the states, not raised here.
+        """
         request = model_management_pb2.ReloadConfigRequest(config=config_of(served))
         try:
             await self._stub.HandleReloadConfigRequest(request, timeout=_RELOAD_SECONDS)
         except grpc.aio.AioRpcError as error:
-            if error.code() is grpc.StatusCode.UNAVAILABLE:
-                raise error_of(Code.UNAVAILABLE, error.details() or "") from None
+            if error.code() not in _TOLD_BY_STATES:
+                raise error_of(Code[error.code().name], error.details() or "") from None
 
 
 def config_of(served: Mapping[str, tuple[Path, Served]]) -> model_server_config_pb2.ModelServerConfig:

@@ -24,7 +24,8 @@ class View:
 
     `labels` by model is what the store wants; `on_disk` the whole versions in the folder; `states` TensorFlow Serving's
     state of each version it knows; `held_back` until when a version that failed is left alone; `replaced` since when a
-    loaded version has not been wanted.
+    loaded version has not been wanted; `unread` the models whose labels cannot be read now, so that `labels` has at
+    best what they were.
     """
 
     now: float
@@ -33,11 +34,21 @@ class View:
     states: Mapping[Key, str]
     held_back: Mapping[Key, float] = field(default_factory=dict)
     replaced: Mapping[Key, float] = field(default_factory=dict)
+    unread: Collection[str] = ()
 
     @property
     def wanted(self) -> frozenset[Key]:
         """Every version that a label points at."""
         return frozenset((model, version) for model, labels in self.labels.items() for version in labels.values())
+
+    def is_held_back(self, key: Key) -> bool:
+        """Whether a version failed too short a time ago to be tried again."""
+        return self.held_back.get(key, self.now) > self.now
+
+    def has_succeeded(self, model: str) -> bool:
+        """Whether everything the model's labels want is AVAILABLE, so that nothing else of it is needed."""
+        wanted = self.labels.get(model, {}).values()
+        return model not in self.unread and all(self.states.get((model, version)) == AVAILABLE for version in wanted)
 
 
 @dataclass(frozen=True)
@@ -52,14 +63,16 @@ class Plan:
 
 def plan(view: View, grace_seconds: float) -> Plan:
     """Fetch what is wanted and missing; serve what is wanted and here; keep the old until the new has taken over."""
-    ready = {key for key in view.wanted if view.held_back.get(key, 0) <= view.now}
+    ready = {key for key in view.wanted if not view.is_held_back(key)}
     keep = _kept(view, grace_seconds)
-    serve = (ready & set(view.on_disk)) | set(keep)
+    serve = (ready & set(view.on_disk)) | set(keep) | _best_there_is(view)
     return Plan(
         fetch=frozenset(ready - set(view.on_disk)),
         serve={model: _served(view, model, serve) for model in sorted({model for model, _ in serve})},
         remove=frozenset(
-            key for key in view.on_disk if key not in serve and key not in view.wanted and _gone(view.states.get(key))
+            key
+            for key in view.on_disk
+            if key not in serve | view.wanted and view.has_succeeded(key[0]) and _gone(view.states.get(key))
         ),
         replaced=keep,
     )
@@ -75,15 +88,24 @@ def _kept(view: View, grace_seconds: float) -> dict[Key, float]:
     for key, state in view.states.items():
         if state != AVAILABLE or key in view.wanted:
             continue
-        since = view.replaced.get(key, view.now) if _succeeded(view, key[0]) else view.now
-        if view.now - since < grace_seconds or not _succeeded(view, key[0]):
+        succeeded = view.has_succeeded(key[0])
+        since = view.replaced.get(key, view.now) if succeeded else view.now
+        if view.now - since < grace_seconds or not succeeded:
             kept[key] = since
     return kept
 
 
-def _succeeded(view: View, model: str) -> bool:
-    wanted = view.labels.get(model, {}).values()
-    return all(view.states.get((model, version)) == AVAILABLE for version in wanted)
+def _best_there_is(view: View) -> set[Key]:
+    """All that is on disk of models of which nothing answers, until what their labels want does.
+
+    A model server that restarts amid a roll-out that fails gets back the version that answered before.
+    """
+    answering = {model for (model, _), state in view.states.items() if state == AVAILABLE}
+    return {
+        key
+        for key in view.on_disk
+        if key[0] not in answering and not view.has_succeeded(key[0]) and not view.is_held_back(key)
+    }
 
 
 def _served(view: View, model: str, serve: Collection[Key]) -> Served:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import grpc
+import httpx
 import pytest
 
 from services.core.tfs import predict_pb2, prediction_service_pb2_grpc
@@ -121,12 +126,35 @@ def _publish(world: World, folder: Path, model: str = "m") -> int:
     return version
 
 
+@contextmanager
+def _asked_all_the_time(world: World) -> Iterator[list[float]]:
+    """Somebody who calls the model over and over; yields what it says, NaN for nothing."""
+    answers: list[float] = []
+    stop = threading.Event()
+
+    def ask() -> None:
+        while not stop.is_set():
+            answer = world.answer()
+            answers.append(math.nan if answer is None else answer)
+
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(ask)
+        try:
+            yield answers
+        finally:
+            stop.set()
+        asking.result()
+
+
 def test_a_label_brings_a_version_up_and_its_move_brings_the_next(world: World, models: tuple[Path, Path]) -> None:
     _publish(world, models[0])
     until(lambda: world.answer() == 1.0, seconds=60)
-    _publish(world, models[1])
-    until(lambda: world.answer() == 2.0, seconds=20)
-    until(lambda: world.versions_here() == ["2"], seconds=20)
+    with _asked_all_the_time(world) as answers:
+        _publish(world, models[1])
+        until(lambda: world.answer() == 2.0, seconds=20)
+        until(lambda: world.versions_here() == ["2"], seconds=20)
+    assert set(answers) == {1.0, 2.0}
+    assert answers == sorted(answers)
     world.store.move_label("m", "stable", 1)
     until(lambda: world.answer(version=1) == 1.0, seconds=20)
 
@@ -160,6 +188,9 @@ def test_a_version_that_cannot_be_loaded_holds_nobody_up(
     _publish(world, models[1], model="other")
     until(lambda: world.answer("other") == 2.0, seconds=20)
     assert world.answer() == 1.0
+    world.kill("model_server")
+    world.start_model_server()
+    until(lambda: world.answer() == 1.0, seconds=60)
 
 
 def test_a_model_server_that_was_killed_gets_its_models_back(world: World, models: tuple[Path, Path]) -> None:
@@ -187,7 +218,7 @@ def test_a_mirror_killed_at_any_moment_leaves_whole_versions_only(world: World, 
         world.start_mirror()
     until(lambda: world.answer(version=9) == 2.0, seconds=30)
     until(lambda: world.versions_here() == ["9"], seconds=30)
-    assert not list((world.mirrored / ".tmp").iterdir())
+    until(lambda: not list((world.mirrored / ".tmp").iterdir()), seconds=10)
 
 
 def test_a_store_emptied_and_filled_anew_is_noticed_at_the_next_start(world: World, models: tuple[Path, Path]) -> None:
@@ -198,6 +229,26 @@ def test_a_store_emptied_and_filled_anew_is_noticed_at_the_next_start(world: Wor
     _publish(world, models[1])
     world.start_mirror()
     until(lambda: world.answer() == 2.0, seconds=30)
+
+
+def test_a_mirror_that_waits_for_its_store_stops_at_once_when_told_to(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes calls, and never answers
+        endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        environment = {
+            **os.environ,
+            **{"AWS_ENDPOINT_URL": endpoint, "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"},
+            **{"TENSORGATE_MIRROR_STORE": "s3://bucket", "TENSORGATE_MIRROR_FOLDER": str(tmp_path / "mirror")},
+            "TENSORGATE_MIRROR_METRICS_PORT": "0",
+        }
+        command = [sys.executable, "-m", "services.mirror"]
+        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            port = json.loads(process.stdout.readline())["metrics_port"]
+            silent.settimeout(30)
+            silent.accept()[0].close()
+            assert "tensorgate_mirror_wanted_versions 0.0" in httpx.get(f"http://127.0.0.1:{port}/metrics").text
+            process.terminate()
+            assert process.wait(10) == 0
 
 
 def test_a_misspelt_setting_stops_the_start() -> None:

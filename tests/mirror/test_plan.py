@@ -69,6 +69,39 @@ def test_a_version_that_failed_is_tried_again_later() -> None:
     assert plan(view(**facts, now=100.0), GRACE).fetch == {NEW}
 
 
+def test_a_model_server_that_restarts_amid_a_failing_roll_out_gets_the_old_version_back() -> None:
+    facts = {"labels": {"m": {"stable": 2}}, "on_disk": [OLD, NEW], "held_back": {NEW: 200.0}}
+    for states in ({}, {OLD: "LOADING"}, {OLD: "LOADING", NEW: "END"}, {OLD: "AVAILABLE", NEW: "END"}):
+        todo = plan(view(**facts, states=states), GRACE)
+        assert versions(dict(todo.serve)) == {1}
+        assert not todo.remove
+    both = plan(view(**facts, states={OLD: "AVAILABLE", NEW: "END"}, now=200.0), GRACE)
+    assert versions(dict(both.serve)) == {1, 2}
+
+
+def test_the_old_version_is_served_while_the_new_one_is_fetched_after_a_restart_of_everything() -> None:
+    todo = plan(view(labels={"m": {"stable": 2}}, on_disk=[OLD]), GRACE)
+    assert todo.fetch == {NEW}
+    assert versions(dict(todo.serve)) == {1}
+
+
+def test_a_model_whose_labels_cannot_be_read_stays_as_it_is() -> None:
+    for states in ({}, {OLD: "AVAILABLE"}):
+        for labels in ({}, {"m": {"stable": 1}}):
+            todo = plan(view(labels=labels, on_disk=[OLD], states=states, unread={"m"}, replaced={OLD: 0.0}), GRACE)
+            assert versions(dict(todo.serve)) == {1}
+            assert not todo.remove
+
+
+def test_a_model_without_labels_goes_after_the_grace() -> None:
+    facts = {"labels": {"m": {}}, "on_disk": [OLD]}
+    kept = plan(view(**facts, states={OLD: "AVAILABLE"}), GRACE)
+    assert versions(dict(kept.serve)) == {1}
+    over = plan(view(**facts, states={OLD: "AVAILABLE"}, now=105.0, replaced=kept.replaced), GRACE)
+    assert not over.serve
+    assert plan(view(**facts, states={OLD: "END"}), GRACE).remove == {OLD}
+
+
 KEYS = st.tuples(st.sampled_from(["a", "b"]), st.integers(1, 3))
 
 
@@ -79,17 +112,22 @@ KEYS = st.tuples(st.sampled_from(["a", "b"]), st.integers(1, 3))
     on_disk=st.sets(KEYS),
     states=st.dictionaries(KEYS, st.sampled_from(["LOADING", "AVAILABLE", "UNLOADING", "END"])),
     held_back=st.dictionaries(KEYS, st.floats(0, 200)),
+    unread=st.sets(st.sampled_from(["a", "b"])),
 )
-def test_nothing_is_removed_that_is_wanted_or_served_and_no_answering_model_is_left_without_a_version(
-    labels: Any, on_disk: Any, states: Any, held_back: Any
+def test_nothing_that_may_be_needed_is_dropped(
+    labels: Any, on_disk: Any, states: Any, held_back: Any, unread: Any
 ) -> None:
-    seen = view(labels=labels, on_disk=on_disk, states=states, held_back=held_back)
+    seen = view(labels=labels, on_disk=on_disk, states=states, held_back=held_back, unread=unread)
     todo = plan(seen, GRACE)
     served = {(model, version) for model, entry in todo.serve.items() for version in entry.versions}
     assert not todo.remove & (served | seen.wanted)
     assert todo.remove <= on_disk
-    for model, version in seen.wanted:
-        answers = any(name == model and state == "AVAILABLE" for (name, _), state in states.items())
-        successor = states.get((model, version)) == "AVAILABLE"
-        if answers and not successor and (model, version) not in on_disk:
-            assert any(name == model for name, _ in served), "an old version that answers was dropped too early"
+    assert not todo.fetch & on_disk
+    for model in {model for model, _ in on_disk | states.keys()} - {m for m in labels if seen.has_succeeded(m)}:
+        if model not in labels and model not in unread:
+            continue  # nobody wants it
+        answering = {key for key, state in states.items() if key[0] == model and state == "AVAILABLE"}
+        assert answering - seen.wanted <= served, "what answers was dropped before its successor does"
+        assert not todo.remove & {key for key in on_disk if key[0] == model}, "it may be the best there is"
+        if not answering:
+            assert {key for key in on_disk if key[0] == model and not seen.is_held_back(key)} <= served

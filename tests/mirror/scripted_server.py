@@ -1,0 +1,74 @@
+"""A model server whose answers the test decides."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from services.core.tfs import get_model_status_pb2, model_management_pb2, model_service_pb2_grpc
+from services.mirror.model_server import ModelServer
+from services.mirror.plan import Key
+
+_State = get_model_status_pb2.ModelVersionStatus.State
+
+
+@dataclass
+class ScriptedServer(model_service_pb2_grpc.ModelServiceServicer):
+    """Loads at once what it is asked for; versions in `broken` end with an error. Keeps every config it was sent."""
+
+    broken: set[Key] = field(default_factory=set)
+    refusal: tuple[grpc.StatusCode, str] | None = None
+    states: dict[Key, str] = field(default_factory=dict)
+    asked: list[dict[str, tuple[list[int], dict[str, int]]]] = field(default_factory=list)
+
+    async def GetModelStatus(self, request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+        reply = get_model_status_pb2.GetModelStatusResponse()
+        for (model, version), state in self.states.items():
+            if model == request.model_spec.name:
+                entry = reply.model_version_status.add(version=version, state=_State.Value(state))
+                if state == "END" and (model, version) in self.broken:
+                    entry.status.error_code, entry.status.error_message = 2, "out of memory"
+        if not reply.model_version_status:
+            await context.abort(grpc.StatusCode.NOT_FOUND, "Could not find any versions of model")
+        return reply
+
+    async def HandleReloadConfigRequest(self, request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+        configs = request.config.model_config_list.config
+        self.asked.append(
+            {
+                config.name: (list(config.model_version_policy.specific.versions), dict(config.version_labels))
+                for config in configs
+            }
+        )
+        if self.refusal is not None:
+            await context.abort(*self.refusal)
+        wanted = {(c.name, version) for c in configs for version in c.model_version_policy.specific.versions}
+        self.states = dict.fromkeys(self.states, "END") | {
+            key: "END" if key in self.broken else "AVAILABLE" for key in wanted
+        }
+        return model_management_pb2.ReloadConfigResponse()
+
+    def restart(self) -> None:
+        """Forget everything."""
+        self.states.clear()
+        self.asked.clear()
+
+
+@asynccontextmanager
+async def scripted_server() -> AsyncIterator[tuple[ScriptedServer, ModelServer]]:
+    """The server, listening, and a client of it."""
+    servicer, server = ScriptedServer(), grpc.aio.server()
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(servicer, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    client = ModelServer(f"127.0.0.1:{port}")
+    try:
+        yield servicer, client
+    finally:
+        await client.close()
+        await server.stop(None)
