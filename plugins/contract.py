@@ -67,6 +67,9 @@ class Config(BaseModel):
     seed: int = Field(default=1, description="seeds Python, NumPy and TensorFlow: same seed, same metrics")
     epochs: int = 5
     batch_size: int = 128
+    samples: int | None = Field(
+        default=None, ge=1, description="train on so many samples, drawn with the seed, for a quick look; none: on all"
+    )
     keep_best: bool = Field(
         default=True, description="where validated by hold-out, publish the weights of the epoch that validated best"
     )

@@ -25,7 +25,7 @@ from services.core.tryout import Gateway, try_out
 from services.store import open_store
 
 # Quickest first, so that something can be called early.
-STARTERS = ("boston_housing", "mnist", "digits_vae", "nietzsche")
+STARTERS = ("boston_housing", "mnist", "nietzsche", "digits_vae")
 _POLL_SECONDS = 0.5
 
 HttpPort = Annotated[int, typer.Option(help="The gateway's REST port.")]

@@ -14,10 +14,11 @@ from importlib.metadata import version
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from rich.console import Console
 
-from plugins.contract import Config, Samples
+from plugins.contract import Config, Data, Samples
 from services.core.errors import FailedPrecondition
 from services.core.refs import STABLE, check_label, check_model_name
 from services.store import Store, open_store
@@ -127,7 +128,7 @@ def _walk(request: TrainRequest, bench: Bench, config: Config, journal: Journal)
     plugin, progress = bench.plugin, bench.progress
     progress.step("loading data")
     with journal.timed("load_data"):
-        data = plugin.load_data(config, bench.datasets)
+        data = fewer(plugin.load_data(config, bench.datasets), config)
     journal.note(
         samples={"train": len(data.train), "test": len(data.test)},
         baseline=dict(plugin.baseline(data)),
@@ -144,6 +145,14 @@ def _walk(request: TrainRequest, bench: Bench, config: Config, journal: Journal)
     progress.step(f"report {journal.folder.path / 'report.html'}")
     with journal.timed("report"):
         write_report(journal.folder.path, report_of(plugin, journal.record, model, data))
+
+
+def fewer(data: Data, config: Config) -> Data:
+    """The data with as many training samples as the config asks for, in their order; the test split stays whole."""
+    if config.samples is None or config.samples >= len(data.train):
+        return data
+    drawn = np.random.default_rng(config.seed).choice(len(data.train), config.samples, replace=False)
+    return Data(train=data.train.take(np.sort(drawn)), test=data.test)
 
 
 def fit_all(recipe: Recipe, train: Samples) -> tuple[Any, tuple[StageRecord, ...], StageRecord]:

@@ -18,10 +18,10 @@ from tests.ports import free_port
 
 COMMAND = (sys.executable, "-m", "services.cli")
 STARTERS = {
-    "boston_housing": ["--set", "epochs=20", "--force"],
-    "mnist": ["--set", "epochs=1"],
-    "digits_vae": ["--set", "epochs=1", "--force"],
-    "nietzsche": ["--set", "epochs=1", "--set", "step=60", "--force"],
+    "boston_housing": ["--set", "epochs=5", "--force"],
+    "mnist": ["--set", "epochs=1", "--set", "samples=15000"],
+    "digits_vae": ["--set", "epochs=1", "--set", "samples=6000", "--force"],
+    "nietzsche": ["--set", "epochs=1", "--set", "samples=3000", "--force"],
 }
 
 

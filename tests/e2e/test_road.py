@@ -21,7 +21,7 @@ import pytest
 from services.core.card import Card
 from services.core.tryout import Gateway, try_out
 from services.stubs.tensorgate.v1 import inference_pb2, inference_pb2_grpc
-from tests.e2e.conftest import COMMAND, Home, Served, start, stop
+from tests.e2e.conftest import COMMAND, STARTERS, Home, Served, start, stop
 from tests.polling import until
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -129,7 +129,7 @@ def test_a_new_version_takes_over_under_load_without_one_failed_request(served: 
         for thread in threads:
             thread.start()
         try:
-            run = served.home.run("train", "mnist", "--set", "epochs=1", "--set", "seed=2", "--force")
+            run = served.home.run("train", "mnist", *STARTERS["mnist"], "--set", "seed=2", "--force")
             assert run.returncode == 0, run.stdout + run.stderr
             labelled = time.monotonic()
             new = old + 1

@@ -15,7 +15,7 @@ import pytest
 import tensorflow as tf
 from rich.console import Console
 
-from plugins.contract import HoldOut, KFold, OutputField, Plugin, Samples, Signature
+from plugins.contract import Data, HoldOut, KFold, OutputField, Plugin, Samples, Signature
 from services.core.card import CARD_PATH, WARMUP_PATH, Card
 from services.core.errors import FailedPrecondition, InvalidArgument
 from services.core.tensors import from_proto
@@ -24,7 +24,7 @@ from services.store import Store, open_store
 from services.trainer.check import check
 from services.trainer.export import Exported, export
 from services.trainer.journal import Bench
-from services.trainer.pipeline import TrainRequest, train
+from services.trainer.pipeline import TrainRequest, fewer, train
 from services.trainer.progress import PlainProgress
 from services.trainer.publishing import card_of
 from services.trainer.run_record import RunRecord, RunState, read_record
@@ -240,3 +240,13 @@ def test_a_signature_that_is_not_what_its_fields_say_is_not_exported(
     signatures = _signature(**changes)
     with pytest.raises(InvalidArgument, match=told):
         export(keras.Sequential(), signatures, card_of(Tiny(), published[1], signatures), tmp_path / "export")
+
+
+def test_a_quick_look_trains_on_the_same_few_samples_each_time_and_tests_on_all() -> None:
+    rows = np.arange(100)
+    data = Data(train=Samples(rows, rows), test=Samples(rows[:30], rows[:30]))
+    few = [fewer(data, TinyConfig(samples=10, seed=seed)) for seed in (1, 1, 2)]
+    assert [len(one.train) for one in few] == [10, 10, 10]
+    assert few[0].train.inputs.tolist() == few[1].train.inputs.tolist() != few[2].train.inputs.tolist()
+    assert len(few[0].test) == 30
+    assert fewer(data, TinyConfig(samples=1000)) is data
