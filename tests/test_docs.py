@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from services.trainer.results import read_results, results_page
 from tests.conformance import known_differences
 
 ROOT = Path(__file__).parent.parent
@@ -32,6 +33,11 @@ def test_known_differences_are_quoted_with_their_reasons() -> None:
     lines = [line for line in text.splitlines() if line.startswith("|")]
     for record, reason in known_differences.TEXTS.items():
         assert any(record in line and reason in line for line in lines), record
+
+
+def test_the_results_are_what_the_records_say() -> None:
+    results = read_results(ROOT / "docs" / "results")
+    assert (ROOT / "docs" / "results.md").read_text() == results_page(results)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
