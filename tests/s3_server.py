@@ -14,6 +14,7 @@ import httpx
 from tests.polling import until
 from tests.ports import free_port
 
+BUCKET = "models"
 ACCESS_KEY, SECRET_KEY = "tensorgate", "tensorgate-secret"
 # SeaweedFS listens for gRPC at each port plus this.
 _GRPC_OFFSET = 10000

@@ -72,13 +72,13 @@ class Mirror:
 
     async def look_and_act(self) -> None:
         """One pass. Raises the model server's error when it cannot be asked, OSError when the folder is not usable."""
-        here = set(self.folder.versions())
-        served = {model for model, _ in here} | set(self._asked or ())
+        served = {model for model, _ in self.folder.versions()} | set(self._asked or ())
         self._wishes = await asyncio.to_thread(read_wishes, self.store, self._wishes, served)
         for model in served | set(self._wishes.labels):
             self._note(f"reading the labels of {model}", self._wishes.unread.get(model), "labels")
         states = await self.model_server.states(sorted(served | set(self._wishes.labels)))
         self._note_load_failures(states)
+        here, fetching = set(self.folder.versions()), frozenset(self._fetching)  # at one moment: no await between
         view = View(
             now=self.clock(),
             labels=self._wishes.labels,
@@ -87,6 +87,7 @@ class Mirror:
             held_back={key: held.until for key, held in self._held_back.items()},
             replaced=self._replaced,
             unread=self._wishes.unread.keys(),
+            fetching=fetching,
         )
         await self._act(plan(view, self.grace_seconds), view)
         self._count(view)
@@ -116,7 +117,7 @@ class Mirror:
         return current
 
     async def _act(self, todo: Plan, view: View) -> None:
-        for key in todo.fetch - set(self._fetching):
+        for key in todo.fetch:
             self._fetching[key] = asyncio.create_task(self._fetch(key), name=f"fetch {key[0]}/{key[1]}")
         missing = {model for model in todo.serve if not any(name == model for name, _ in view.states)}
         if todo.serve != self._asked or missing:

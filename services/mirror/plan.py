@@ -22,10 +22,10 @@ class Served:
 class View:
     """What can be seen at one moment. Times are in seconds on one monotonic clock.
 
-    `labels` by model is what the store wants; `on_disk` the whole versions in the folder; `states` TensorFlow Serving's
-    state of each version it knows; `held_back` until when a version that failed is left alone; `replaced` since when a
-    loaded version has not been wanted; `unread` the models whose labels cannot be read now, so that `labels` has at
-    best what they were.
+    `labels` by model is what the store wants; `on_disk` the whole versions in the folder; `fetching` those that were on
+    their way when `on_disk` was looked at; `states` TensorFlow Serving's state of each version it knows; `held_back`
+    until when a version that failed is left alone; `replaced` since when a loaded version has not been wanted; `unread`
+    the models whose labels cannot be read now, so that `labels` has at best what they were.
     """
 
     now: float
@@ -35,6 +35,7 @@ class View:
     held_back: Mapping[Key, float] = field(default_factory=dict)
     replaced: Mapping[Key, float] = field(default_factory=dict)
     unread: Collection[str] = ()
+    fetching: Collection[Key] = ()
 
     @property
     def wanted(self) -> frozenset[Key]:
@@ -67,7 +68,7 @@ def plan(view: View, grace_seconds: float) -> Plan:
     keep = _kept(view, grace_seconds)
     serve = (ready & set(view.on_disk)) | set(keep) | _best_there_is(view)
     return Plan(
-        fetch=frozenset(ready - set(view.on_disk)),
+        fetch=frozenset(ready - set(view.on_disk) - set(view.fetching)),
         serve={model: _served(view, model, serve) for model in sorted({model for model, _ in serve})},
         remove=frozenset(
             key

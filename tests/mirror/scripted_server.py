@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,14 +20,21 @@ _State = get_model_status_pb2.ModelVersionStatus.State
 
 @dataclass
 class ScriptedServer(model_service_pb2_grpc.ModelServiceServicer):
-    """Loads at once what it is asked for; versions in `broken` end with an error. Keeps every config it was sent."""
+    """Loads at once what it is asked for; versions in `broken` end with an error. Keeps every config it was sent.
+
+    Without `takes_in` it accepts a config and does not look at it yet; it tells states once `answers_when` is true.
+    """
 
     broken: set[Key] = field(default_factory=set)
     refusal: tuple[grpc.StatusCode, str] | None = None
     states: dict[Key, str] = field(default_factory=dict)
+    takes_in: bool = True
+    answers_when: Callable[[], bool] = lambda: True
     asked: list[dict[str, tuple[list[int], dict[str, int]]]] = field(default_factory=list)
 
     async def GetModelStatus(self, request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+        while not self.answers_when():
+            await asyncio.sleep(0.01)
         reply = get_model_status_pb2.GetModelStatusResponse()
         for (model, version), state in self.states.items():
             if model == request.model_spec.name:
@@ -47,6 +55,8 @@ class ScriptedServer(model_service_pb2_grpc.ModelServiceServicer):
         )
         if self.refusal is not None:
             await context.abort(*self.refusal)
+        if not self.takes_in:
+            return model_management_pb2.ReloadConfigResponse()
         wanted = {(c.name, version) for c in configs for version in c.model_version_policy.specific.versions}
         self.states = dict.fromkeys(self.states, "END") | {
             key: "END" if key in self.broken else "AVAILABLE" for key in wanted

@@ -27,6 +27,10 @@ def test_what_a_label_wants_is_fetched() -> None:
     assert not todo.serve
 
 
+def test_what_is_on_its_way_is_not_fetched_again() -> None:
+    assert not plan(view(labels={"m": {"stable": 1}}, fetching=[OLD]), GRACE).fetch
+
+
 def test_what_is_here_is_served_and_labelled_only_when_it_is_available() -> None:
     loading = plan(view(labels={"m": {"stable": 1}}, on_disk=[OLD], states={OLD: "LOADING"}), GRACE)
     assert loading.serve == {"m": Served(frozenset({1}), {})}

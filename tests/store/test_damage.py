@@ -23,8 +23,8 @@ CARD = Card(
 )
 
 
-def _replace(url: str, key: str, content: bytes | None, folder: Path) -> None:
-    objects = open_objects(url)
+def _replace(store_url: str, key: str, content: bytes | None, folder: Path) -> None:
+    objects = open_objects(store_url)
     if content is None:
         objects.delete([key])
     else:
@@ -37,10 +37,12 @@ def _replace(url: str, key: str, content: bytes | None, folder: Path) -> None:
     [(b"grbph", "SHA-256"), (b"gra", "5 bytes were published. Received: 3"), (None, "missing")],
     ids=["flipped", "truncated", "missing"],
 )
-def test_damage_is_found_and_named(url: str, folder: Path, tmp_path: Path, content: bytes | None, problem: str) -> None:
-    store = open_store(url)
+def test_damage_is_found_and_named(
+    store_url: str, folder: Path, tmp_path: Path, content: bytes | None, problem: str
+) -> None:
+    store = open_store(store_url)
     store.publish("m", folder)
-    _replace(url, "m/1/saved_model.pb", content, tmp_path)
+    _replace(store_url, "m/1/saved_model.pb", content, tmp_path)
     (fault,) = store.verify("m", 1)
     assert fault.path == "saved_model.pb"
     assert problem in fault.problem
@@ -48,47 +50,49 @@ def test_damage_is_found_and_named(url: str, folder: Path, tmp_path: Path, conte
         store.fetch("m", 1, tmp_path / "copy")
 
 
-def test_a_file_that_was_never_published_is_named(url: str, folder: Path, tmp_path: Path) -> None:
-    store = open_store(url)
+def test_a_file_that_was_never_published_is_named(store_url: str, folder: Path, tmp_path: Path) -> None:
+    store = open_store(store_url)
     store.publish("m", folder)
-    _replace(url, "m/1/extra.py", b"import os", tmp_path)
+    _replace(store_url, "m/1/extra.py", b"import os", tmp_path)
     assert [str(fault) for fault in store.verify("m", 1)] == ["extra.py: not in the manifest"]
 
 
-def test_every_fault_is_named_at_once(url: str, folder: Path, tmp_path: Path) -> None:
-    store = open_store(url)
+def test_every_fault_is_named_at_once(store_url: str, folder: Path, tmp_path: Path) -> None:
+    store = open_store(store_url)
     store.publish("m", folder)
-    _replace(url, "m/1/saved_model.pb", b"grbph", tmp_path)
-    _replace(url, "m/1/fingerprint.pb", None, tmp_path)
+    _replace(store_url, "m/1/saved_model.pb", b"grbph", tmp_path)
+    _replace(store_url, "m/1/fingerprint.pb", None, tmp_path)
     assert [fault.path for fault in store.verify("m", 1)] == ["fingerprint.pb", "saved_model.pb"]
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff", b'{"files": []}'])
-def test_a_damaged_manifest_is_a_fault_like_any_other(url: str, folder: Path, tmp_path: Path, content: bytes) -> None:
-    store = open_store(url)
+def test_a_damaged_manifest_is_a_fault_like_any_other(
+    store_url: str, folder: Path, tmp_path: Path, content: bytes
+) -> None:
+    store = open_store(store_url)
     store.publish("m", folder)
-    _replace(url, "m/1/manifest.json", content, tmp_path)
+    _replace(store_url, "m/1/manifest.json", content, tmp_path)
     (fault,) = store.verify("m", 1)
     assert fault.path == "manifest.json"
     with pytest.raises(DataLoss, match="The manifest of m/1 cannot be read"):
         store.manifest("m", 1)
 
 
-def test_a_manifest_cannot_make_a_fetch_write_outside_its_folder(url: str, folder: Path, tmp_path: Path) -> None:
-    store = open_store(url)
+def test_a_manifest_cannot_make_a_fetch_write_outside_its_folder(store_url: str, folder: Path, tmp_path: Path) -> None:
+    store = open_store(store_url)
     store.publish("m", folder)
     evil = store.manifest("m", 1).model_dump_json().replace('"saved_model.pb"', '"../../saved_model.pb"')
-    _replace(url, "m/1/manifest.json", evil.encode(), tmp_path)
+    _replace(store_url, "m/1/manifest.json", evil.encode(), tmp_path)
     with pytest.raises(DataLoss, match="cannot be read"):
         store.fetch("m", 1, tmp_path / "copy")
 
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b'{"stable": "1"}', b'{"stable": null}'])
-def test_damaged_labels_are_named(url: str, folder: Path, tmp_path: Path, content: bytes) -> None:
-    store = open_store(url)
+def test_damaged_labels_are_named(store_url: str, folder: Path, tmp_path: Path, content: bytes) -> None:
+    store = open_store(store_url)
     store.publish("m", folder)
     store.move_label("m", "stable", 1)
-    _replace(url, "m/labels.json", content, tmp_path)
+    _replace(store_url, "m/labels.json", content, tmp_path)
     with pytest.raises(DataLoss, match="The labels of m cannot be read"):
         store.labels("m")
     with pytest.raises(DataLoss):
@@ -101,14 +105,14 @@ def _publish_with_card(store: Store, folder: Path) -> None:
     store.publish("m", folder)
 
 
-def test_a_card_is_read_and_one_flipped_byte_in_it_is_seen(url: str, folder: Path, tmp_path: Path) -> None:
-    store = open_store(url)
+def test_a_card_is_read_and_one_flipped_byte_in_it_is_seen(store_url: str, folder: Path, tmp_path: Path) -> None:
+    store = open_store(store_url)
     _publish_with_card(store, folder)
     assert store.card("m", 1) == CARD
-    _replace(url, f"m/1/{CARD_PATH}", CARD.model_dump_json().replace("7", "8").encode(), tmp_path)
+    _replace(store_url, f"m/1/{CARD_PATH}", CARD.model_dump_json().replace("7", "8").encode(), tmp_path)
     with pytest.raises(DataLoss, match="its SHA-256 differs"):
         store.card("m", 1)
-    _replace(url, f"m/1/{CARD_PATH}", None, tmp_path)
+    _replace(store_url, f"m/1/{CARD_PATH}", None, tmp_path)
     with pytest.raises(DataLoss, match="not in the store"):
         store.card("m", 1)
 
@@ -120,10 +124,10 @@ def test_a_version_without_a_card_says_so(store: Store, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("stray", ["my notes/x", ".hidden/x", "m/01/manifest.json", "m/0/manifest.json", "m/x/y"])
-def test_what_does_not_belong_is_passed_over(url: str, folder: Path, tmp_path: Path, stray: str) -> None:
-    store = open_store(url)
+def test_what_does_not_belong_is_passed_over(store_url: str, folder: Path, tmp_path: Path, stray: str) -> None:
+    store = open_store(store_url)
     store.publish("m", folder)
-    _replace(url, stray, b"{}", tmp_path)
+    _replace(store_url, stray, b"{}", tmp_path)
     assert store.models() == ["m"]
     assert store.versions("m") == [1]
     assert store.publish("m", folder) == 2

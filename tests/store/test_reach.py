@@ -14,8 +14,9 @@ from threading import Event, Thread
 import pytest
 
 from services.core.errors import InvalidArgument, PermissionDenied, Unavailable
-from services.store import open_store
-from tests.store.conftest import BUCKET
+from services.store import open_objects, open_store
+from services.store.objects import no_progress
+from tests.s3_server import BUCKET
 
 
 def test_a_store_out_of_reach_says_so_and_names_itself(
@@ -31,6 +32,20 @@ def test_a_store_out_of_reach_says_so_and_names_itself(
 def test_a_bucket_that_is_not_there_is_named(s3_environment: Mapping[str, str]) -> None:
     with pytest.raises(Unavailable, match="The store s3://nothere cannot be used: NoSuchBucket"):
         open_store("s3://nothere").models()
+
+
+def test_a_transfer_that_fails_says_why(
+    monkeypatch: pytest.MonkeyPatch, s3_environment: Mapping[str, str], folder: Path, tmp_path: Path
+) -> None:
+    path = folder / "saved_model.pb"
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-the-secret")
+    with pytest.raises(PermissionDenied):
+        open_objects("s3://models").upload(path, "key", no_progress)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    with pytest.raises(Unavailable, match="cannot be reached"):
+        open_objects("s3://models").upload(path, "key", no_progress)
+    with pytest.raises(Unavailable, match="cannot be reached"):
+        open_objects("s3://models").download("key", tmp_path / "copy")
 
 
 def test_wrong_credentials_are_refused_without_being_shown(
@@ -62,10 +77,10 @@ def test_an_endpoint_that_is_no_address_is_named(
         open_store("s3://models/x")
 
 
-@pytest.mark.parametrize("url", ["http://host/bucket", "gs://bucket", "s3:///prefix"])
-def test_an_address_of_no_store_is_refused(url: str) -> None:
+@pytest.mark.parametrize("address", ["http://host/bucket", "gs://bucket", "s3:///prefix"])
+def test_an_address_of_no_store_is_refused(address: str) -> None:
     with pytest.raises(InvalidArgument, match="Received"):
-        open_store(url)
+        open_store(address)
 
 
 def test_a_folder_that_cannot_be_used_says_so(tmp_path: Path, folder: Path) -> None:
@@ -145,12 +160,12 @@ def _losing_answers(to: str, puts_of: str) -> Iterator[str]:
 def test_a_write_whose_answer_was_lost_is_known_to_have_happened(
     monkeypatch: pytest.MonkeyPatch, s3_environment: Mapping[str, str], folder: Path, victim: str
 ) -> None:
-    url = f"s3://{BUCKET}/lost{victim.replace('/', '-')}"
+    store_url = f"s3://{BUCKET}/lost{victim.replace('/', '-')}"
     with _losing_answers(s3_environment["AWS_ENDPOINT_URL"], victim) as endpoint:
         monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
-        store = open_store(url)
+        store = open_store(store_url)
         assert store.publish("m", folder) == 1
         store.move_label("m", "stable", 1, expected=None)
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3_environment["AWS_ENDPOINT_URL"])
-    assert open_store(url).versions("m") == [1]
-    assert open_store(url).labels("m") == {"stable": 1}
+    assert open_store(store_url).versions("m") == [1]
+    assert open_store(store_url).labels("m") == {"stable": 1}

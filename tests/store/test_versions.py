@@ -12,7 +12,7 @@ import pytest
 
 from services.core.errors import Aborted, FailedPrecondition, InvalidArgument, NotFound
 from services.store import Store, open_store
-from services.store.garbage import collect_garbage, superfluous
+from services.store.garbage import collect_garbage
 from tests.store.conftest import write_model
 
 
@@ -53,11 +53,11 @@ def test_a_name_that_cannot_be_a_folder_is_refused(store: Store, folder: Path, n
         store.publish(name, folder)
 
 
-def test_publishers_who_race_get_different_numbers(url: str, folder: Path) -> None:
+def test_publishers_who_race_get_different_numbers(store_url: str, folder: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
-        numbers = list(pool.map(lambda _: open_store(url).publish("m", folder), range(8)))
+        numbers = list(pool.map(lambda _: open_store(store_url).publish("m", folder), range(8)))
     assert sorted(numbers) == list(range(1, 9))
-    assert open_store(url).versions("m") == list(range(1, 9))
+    assert open_store(store_url).versions("m") == list(range(1, 9))
 
 
 def test_a_label_moves_and_goes(store: Store, folder: Path) -> None:
@@ -91,12 +91,12 @@ def test_a_label_that_was_to_be_elsewhere_is_not_moved(store: Store, folder: Pat
     assert store.labels("m") == {"stable": second}
 
 
-def test_of_many_who_expect_the_same_one_moves_the_label(url: str, folder: Path) -> None:
-    versions = [open_store(url).publish("m", folder) for _ in range(4)]
+def test_of_many_who_expect_the_same_one_moves_the_label(store_url: str, folder: Path) -> None:
+    versions = [open_store(store_url).publish("m", folder) for _ in range(4)]
 
     def moves(version: int) -> bool:
         try:
-            open_store(url).move_label("m", "stable", version, expected=None)
+            open_store(store_url).move_label("m", "stable", version, expected=None)
         except Aborted:
             return False
         return True
@@ -104,14 +104,14 @@ def test_of_many_who_expect_the_same_one_moves_the_label(url: str, folder: Path)
     with ThreadPoolExecutor(4) as pool:
         won = list(pool.map(moves, versions))
     assert won.count(True) == 1
-    assert open_store(url).labels("m") == {"stable": versions[won.index(True)]}
+    assert open_store(store_url).labels("m") == {"stable": versions[won.index(True)]}
 
 
-def test_labels_moved_at_the_same_moment_are_all_kept(url: str, folder: Path) -> None:
-    open_store(url).publish("m", folder)
+def test_labels_moved_at_the_same_moment_are_all_kept(store_url: str, folder: Path) -> None:
+    open_store(store_url).publish("m", folder)
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda number: open_store(url).move_label("m", f"label_{number}", 1), range(8)))
-    assert open_store(url).labels("m") == {f"label_{number}": 1 for number in range(8)}
+        list(pool.map(lambda number: open_store(store_url).move_label("m", f"label_{number}", 1), range(8)))
+    assert open_store(store_url).labels("m") == {f"label_{number}": 1 for number in range(8)}
 
 
 def test_what_is_not_there_is_not_found(store: Store) -> None:
@@ -120,11 +120,6 @@ def test_what_is_not_there_is_not_found(store: Store) -> None:
     assert store.labels("m") == {}
     with pytest.raises(NotFound, match="Version 3 of model m"):
         store.manifest("m", 3)
-
-
-def test_the_newest_and_the_labelled_versions_stay() -> None:
-    assert superfluous([1, 2, 3, 4, 5], labelled={2}, keep=2) == [1, 3]
-    assert superfluous([1, 2], labelled=set(), keep=5) == []
 
 
 def test_old_versions_go_and_their_numbers_do_not_return(store: Store, folder: Path) -> None:
