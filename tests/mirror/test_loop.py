@@ -13,7 +13,7 @@ import grpc
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.core.errors import FailedPrecondition
+from services.core.errors import FailedPrecondition, Unavailable
 from services.mirror.folder import MirrorFolder
 from services.mirror.metrics import MirrorMetrics
 from services.mirror.mirror import Mirror
@@ -238,18 +238,34 @@ async def test_an_old_error_is_not_taken_for_a_new_one(bench: Bench) -> None:
 
 
 class _Stalled:
-    """Objects whose downloads wait until they are let go."""
+    """Objects whose downloads wait until they are let go, and then fail if there is a fault."""
 
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
         self.go = threading.Event()
+        self.fault: Unavailable | None = None
         self.url = objects.url
         self.get, self.put, self.upload, self.delete = objects.get, objects.put, objects.upload, objects.delete
         self.list, self.folders, self.sweep = objects.list, objects.folders, objects.sweep
 
     def download(self, key: str, path: Path) -> None:
         self.go.wait()
+        if self.fault is not None:
+            raise self.fault
         self._objects.download(key, path)
+
+
+async def test_a_store_that_was_out_of_reach_for_long_is_tried_again_soon(bench: Bench) -> None:
+    bench.publish()
+    stalled = _Stalled(open_objects(bench.store_url))
+    bench.mirror.store = Store(stalled)
+    stalled.fault = Unavailable("The store cannot be reached")
+    stalled.go.set()
+    for _ in range(20):
+        await bench.passes(10)
+    stalled.fault = None
+    await bench.passes(6)
+    assert bench.server.states == {("m", 1): "AVAILABLE"}
 
 
 async def test_many_slow_downloads_leave_the_mirror_at_work(bench: Bench) -> None:
