@@ -54,8 +54,11 @@ def units(answer: Answer) -> Mapping[str, str]:
 
 
 def pictures(answer: Answer) -> Sequence[bytes]:
-    """All PNG pictures of the answer, in order; an output may hold several frames an instance."""
-    return [data for field in _outputs(answer, "image") for data in answer.columns[field.name].flat]
+    """All PNG pictures of the answer, in order; an output may hold several frames an instance.
+
+    Rows of one call may hold different numbers of frames: empty strings fill the shorter ones.
+    """
+    return [data for field in _outputs(answer, "image") for data in answer.columns[field.name].flat if data]
 
 
 def _outputs(answer: Answer, *contents: str) -> Sequence[OutputField]:
