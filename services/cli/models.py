@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
@@ -11,8 +12,9 @@ from services.cli.settings import CliSettings
 from services.core.errors import InvalidArgument
 from services.core.refs import ModelRef, parse_ref
 from services.store import Store, open_store
+from services.store.garbage import collect_garbage
 
-models = typer.Typer(help="List, show and check the models in the store.", invoke_without_command=True)
+models = typer.Typer(help="List, show, check and prune the models in the store.", invoke_without_command=True)
 
 
 @models.callback()
@@ -65,6 +67,22 @@ def verify(
         print(f"{row['model']}/{row['version']}: " + ("; ".join(row["faults"]) or "whole"))
     if any(row["faults"] for row in rows):
         raise typer.Exit(EXIT_FAULTS)
+
+
+@models.command("prune")
+def prune(
+    keep: Annotated[int, typer.Option(min=0, help="How many of each model's newest versions stay.")] = 3,
+    abandoned_hours: Annotated[
+        float, typer.Option(min=0, help="An upload with nothing written for so long is taken for dead.")
+    ] = 24.0,
+    as_json: JsonFlag = False,
+) -> None:
+    """Remove old versions that no label points at, and what dead uploads left."""
+    gone = collect_garbage(_store(), keep, datetime.now(UTC) - timedelta(hours=abandoned_hours))
+    if as_json:
+        print_json(gone)
+    else:
+        print(f"removed {', '.join(gone)}" if gone else "nothing to remove")
 
 
 def label(

@@ -5,6 +5,7 @@ load_data -> baseline -> fit -> evaluate -> gate -> export -> check -> publish -
 
 from __future__ import annotations
 
+import math
 import platform
 import time
 from collections.abc import Mapping
@@ -173,6 +174,11 @@ def fit_all(recipe: Recipe, train: Samples) -> tuple[Any, tuple[StageRecord, ...
     return model, tuple(folds), final
 
 
+def _can_be_told(record: RunRecord) -> bool:
+    """A card is JSON, which has no NaN: a run that diverged cannot be published, even by force."""
+    return all(map(math.isfinite, record.metrics.values()))
+
+
 def _pass_gate(request: TrainRequest, bench: Bench, journal: Journal, model: Any) -> None:
     """Publish the model, or say why not."""
     record = journal.record
@@ -180,7 +186,7 @@ def _pass_gate(request: TrainRequest, bench: Bench, journal: Journal, model: Any
     verdict = judge(record.metric, candidate, _standing(bench.store, record.model))
     journal.note(gate=verdict)
     bench.progress.step(f"gate {'passed' if verdict.passed else 'refused'}: {'; '.join(verdict.reasons)}")
-    if verdict.passed or request.force:
+    if verdict.passed or (request.force and _can_be_told(record)):
         if not verdict.passed:
             journal.note(forced=True)
             bench.progress.step("published all the same: forced")

@@ -20,7 +20,8 @@ History = Mapping[str, tuple[float, ...]]  # each figure by name, epoch by epoch
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # A run that diverged has figures that are NaN; as null they could not be read back.
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
 
 
 class RunState(StrEnum):

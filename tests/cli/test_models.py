@@ -71,3 +71,9 @@ def test_verify_tells_scripts_the_same(home: Path) -> None:
     result = _run(home, "verify", "m@stable", "--json")
     assert result.exit_code == 4
     assert json.loads(result.stdout) == [{"model": "m", "version": 1, "faults": ["saved_model.pb: missing"]}]
+
+
+def test_pruning_keeps_the_newest_and_the_labelled(home: Path) -> None:
+    assert json.loads(_run(home, "models", "prune", "--keep", "0", "--json").stdout) == ["m/2"]
+    assert _store(home).versions("m") == [1]
+    assert "nothing to remove" in _run(home, "models", "prune").stdout

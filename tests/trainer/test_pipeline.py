@@ -130,6 +130,20 @@ def test_the_check_finds_a_served_model_that_answers_otherwise(published: tuple[
         check(folder, card.model_copy(update={"signatures": {"classify": signature}}), wrong)
 
 
+class Diverged(Tiny):
+    """Its figures are not numbers any more."""
+
+    def evaluate(self, model: Any, samples: Samples, config: Any) -> Mapping[str, float]:
+        return {"accuracy": float("nan"), "loss": float("nan")}
+
+
+def test_a_run_that_diverged_is_not_published_even_by_force(workshop: Workshop) -> None:
+    run = workshop.train(Diverged(), "epochs=1", force=True)
+    assert run.state is RunState.REJECTED
+    assert np.isnan(read_record(workshop.folder(run)).metrics["accuracy"])
+    assert workshop.store.models() == []
+
+
 def test_a_run_that_does_not_beat_its_baseline_is_refused_and_can_be_forced(workshop: Workshop) -> None:
     refused = workshop.train(Refused(), "epochs=1")
     assert refused.state is RunState.REJECTED
