@@ -181,7 +181,7 @@ def test_ctrl_c_leaves_nothing_behind_and_the_second_start_takes_seconds(trained
     shutil.copytree(trained.folder / "store", tmp_path / "store")  # a home of its own: the other one is in use
     served = start(Home(tmp_path))
     began = time.monotonic()
-    until(lambda: bool(served.models().get("mnist")), seconds=60)
+    until((tmp_path / "examples" / "mnist.png").exists, seconds=60)  # written with the line that says it is live
     took = time.monotonic() - began
     children = _children(served.process.pid)
     printed = stop(served)
