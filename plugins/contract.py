@@ -23,15 +23,16 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from plugins.samples import Array, Columns, Data, Samples
 from services.core.card import BookFigure, InputField, OutputField, Task
 from services.core.errors import FailedPrecondition, Unavailable
 
 __all__ = [
     "Array",
     "BookFigure",
+    "Columns",
     "Config",
     "Data",
     "Dataset",
@@ -52,11 +53,10 @@ __all__ = [
     "Source",
     "Task",
     "Unavailable",
+    "Untrained",
     "Url",
     "Variant",
 ]
-
-Array = NDArray[Any]
 
 
 class Config(BaseModel):
@@ -88,6 +88,7 @@ class Config(BaseModel):
 
 
 C = TypeVar("C", bound=Config)
+EVALUATION_BATCH = 512  # rows
 
 
 @dataclass(frozen=True)
@@ -97,11 +98,13 @@ class HoldOut:
     With `refit`, a fresh model is then trained on all non-test data for the epoch count that validated best.
     With `in_order` the data is cut without shuffling first: windows of a text or a time series overlap, so a shuffled
     cut would validate on what was trained on (book 9.1.5: validation comes after training). Training still shuffles.
+    `gap` samples before the cut are then used for nothing, where their targets reach into what is validated on.
     """
 
     validation: int
     refit: bool = False
     in_order: bool = False
+    gap: int = 0
 
 
 @dataclass(frozen=True)
@@ -119,16 +122,25 @@ class IteratedKFold:
     repeats: int = 3
 
 
-EvaluationProtocol = HoldOut | KFold | IteratedKFold
+@dataclass(frozen=True)
+class Untrained:
+    """The model comes as it is: imported weights, or a rule. Nothing is fitted, nothing validated."""
+
+
+EvaluationProtocol = HoldOut | KFold | IteratedKFold | Untrained
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One architecture or recipe: what it is, which defaults it changes, what the book measured for it."""
+    """One architecture or recipe: what it is, which defaults it changes, what the book measured for it.
+
+    `protocol` is how this one is evaluated, where that is not how the plugin's others are.
+    """
 
     summary: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     book: BookFigure | None = None
+    protocol: EvaluationProtocol | None = None
 
 
 @dataclass(frozen=True)
@@ -141,29 +153,6 @@ class Metric:
     name: str
     higher_is_better: bool
     unit: str = ""
-
-
-@dataclass(frozen=True)
-class Samples:
-    """Inputs and targets, row by row; `targets` may be the inputs themselves (an autoencoder)."""
-
-    inputs: Array
-    targets: Array
-
-    def __len__(self) -> int:
-        return len(self.inputs)
-
-    def take(self, rows: Array) -> Samples:
-        """The samples at these row numbers, in this order."""
-        return Samples(self.inputs[rows], self.targets[rows])
-
-
-@dataclass(frozen=True)
-class Data:
-    """What `load_data` returns. The trainer cuts validation out of `train`; `test` is touched once, at the end."""
-
-    train: Samples
-    test: Samples
 
 
 @dataclass(frozen=True)
@@ -270,11 +259,22 @@ class Plugin(ABC, Generic[C]):
 
     @abstractmethod
     def build_model(self, config: C, variant: str, train: Samples) -> Any:
-        """A compiled `keras.Model`. `train` is the training part of this fold only: adapt scaling layers on it."""
+        """A compiled `keras.Model`. `train` is the training part of this fold only: adapt scaling layers on it.
+
+        What `signatures` needs besides, such as the words a model knows, the model may carry as a Keras layer in an
+        attribute of its own.
+        """
 
     @abstractmethod
     def signatures(self, model: Any) -> Mapping[str, Signature]:
         """How the trained model is called: raw requests in, people's units out. The first is the model's example."""
+
+    def frozen(self, model: Any) -> Any | None:
+        """The part of the model, from its input on, that training leaves alone, as a `keras.Model` without randomness.
+
+        The trainer runs it once over the samples and trains the rest on what comes out (book 5.3.1). Default: none.
+        """
+        return None
 
     def baseline(self, data: Data) -> Mapping[str, float]:
         """The common-sense figure to beat, on the test split: {metric: value}.
@@ -285,7 +285,7 @@ class Plugin(ABC, Generic[C]):
 
     def evaluate(self, model: Any, samples: Samples, config: C) -> Mapping[str, float]:
         """Figures on a split. Default: what the model was compiled with."""
-        results = model.evaluate(samples.inputs, samples.targets, batch_size=512, verbose=0, return_dict=True)
+        results = model.evaluate(samples.in_order(EVALUATION_BATCH), verbose=0, return_dict=True)
         return {name: float(value) for name, value in results.items()}
 
     def requests(self, samples: Samples) -> Iterator[Mapping[str, Any]]:
@@ -299,16 +299,15 @@ class Plugin(ABC, Generic[C]):
         """Extra pictures for the report. Default: none."""
         return iter(())
 
-    def show(self, sample: Array) -> bytes | str:
-        """One input as a person sees it in the report: PNG bytes or text. Default: its numbers."""
+    def show(self, sample: Any) -> bytes | str:
+        """One input, as the model takes it, for a person to see: PNG bytes or text. Default: its numbers."""
         return np.array2string(np.asarray(sample), threshold=20, precision=3)
 
 
 def _default_baseline(task: Task, data: Data) -> Mapping[str, float]:
-    targets = data.test.targets
-    if task is Task.CLASSIFY:
-        most_frequent = np.bincount(data.train.targets.reshape(-1)).argmax()
-        return {"accuracy": float(np.mean(targets == most_frequent))}
-    if task is Task.REGRESS:
-        return {"mae": float(np.mean(np.abs(targets - np.median(data.train.targets))))}
-    raise FailedPrecondition(f"A plugin for {task} states its own baseline. Received: none")
+    seen, targets = data.train.targets, data.test.targets
+    if task is Task.CLASSIFY and not isinstance(seen, Mapping):
+        return {"accuracy": float(np.mean(targets == np.bincount(seen.reshape(-1)).argmax()))}
+    if task is Task.REGRESS and not isinstance(seen, Mapping):
+        return {"mae": float(np.mean(np.abs(targets - np.median(seen))))}
+    raise FailedPrecondition(f"A plugin for {task}, or of several heads, states its own baseline. Received: none")

@@ -14,8 +14,9 @@ from plugins.mnist.model import SIDE
 
 BOX = 20
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
-BLANK = 8.0  # grey levels: a picture that varies less than this shows nothing
-FAINT = 0.1  # of the strongest ink: below this it is the blur of an edge
+NEGLIGIBLE = 8.0  # grey levels: a picture that varies less shows nothing, paper that is no lighter is black
+FAINT = 0.1  # of the strongest ink: below this it is the blur of an edge; of the fullest cell: below this it is a speck
+CELLS = 32  # a side of the coarse picture in which specks are found
 NOISE_SHARE = 0.9  # of the border's pixels are paper; how they vary is noise, and three times that is not ink
 
 
@@ -25,13 +26,13 @@ def read_digits(image_bytes: Any) -> Any:
 
 
 def read_digit(image_bytes: Any) -> Any:
-    """One of them. What is 28 x 28 and light on dark already is left as it is."""
+    """One of them. What is 28 x 28 and light on black already is left as it is."""
     grey = to_grey(tf.io.decode_image(image_bytes, expand_animations=False))
     paper, noise = _paper(grey)
     above, below = tf.nn.relu(grey - paper), tf.nn.relu(paper - grey)
-    # Squares, because ink differs much from the paper on few pixels, shadows and noise little on many.
-    light_on_dark = tf.reduce_sum(above**2) >= tf.reduce_sum(below**2)
-    ready = light_on_dark & tf.reduce_all(tf.shape(grey) == SIDE)
+    # A high power, because ink differs much from the paper on few pixels, shadows and noise little on many.
+    light_on_dark = tf.reduce_sum(above**4) >= tf.reduce_sum(below**4)
+    ready = light_on_dark & (paper < NEGLIGIBLE) & tf.reduce_all(tf.shape(grey) == SIDE)
     field = tf.cond(ready, lambda: grey, lambda: centred(tf.where(light_on_dark, above, below), noise))
     return tf.ensure_shape(field, (SIDE, SIDE))
 
@@ -58,10 +59,18 @@ def centred(ink: Any, noise: Any) -> Any:
     strongest = tf.reduce_max(ink)
     faint = tf.minimum(FAINT * strongest + 3 * noise, strongest / 2)
     return tf.cond(
-        strongest < BLANK,
+        strongest < NEGLIGIBLE,
         lambda: tf.zeros((SIDE, SIDE)),
-        lambda: _placed(_boxed(_cropped(tf.where(ink > faint, ink, 0)))),
+        lambda: _placed(_boxed(_cropped(_without_specks(tf.where(ink > faint, ink, 0))))),
     )
+
+
+def _without_specks(ink: Any) -> Any:
+    """Ink without dust and without noise that passed for ink: cells of the coarse picture that hold little of it."""
+    size = tf.shape(ink)
+    cells = tf.image.resize(ink[..., tf.newaxis], tf.minimum(size, CELLS), "area")
+    full = tf.cast(cells > FAINT * tf.reduce_max(cells), tf.float32)
+    return ink * tf.image.resize(full, size, "nearest")[..., 0]
 
 
 def _placed(digit: Any) -> Any:

@@ -46,6 +46,15 @@ def encoded(picture: Image.Image, kind: str = "PNG") -> bytes:
     return content.getvalue()
 
 
+def dusty(picture: Image.Image) -> Image.Image:
+    """The same on paper with specks of dust in its corners."""
+    pixels = np.asarray(picture).copy()
+    side = max(1, len(pixels) // 100)
+    for row, column in ((2, 2), (-8, 4), (5, -6)):
+        pixels[row : row + side, column : column + side] = 0
+    return Image.fromarray(pixels)
+
+
 def seen(*pictures: bytes) -> Array:
     fields: Array = READ(np.array(pictures, object)).numpy()
     return fields
@@ -71,6 +80,13 @@ def test_what_is_28_by_28_and_light_on_dark_passes_unchanged() -> None:
     np.testing.assert_array_equal(fields, [digit, digit])
 
 
+def test_what_is_28_by_28_on_grey_paper_is_put_on_black() -> None:
+    picture = np.full((28, 28), 120, np.uint8)
+    picture[4:24, 13:15] = 250
+    (field,) = seen(png(picture))
+    assert (field[0].max(), field.max()) == (0, 255)
+
+
 @pytest.mark.parametrize("digit", range(10))
 def test_a_digit_looks_the_same_however_it_was_sent(digit: int) -> None:
     plain = seen(encoded(drawn(digit, 90, 255, 0)))[0]
@@ -81,6 +97,7 @@ def test_a_digit_looks_the_same_however_it_was_sent(digit: int) -> None:
         "light grey on grey": encoded(drawn(digit, 90, 200, 120)),
         "dark grey on grey": encoded(drawn(digit, 90, 60, 130)),
         "jpeg": encoded(drawn(digit, 200, 20, 240), "JPEG"),
+        "dust on the paper": encoded(dusty(drawn(digit, 200, 40, 250))),
         "red on white": encoded(drawn(digit, 90, (200, 20, 20), (255, 255, 255), "RGB")),
         "dark ink on nothing": encoded(drawn(digit, 90, (20, 20, 60, 255), (0, 0, 0, 0), "RGBA")),
         "light ink on nothing": encoded(drawn(digit, 90, (250, 250, 210, 255), (255, 255, 255, 0), "RGBA")),

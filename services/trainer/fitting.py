@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from plugins.contract import Config, Plugin, Samples
+from plugins.contract import EVALUATION_BATCH, Config, EvaluationProtocol, Plugin, Samples
 from services.trainer.checkpoint import Checkpoint, StateFile
 from services.trainer.log import EpochLog, Lines, trim_lines, trim_rows
 from services.trainer.progress import RunProgress
@@ -17,7 +18,7 @@ from services.trainer.protocols import best_epoch
 from services.trainer.run_folder import RunFolder
 from services.trainer.run_record import MetricRecord, StageRecord
 
-_VALIDATION_BATCH = 512
+_FROZEN_BATCH = 32  # rows; a frozen part is large
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,11 @@ class Recipe:
     metric: MetricRecord
     folder: RunFolder
     progress: RunProgress
+
+    @property
+    def protocol(self) -> EvaluationProtocol:
+        """How the variant is evaluated."""
+        return self.plugin.variants[self.variant].protocol or self.plugin.protocol
 
 
 @dataclass(frozen=True)
@@ -51,19 +57,26 @@ def make_deterministic(seed: int) -> None:
     tf.config.experimental.enable_op_determinism()
 
 
+def fresh_model(recipe: Recipe, seed: int, train: Samples) -> Any:
+    """The variant's model as it is before it is trained; the same for the same seed."""
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(seed)
+    model = recipe.plugin.build_model(recipe.config, recipe.variant, train)
+    if not model.built:
+        model(next(iter(train.take(np.arange(1)).in_order(1)))[0])
+    return model
+
+
 def fit(recipe: Recipe, stage: Stage) -> tuple[Any, StageRecord]:
     """Build a model and train it, or go on from its checkpoint; returns it with the record of its training.
 
     Same seed, same result, however often it was killed in between: a model's random numbers come from its own seed, and
     the order of the samples from that seed and the epoch.
     """
-    config, folder = recipe.config, recipe.folder.checkpoints(stage.name)
-    seed = config.seed + stage.number
-    keras.backend.clear_session()
-    keras.utils.set_random_seed(seed)
-    model = recipe.plugin.build_model(config, recipe.variant, stage.train)
-    _build(model, stage.train)
-    file = StateFile(folder / "state.npz")
+    whole = fresh_model(recipe, recipe.config.seed + stage.number, stage.train)
+    model, stage = _without_frozen_part(recipe, stage, whole)
+    model.optimizer.build(model.trainable_variables)  # now, so that a checkpoint has somewhere to go
+    file = StateFile(recipe.folder.checkpoints(stage.name) / "state.npz")
     progressed = file.read()
     if progressed.stopped or len(progressed.epochs) == stage.epochs:
         file.restore(model)
@@ -74,14 +87,24 @@ def fit(recipe: Recipe, stage: Stage) -> tuple[Any, StageRecord]:
         progressed = checkpoint.progressed
     if _keeps_best(recipe, stage):
         model.load_weights(_best(recipe, stage))
-    return model, _record(recipe, stage, model, progressed.history)
+    return whole, _record(recipe, stage, model, progressed.history)
 
 
-def _build(model: Any, train: Samples) -> None:
-    """Create every variable now, so that a checkpoint has somewhere to go."""
-    if not model.built:
-        model(train.inputs[:1])
-    model.optimizer.build(model.trainable_variables)
+def _without_frozen_part(recipe: Recipe, stage: Stage, model: Any) -> tuple[Any, Stage]:
+    """What is left to train, and the samples as they come out of the frozen part; the layers stay the model's own."""
+    frozen = recipe.plugin.frozen(model)
+    if frozen is None:
+        return model, stage
+
+    def run(samples: Samples) -> Samples:
+        recipe.progress.step(f"running the frozen part of the model once over {len(samples)} samples")
+        features = frozen.predict(samples.in_order(_FROZEN_BATCH), verbose=0)
+        return replace(samples, inputs=features, read=None)
+
+    rest = keras.Model(frozen.output, model.output)
+    rest.compile_from_config(model.get_compile_config())
+    validation = run(stage.validation) if stage.validation is not None else None
+    return rest, replace(stage, train=run(stage.train), validation=validation)
 
 
 def _train(model: Any, recipe: Recipe, stage: Stage, callbacks: list[Any]) -> None:
@@ -90,7 +113,7 @@ def _train(model: Any, recipe: Recipe, stage: Stage, callbacks: list[Any]) -> No
         model.fit(
             batches(stage.train, recipe.config, recipe.config.seed + stage.number, range(done, stage.epochs)),
             steps_per_epoch=_steps(recipe, stage),
-            validation_data=_in_order(stage.validation),
+            validation_data=stage.validation and stage.validation.in_order(EVALUATION_BATCH),
             initial_epoch=done,
             epochs=stage.epochs,
             shuffle=False,  # done in `batches`
@@ -108,24 +131,20 @@ def _steps(recipe: Recipe, stage: Stage) -> int:
 
 
 def batches(samples: Samples, config: Config, seed: int, epochs: range) -> Any:
-    """(inputs, targets) by the batch, epoch after epoch, each shuffled by (seed, epoch) alone."""
-    inputs, targets = tf.constant(samples.inputs), tf.constant(samples.targets)
+    """(what the model takes, targets) by the batch, epoch after epoch, each shuffled by (seed, epoch) alone."""
+    columns = tf.nest.map_structure(tf.constant, (samples.inputs, samples.targets))
+    read = samples.read or (lambda inputs: inputs)
 
     def shuffled(epoch: Any) -> Any:
         order = tf.random.experimental.stateless_shuffle(tf.range(len(samples)), seed=tf.stack([seed, epoch]))
         return tf.data.Dataset.from_tensor_slices(order).batch(config.batch_size)
 
     def take(rows: Any) -> tuple[Any, Any]:
-        return tf.gather(inputs, rows), tf.gather(targets, rows)
+        inputs, targets = tf.nest.map_structure(lambda column: tf.gather(column, rows), columns)
+        return read(inputs), targets
 
     order = tf.data.Dataset.range(epochs.start, epochs.stop, output_type=tf.int32).flat_map(shuffled)
-    return order.map(take).prefetch(tf.data.AUTOTUNE)
-
-
-def _in_order(samples: Samples | None) -> Any:
-    if samples is None:
-        return None
-    return tf.data.Dataset.from_tensor_slices((samples.inputs, samples.targets)).batch(_VALIDATION_BATCH)
+    return order.map(take, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
 
 def _followers(recipe: Recipe, stage: Stage) -> list[Any]:

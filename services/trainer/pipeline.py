@@ -19,14 +19,14 @@ import numpy as np
 import tensorflow as tf
 from rich.console import Console
 
-from plugins.contract import Config, Data, Samples
+from plugins.contract import Config, Data, Samples, Untrained
 from services.core.errors import FailedPrecondition
 from services.core.refs import STABLE, check_label, check_model_name
 from services.store import Store, open_store
 from services.trainer.configuration import resolve_config, validate_config, variant_of
 from services.trainer.datasets import DatasetFetcher
 from services.trainer.discovery import load_plugin
-from services.trainer.fitting import Recipe, Stage, fit, make_deterministic
+from services.trainer.fitting import Recipe, Stage, fit, fresh_model, make_deterministic
 from services.trainer.gate import Candidate, Standing, judge
 from services.trainer.journal import Bench, Journal
 from services.trainer.progress import figures_text, progress_on
@@ -158,7 +158,10 @@ def fewer(data: Data, config: Config) -> Data:
 
 def fit_all(recipe: Recipe, train: Samples) -> tuple[Any, tuple[StageRecord, ...], StageRecord]:
     """Train as the plugin's protocol says: the model to publish, the validated ones' records, the published one's."""
-    protocol, epochs = recipe.plugin.protocol, recipe.config.epochs
+    protocol, epochs = recipe.protocol, recipe.config.epochs
+    if isinstance(protocol, Untrained):
+        model = fresh_model(recipe, recipe.config.seed, train)
+        return model, (), StageRecord(name=FINAL, best_epoch=0, history={})
     parts, again = cuts(protocol, len(train), recipe.config.seed), trains_again(protocol)
     folds = []
     for number, cut in enumerate(parts):

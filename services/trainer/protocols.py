@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from plugins.contract import Array, EvaluationProtocol, HoldOut, IteratedKFold, KFold
+from plugins.contract import Array, EvaluationProtocol, HoldOut, IteratedKFold, KFold, Untrained
 from services.core.errors import InvalidArgument
 from services.trainer.run_record import History, MetricRecord
 
@@ -27,13 +27,18 @@ class Cut:
 def cuts(protocol: EvaluationProtocol, rows: int, seed: int) -> tuple[Cut, ...]:
     """The models to train for validation, in order; the shuffle comes from the seed alone. Raises InvalidArgument."""
     random = np.random.default_rng(seed)
+    if isinstance(protocol, Untrained):
+        return ()
     if isinstance(protocol, HoldOut):
         if not 1 <= protocol.validation < rows:
             raise InvalidArgument(
                 f"Hold-out validates on 1 to {rows - 1} of {rows} training samples. Received: {protocol.validation}"
             )
+        if protocol.validation + protocol.gap >= rows:
+            raise InvalidArgument(f"A gap leaves samples to train on. Received: {protocol.gap} of {rows} samples")
         order = np.arange(rows) if protocol.in_order else random.permutation(rows)
-        return (Cut(HOLD_OUT, order[: -protocol.validation], order[-protocol.validation :]),)
+        cut = rows - protocol.validation
+        return (Cut(HOLD_OUT, order[: cut - protocol.gap], order[cut:]),)
     if not 2 <= protocol.folds <= rows:
         raise InvalidArgument(f"K-fold has 2 to {rows} folds for {rows} training samples. Received: {protocol.folds}")
     repeats = protocol.repeats if isinstance(protocol, IteratedKFold) else 1
@@ -46,7 +51,7 @@ def cuts(protocol: EvaluationProtocol, rows: int, seed: int) -> tuple[Cut, ...]:
 
 def trains_again(protocol: EvaluationProtocol) -> bool:
     """Is the published model a fresh one, trained on all non-test data?"""
-    return isinstance(protocol, KFold | IteratedKFold) or protocol.refit
+    return isinstance(protocol, KFold | IteratedKFold) or (isinstance(protocol, HoldOut) and protocol.refit)
 
 
 def _folds(order: Array, folds: int) -> Iterator[tuple[Array, Array]]:

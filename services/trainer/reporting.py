@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from plugins.contract import Array, Data, Plugin, Samples
+from plugins.contract import EVALUATION_BATCH, Array, Data, Plugin, Samples
 from services.core.card import Task
+from services.trainer.answers import as_scores
 from services.trainer.run_record import Mistake, Report, RunRecord
 
 _MISTAKES = 12
-_BATCH = 512
 
 
 def report_of(plugin: Plugin[Any], record: RunRecord, model: Any, data: Data) -> Report:
@@ -34,11 +34,10 @@ def _predictions(task: Task, model: Any, test: Samples) -> Array | None:
     """Scores [N, C] or values [N, K], where the model's answer is one such table; else None."""
     if task not in (Task.CLASSIFY, Task.REGRESS) or not len(test):
         return None
-    answer = model.predict(test.inputs, batch_size=_BATCH, verbose=0)
+    answer = model.predict(test.in_order(EVALUATION_BATCH), verbose=0)
     if not isinstance(answer, np.ndarray) or answer.ndim != 2:
         return None
-    one_score = task is Task.CLASSIFY and answer.shape[1] == 1  # a sigmoid: the chance of class 1
-    return np.concatenate([1 - answer, answer], axis=1) if one_score else answer
+    return as_scores(answer) if task is Task.CLASSIFY else answer
 
 
 def _worst(plugin: Plugin[Any], labels: Sequence[str], test: Samples, predictions: Array) -> tuple[Mistake, ...]:
@@ -53,10 +52,16 @@ def _worst(plugin: Plugin[Any], labels: Sequence[str], test: Samples, prediction
         losses = np.abs(predictions - targets).max(axis=1)
         told = [(_numbers(a), _numbers(b)) for a, b in zip(targets, predictions, strict=True)]
     worst = [row for row in np.argsort(-losses, kind="stable")[:_MISTAKES] if losses[row] >= 0]
-    return tuple(_mistake(plugin, test.inputs[row], told[row], losses[row]) for row in worst)
+    return tuple(_mistake(plugin, one_input(test, row), told[row], losses[row]) for row in worst)
 
 
-def _mistake(plugin: Plugin[Any], sample: Array, told: tuple[str, str], loss: float) -> Mistake:
+def one_input(samples: Samples, row: int) -> Any:
+    """One row as the model takes it."""
+    inputs, _ = next(samples.take(np.array([row])).in_order(1).as_numpy_iterator())
+    return {name: column[0] for name, column in inputs.items()} if isinstance(inputs, Mapping) else inputs[0]
+
+
+def _mistake(plugin: Plugin[Any], sample: Any, told: tuple[str, str], loss: float) -> Mistake:
     target, predicted = told
     return Mistake(plugin.show(sample), target, predicted, float(loss))
 

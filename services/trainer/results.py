@@ -67,7 +67,7 @@ def result_of(run: RunRecord, served: Served | None) -> Result:
         test=run.metrics[name],
         served=served.value if served is not None else None,
         seed=run.seed,
-        epochs=len(run.final.history["loss"]) if run.final is not None else 0,
+        epochs=len(run.final.history.get("loss", ())) if run.final is not None else 0,
         seconds=run.seconds["fit"],
         day=run.created.date(),
         environment=dict(run.environment),

@@ -16,10 +16,23 @@ import pytest
 import tensorflow as tf
 from rich.console import Console
 
-from plugins.contract import Array, Config, Data, HoldOut, Plugin, Samples, Signature, Task, Unavailable
+from plugins.contract import (
+    Array,
+    Config,
+    Data,
+    EvaluationProtocol,
+    HoldOut,
+    Plugin,
+    Samples,
+    Signature,
+    Task,
+    Unavailable,
+    Untrained,
+)
 from services.core.card import WARMUP_PATH, SignatureCard
 from services.core.refs import check_model_name
 from services.store import open_store
+from services.trainer.answers import as_scores
 from services.trainer.configuration import resolve_config
 from services.trainer.datasets import DatasetFetcher
 from services.trainer.discovery import load_entry_point, plugin_names
@@ -27,6 +40,7 @@ from services.trainer.export import signature_cards
 from services.trainer.journal import Bench
 from services.trainer.pipeline import TrainRequest, train
 from services.trainer.progress import PlainProgress
+from services.trainer.reporting import one_input
 from services.trainer.run_record import RunState
 
 ROOT = Path(__file__).parent.parent.parent
@@ -86,10 +100,15 @@ def trained(data_of: Callable[[str], Data]) -> Callable[[str, str], Trained]:
         config = resolve_config(plugin, variant)
         tf.keras.utils.set_random_seed(1)
         model = plugin.build_model(config, variant, data.train)
-        model.fit(data.train.inputs, data.train.targets, batch_size=32, epochs=1, verbose=0)
+        if not isinstance(protocol_of(plugin, variant), Untrained):
+            model.fit(data.train.in_order(32), epochs=1, shuffle=False, verbose=0)
         return Trained(plugin, config, data, model, plugin.signatures(model))
 
     return build
+
+
+def protocol_of(plugin: Plugin[Any], variant: str) -> EvaluationProtocol:
+    return plugin.variants[variant].protocol or plugin.protocol
 
 
 def few_rows(data: Data) -> Data:
@@ -168,7 +187,8 @@ def test_a_books_figure_is_of_the_plugins_metric(name: str) -> None:
 def test_every_sample_has_a_target(name: str, data_of: Callable[[str], Data]) -> None:
     data = data_of(name)
     for samples in (data.train, data.test):
-        assert len(samples.inputs) == len(samples.targets)
+        for column in tf.nest.flatten((samples.inputs, samples.targets)):
+            assert len(column) == len(samples)
     assert (len(data.train), len(data.test)) == (TRAIN, TEST)
 
 
@@ -180,7 +200,7 @@ def test_the_baseline_is_a_number_for_the_plugins_metric(name: str, data_of: Cal
 
 @EVERY_PLUGIN
 def test_a_sample_can_be_shown(name: str, data_of: Callable[[str], Data]) -> None:
-    shown = plugin_of(name).show(data_of(name).test.inputs[0])
+    shown = plugin_of(name).show(one_input(data_of(name).test, 0))
     assert shown.startswith(IMAGE_STARTS) if isinstance(shown, bytes) else shown
 
 
@@ -303,7 +323,8 @@ def test_a_raw_request_gets_the_answer_the_model_gives_in_training(
     assert len(requests) == TEST
     signature = next(iter(one.signatures.values()))
     served = ask(signature, *requests)[FIRST_OUTPUT[one.plugin.task]]
-    in_memory = one.model.predict(one.data.test.inputs, verbose=0)
+    in_memory = one.model.predict(one.data.test.in_order(TEST), verbose=0)
+    in_memory = as_scores(in_memory) if one.plugin.task is Task.CLASSIFY else in_memory
     np.testing.assert_allclose(served, in_memory, rtol=1e-3, atol=1e-4)
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plugins.contract import HoldOut, IteratedKFold, KFold
+from plugins.contract import HoldOut, IteratedKFold, KFold, Untrained
 from services.core.errors import InvalidArgument
 from services.trainer.protocols import best_epoch, cuts, trains_again
 from services.trainer.run_record import History, MetricRecord
@@ -48,6 +48,22 @@ def test_hold_out_shuffles_otherwise() -> None:
     (part,) = cuts(HoldOut(30), 100, 1)
     assert sorted([*part.train, *part.validation]) == list(range(100))
     assert part.validation.tolist() != list(range(70, 100))
+
+
+def test_a_gap_before_the_cut_is_used_for_nothing() -> None:
+    (part,) = cuts(HoldOut(3, in_order=True, gap=2), 10, 1)
+    assert part.train.tolist() == [0, 1, 2, 3, 4]
+    assert part.validation.tolist() == [7, 8, 9]
+
+
+def test_what_is_not_trained_is_not_validated_either() -> None:
+    assert cuts(Untrained(), 10, 1) == ()
+    assert not trains_again(Untrained())
+
+
+def test_a_gap_that_leaves_nothing_to_train_on_is_refused() -> None:
+    with pytest.raises(InvalidArgument, match="Received: 7 of 10 samples"):
+        cuts(HoldOut(3, gap=7), 10, 1)
 
 
 @pytest.mark.parametrize("protocol", [HoldOut(0), HoldOut(10), KFold(1), KFold(11)])

@@ -62,6 +62,12 @@ def model() -> Any:
     return keras.Model([left, right], keras.layers.Dense(4, name="answer")(joined))
 
 
+def test_a_model_that_came_as_it_is_gets_a_report_without_curves(tmp_path: Path, model: Any) -> None:
+    untrained = StageRecord(name="final", best_epoch=0, history={})
+    page = written(tmp_path, Report(record(folds=(), final=untrained), model))
+    assert "Not trained" in page and "Curves of" not in page
+
+
 def test_a_regression_report_is_one_file_with_every_picture_in_it(tmp_path: Path, model: Any) -> None:
     truth = np.array([20.0, 30.0, 25.0])
     mistakes = [Mistake("rm 6.5 & crim <0.1>", "30", "20", 10.0)]

@@ -1,0 +1,23 @@
+import tensorflow as tf
+
+from plugins.texts import last, lookup, numbers_of, words_of
+
+WORDS = lookup(["the", "film", "don't"])
+
+
+def test_words_are_lower_case_and_keep_their_apostrophe() -> None:
+    assert words_of(tf.constant(["I DON'T!\tLike--it<br />", "É\u00a0É", ""])).to_list() == [
+        [b"i", b"don't", b"like", b"it", b"br"],
+        ["é\u00a0é".encode()],
+        [],
+    ]
+
+
+def test_words_are_numbered_as_keras_numbers_them() -> None:
+    assert numbers_of(WORDS, tf.constant(["The film, the END", ""])).to_list() == [[1, 4, 5, 4, 2], [1]]
+
+
+def test_the_last_words_are_kept_and_short_texts_padded_in_front() -> None:
+    numbers = numbers_of(WORDS, tf.constant(["the film the end", "film"]))
+    assert last(numbers, 3).numpy().tolist() == [[5, 4, 2], [0, 1, 5]]
+    assert last(numbers, 6).numpy().tolist() == [[0, 1, 4, 5, 4, 2], [0, 0, 0, 0, 1, 5]]

@@ -1,0 +1,142 @@
+"""What the loop makes of a plugin's samples: named inputs, samples read from elsewhere, frozen parts, no training."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from rich.console import Console
+
+from plugins.contract import Array, Samples, Untrained, Variant
+from services.trainer.fitting import Recipe, batches
+from services.trainer.pipeline import fit_all
+from services.trainer.progress import PlainProgress
+from services.trainer.run_folder import RunFolder
+from services.trainer.run_record import MetricRecord
+from tests.trainer.tiny_plugin import Tiny, TinyConfig, draw
+
+CONFIG = TinyConfig(epochs=2)
+
+
+def recipe_of(plugin: Tiny, folder: Path) -> Recipe:
+    progress = PlainProgress(Console(quiet=True), time.monotonic)
+    metric = MetricRecord(name="accuracy", higher_is_better=True)
+    return Recipe(plugin, next(iter(plugin.variants)), CONFIG, metric, RunFolder(folder), progress)
+
+
+class TwoInputs(Tiny):
+    """The four numbers come in two halves, and the answers are two."""
+
+    def build_model(self, config: TinyConfig, variant: str, train: Samples) -> Any:
+        left, right = keras.Input((2,), name="left"), keras.Input((2,), name="right")
+        both = keras.layers.Concatenate()([left, right])
+        chance = keras.layers.Dense(2, activation="softmax", name="chance")(both)
+        total = keras.layers.Dense(1, name="total")(both)
+        model = keras.Model({"left": left, "right": right}, {"chance": chance, "total": total})
+        losses = {"chance": "sparse_categorical_crossentropy", "total": "mse"}
+        model.compile("adam", loss=losses, metrics={"chance": ["accuracy"]})
+        return model
+
+
+def in_halves(samples: Samples) -> Samples:
+    halves = {"left": samples.inputs[:, :2], "right": samples.inputs[:, 2:]}
+    return Samples(halves, {"chance": samples.targets, "total": samples.inputs.sum(axis=1)})
+
+
+def test_inputs_and_targets_may_have_names(tmp_path: Path) -> None:
+    samples = in_halves(draw(80, 1))
+    assert len(samples) == 80
+    recipe = recipe_of(TwoInputs(), tmp_path)
+    recipe = replace(recipe, metric=MetricRecord(name="chance_accuracy", higher_is_better=True))
+    model, (validated,), _ = fit_all(recipe, samples)
+    assert set(validated.history) >= {"loss", "chance_accuracy", "val_chance_accuracy"}
+    assert set(model.predict(samples.in_order(20), verbose=0)) == {"chance", "total"}
+
+
+def windows(series: Array, width: int) -> Samples:
+    starts = np.arange(len(series) - width, dtype=np.int32)
+    return Samples(starts, series[starts + width], read=lambda rows: tf.gather(series, rows[:, None] + tf.range(width)))
+
+
+def test_samples_may_be_read_from_elsewhere_batch_by_batch() -> None:
+    samples = windows(np.arange(10.0), 3)
+    inputs, targets = next(samples.take(np.array([4, 0])).in_order(8).as_numpy_iterator())
+    assert inputs.tolist() == [[4, 5, 6], [0, 1, 2]]
+    assert targets.tolist() == [7, 3]
+
+
+def test_shuffled_samples_are_read_too_and_keep_their_targets() -> None:
+    samples = windows(np.arange(50.0), 3)
+    (epoch,) = [list(batches(samples, TinyConfig(batch_size=64), 1, range(1)).as_numpy_iterator())]
+    ((inputs, targets),) = epoch
+    assert sorted(targets) == list(range(3, 50))
+    assert targets.tolist() != sorted(targets)
+    np.testing.assert_array_equal(inputs[:, -1] + 1, targets)
+
+
+class Frozen(Tiny):
+    """A first layer that stays as it is, and counts how often it runs."""
+
+    runs: int = 0
+
+    def build_model(self, config: TinyConfig, variant: str, train: Samples) -> Any:
+        numbers = keras.Input((4,))
+        base = keras.layers.Dense(8, activation="relu", trainable=False, name="base")(numbers)
+        model = keras.Model(numbers, keras.layers.Dense(2, activation="softmax", name="head")(base))
+        model.compile("adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+        return model
+
+    def frozen(self, model: Any) -> Any:
+        self.runs += 1
+        return keras.Model(model.input, model.get_layer("base").output)
+
+
+def test_a_frozen_part_is_run_once_and_the_whole_model_comes_back(tmp_path: Path) -> None:
+    plugin, samples = Frozen(), draw(120, 1)
+    recipe = recipe_of(plugin, tmp_path)
+    keras.utils.set_random_seed(CONFIG.seed)
+    before = plugin.build_model(CONFIG, "dense", samples)
+    model, (validated,), _ = fit_all(recipe, samples)
+    assert plugin.runs == 1
+    assert model.input_shape == (None, 4)
+    np.testing.assert_array_equal(before.get_layer("base").kernel, model.get_layer("base").kernel)
+    assert not np.array_equal(before.get_layer("head").kernel, model.get_layer("head").kernel)
+    assert len(validated.history["val_accuracy"]) == CONFIG.epochs
+
+
+def test_training_behind_a_frozen_part_is_training_with_it_frozen(tmp_path: Path) -> None:
+    class Whole(Frozen):
+        def frozen(self, model: Any) -> Any:
+            return None
+
+    samples = draw(120, 1)
+    split, _, _ = fit_all(recipe_of(Frozen(), tmp_path / "split"), samples)
+    whole, _, _ = fit_all(recipe_of(Whole(), tmp_path / "whole"), samples)
+    np.testing.assert_allclose(split.predict(samples.inputs, verbose=0), whole.predict(samples.inputs, verbose=0), 1e-5)
+
+
+class Rule(Tiny):
+    """Knows the answer without training."""
+
+    variants = MappingProxyType({"rule": Variant("the sum's sign", protocol=Untrained()), "dense": Variant("learnt")})
+
+    def build_model(self, config: TinyConfig, variant: str, train: Samples) -> Any:
+        model = super().build_model(config, variant, train)
+        if variant == "rule":
+            model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, activation="softmax", use_bias=False)])
+            model.layers[0].kernel.assign(np.array([[-1.0, 1.0]] * 4, np.float32))
+            model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+        return model
+
+
+def test_a_variant_may_come_as_it_is_where_others_are_trained(tmp_path: Path) -> None:
+    samples = draw(100, 1)
+    model, validated, final = fit_all(recipe_of(Rule(), tmp_path), samples)
+    assert (validated, final.best_epoch, dict(final.history)) == ((), 0, {})
+    assert Rule().evaluate(model, samples, CONFIG)["accuracy"] == 1.0
