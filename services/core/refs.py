@@ -12,6 +12,8 @@ _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 # TensorFlow Serving's documentation restricts labels to this set (api_rest.md).
 _LABEL = re.compile(r"[A-Za-z0-9_]{1,64}")
 _MAX_VERSION = 2**63 - 1
+_DIGITS = re.compile(r"[0-9]{1,19}")
+_MOST_SHOWN = 40  # characters of what was received
 
 STABLE = "stable"
 
@@ -45,6 +47,13 @@ def check_version(version: int) -> int:
     return version
 
 
+def parse_version(digits: str) -> int:
+    """Read a version number. Raises InvalidArgument with the rule."""
+    if not _DIGITS.fullmatch(digits):
+        raise InvalidArgument(f"A version is a whole number from 1 to 2^63-1. Received: {digits[:_MOST_SHOWN]!r}")
+    return check_version(int(digits))
+
+
 @dataclass(frozen=True)
 class ModelRef:
     """A model, and at most one of a version or a label. Neither means: what `stable` points at."""
@@ -74,8 +83,6 @@ def parse_ref(text: str) -> ModelRef:
     """Read `mnist`, `mnist/3` or `mnist@canary`, as people type them on the command line."""
     name, slash, version = text.partition("/")
     if slash:
-        if not version.isascii() or not version.isdigit():
-            raise InvalidArgument(f"After '/' comes a version number. Received: {text!r}")
-        return ModelRef(name, version=int(version))
+        return ModelRef(name, version=parse_version(version))
     name, at, label = text.partition("@")
     return ModelRef(name, label=label) if at else ModelRef(name)

@@ -8,7 +8,7 @@ import orjson
 from starlette.requests import ClientDisconnect, Request
 
 from services.core.errors import DeadlineExceeded, InvalidArgument, ResourceExhausted
-from services.core.refs import ModelRef
+from services.core.refs import ModelRef, parse_version
 from services.gateway.columns import received
 
 TIMEOUT_HEADER = "x-request-timeout-seconds"
@@ -74,6 +74,4 @@ def ref_of(request: Request) -> ModelRef:
     """The model, and version or label, that the path names. Raises InvalidArgument for names that cannot be."""
     path = request.path_params
     version = path.get("version")
-    if version is not None and not (version.isascii() and version.isdigit()):
-        raise InvalidArgument(f"After /versions/ comes a version number. Received: {received(version)}")
-    return ModelRef(path["model"], None if version is None else int(version), path.get("label"))
+    return ModelRef(path["model"], None if version is None else parse_version(version), path.get("label"))

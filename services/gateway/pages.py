@@ -9,8 +9,10 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from starlette.requests import Request
 from starlette.responses import Response
 
+from services.core.errors import Code
 from services.gateway import catalog
 from services.gateway.bodies import ref_of
+from services.gateway.faults import CODE_KEY
 from services.gateway.health import Health
 from services.gateway.routing_table import RoutingTable
 
@@ -41,6 +43,7 @@ class Pages:
         nothing to wait for.
         """
         ready = self._table().ready and not self._health.draining
+        http.scope[CODE_KEY] = Code.OK if ready else Code.UNAVAILABLE
         return _json({"ready": ready}, 200 if ready else 503)
 
     async def metrics(self, http: Request) -> Response:

@@ -10,6 +10,7 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
 # Start-of-frame markers hold the size; C4, C8 and CC in this range are tables (ITU-T T.81, table B.1).
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_MOST_STEPS = 4096  # segments and fill bytes before the frame; real files have some dozen
 # Markers without a length after them: RST0-7, SOI, EOI, TEM.
 _BARE = frozenset(range(0xD0, 0xDA)) | {0x01}
 
@@ -37,7 +38,9 @@ def _png_size(data: bytes) -> tuple[int, int] | None:
 def _jpeg_size(data: bytes) -> tuple[int, int] | None:
     """Width and height from the start-of-frame segment (ITU-T T.81, B.2.2)."""
     at = 2
-    while at + 9 <= len(data) and data[at] == 0xFF:
+    for _ in range(_MOST_STEPS):
+        if at + 9 > len(data) or data[at] != 0xFF:
+            return None
         marker = data[at + 1]
         if marker in _FRAMES:
             height, width = struct.unpack_from(">HH", data, at + 5)

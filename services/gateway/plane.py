@@ -9,7 +9,7 @@ from services.core.errors import DeadlineExceeded, NotFound
 from services.core.refs import ModelRef
 from services.gateway.admission import Admission
 from services.gateway.batcher import Batcher
-from services.gateway.request import Answer, Request, call_of
+from services.gateway.request import Answer, Call, Request, call_of
 from services.gateway.routing_table import Servable
 
 
@@ -46,21 +46,25 @@ class DataPlane:
         self._admission.admit(request)
         try:
             async with asyncio.timeout_at(request.deadline):
-                servable = self._router.route(request.ref)
+                call = self._call(request)
                 try:
-                    return await self._ask(servable, request)
+                    return await self._ask(call)
                 except NotFound:
                     if request.ref.version is not None:
                         raise
                     await self._router.refresh()
-                    return await self._ask(self._router.route(request.ref), request)
+                    return await self._ask(self._call(request))
         except TimeoutError:
             raise DeadlineExceeded(
                 f"Model {request.ref.name} did not answer within the request's time budget."
             ) from None
 
-    async def _ask(self, servable: Servable, request: Request) -> Answer:
-        tensors = request.payload.tensors(servable)
-        call = call_of(servable, tensors, request.deadline)
+    def _call(self, request: Request) -> Call:
+        """What the version that is routed to now shall be asked. Raises InvalidArgument, NotFound or Unavailable."""
+        servable = self._router.route(request.ref)
+        call = call_of(servable, request.payload.tensors(servable), request.deadline)
         self._admission.check(call)
-        return Answer(servable, call.signature, await self._batcher.predict(call))
+        return call
+
+    async def _ask(self, call: Call) -> Answer:
+        return Answer(call.servable, call.signature, await self._batcher.predict(call))

@@ -12,7 +12,7 @@ from services.core.errors import DataLoss, DeadlineExceeded, InvalidArgument, No
 from services.core.refs import ModelRef
 from services.core.tfs import get_model_status_pb2
 from services.gateway.backend import Backend
-from services.gateway.routing_table import NOTHING_READ, ModelRoutes, RoutingTable, Servable, default_version
+from services.gateway.routing_table import NOTHING_READ, ModelRoutes, RoutingTable, Servable, routed_versions
 from services.store import Store
 
 _log = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ OnTable = Callable[[RoutingTable], Awaitable[None]]
 class Router:
     """Owns the routing table. `on_table` hears of each new one."""
 
-    def __init__(self, store: Store, backend: Backend, on_table: Callable[[RoutingTable], Awaitable[None]]) -> None:
+    def __init__(self, store: Store, backend: Backend, on_table: OnTable) -> None:
         self._store = store
         self._backend = backend
         self._on_table = on_table
@@ -61,21 +61,17 @@ class Router:
         async with self._reading:
             if self._read_at >= asked:
                 return
-            self._read_at = clock()
-            table = await self._read()
-            self._table = table
-            await self._on_table(table)
+            began = clock()
+            self._table = await self._read()
+            self._read_at = began
+            await self._on_table(self._table)
 
     async def _read(self) -> RoutingTable:
         self._labels = await self._read_labels()
         asked = list(self._labels) or ["any"]  # with an empty store too, we must know whether the model server answers
-        try:
-            states = dict(zip(asked, await asyncio.gather(*map(self._states, asked)), strict=True))
-            reachable = True
-        except Unavailable:
-            states, reachable = {}, False
-        models = await asyncio.gather(*(self._model(name, states.get(name, {})) for name in self._labels))
-        return RoutingTable({model.name: model for model in models}, reachable)
+        states = dict(zip(asked, await asyncio.gather(*map(self._states, asked)), strict=True))
+        models = await asyncio.gather(*(self._model(name, states[name] or {}) for name in self._labels))
+        return RoutingTable({model.name: model for model in models}, reachable=None not in states.values())
 
     async def _read_labels(self) -> Labels:
         try:
@@ -84,11 +80,14 @@ class Router:
             _log.warning("the store cannot be read, its last known labels stay: %s", error)
             return self._labels
 
-    async def _states(self, name: str) -> Mapping[int, str]:
+    async def _states(self, name: str) -> Mapping[int, str] | None:
+        """State by version; None when the model server cannot be reached."""
         try:
             reply = await self._backend.status(name, None, _ANSWER_SECONDS)
         except NotFound:
             return {}
+        except Unavailable:
+            return None
         except DeadlineExceeded:  # busy, not gone: what was there is taken to be there still
             known = self._table.models.get(name)
             return known.states if known is not None else {}
@@ -100,8 +99,8 @@ class Router:
         servables = {item.version: item for item in found if isinstance(item, Servable)}
         faults = {version: item for version, item in zip(available, found, strict=True) if isinstance(item, str)}
         labels, known = self._labels[name], self._table.models.get(name)
-        default = default_version(labels, servables, known.default if known is not None else None)
-        return ModelRoutes(name, labels, states, servables, faults, default)
+        routed = routed_versions(labels, servables, known.routed if known is not None else {})
+        return ModelRoutes(name, labels, states, servables, faults, routed)
 
     async def _servable(self, name: str, version: int) -> Servable | str:
         """The version with its card and signatures, read once; or why it cannot be called."""
@@ -112,7 +111,7 @@ class Router:
             card = await asyncio.to_thread(self._store.card, name, version)
             signatures = await self._backend.signature_defs(name, version, _ANSWER_SECONDS)
         except (TensorgateError, ValidationError, OSError) as error:
-            fault = str(error) if isinstance(error, (NotFound, DataLoss)) else "its card or signatures cannot be read"
+            fault = error.message if isinstance(error, DataLoss) else "its card or signatures cannot be read"
             if known is None or known.faults.get(version) != fault:
                 _log.warning("version %d of %s cannot be called: %s", version, name, error)
             return fault

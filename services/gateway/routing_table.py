@@ -26,14 +26,22 @@ class Servable:
 
 @dataclass(frozen=True)
 class ModelRoutes:
-    """One model. `states` are TensorFlow Serving's, by version; `faults` say why an AVAILABLE one cannot be called."""
+    """One model. `states` are TensorFlow Serving's, by version; `faults` say why an AVAILABLE one cannot be called.
+
+    `routed` says which version answers for each label now; `labels`, which one shall.
+    """
 
     name: str
     labels: Mapping[str, int]
     states: Mapping[int, str]
     servables: Mapping[int, Servable]
     faults: Mapping[int, str]
-    default: int | None
+    routed: Mapping[str, int]
+
+    @property
+    def default(self) -> int | None:
+        """Which version answers requests without version or label."""
+        return self.routed.get(STABLE)
 
     def find(self, ref: ModelRef) -> Servable:
         """The version a ref means. Raises NotFound, or Unavailable for one that is wanted but not there yet."""
@@ -54,7 +62,7 @@ class ModelRoutes:
         if ref.label is not None:
             if ref.label not in self.labels:
                 raise NotFound(f"Model {self.name} has labels {_listed(self.labels)}. Received: label {ref.label!r}")
-            return self.labels[ref.label]
+            return self.routed[ref.label]
         if self.default is None:
             raise NotFound(
                 f"A request without version or label goes to the label {STABLE!r}, and model {self.name} has none. "
@@ -95,20 +103,25 @@ class RoutingTable:
 NOTHING_READ = RoutingTable({}, reachable=False, read=False)
 
 
-def default_version(labels: Mapping[str, int], available: Mapping[int, Servable], previous: int | None) -> int | None:
-    """Where requests without version or label go: to `stable`, or while that is loading, to the stable before it.
+def routed_versions(
+    labels: Mapping[str, int], available: Mapping[int, Servable], previous: Mapping[str, int]
+) -> Mapping[str, int]:
+    """Which version answers for each label: the one it points at, or while that is loading, the one before it.
 
-    A gateway that has just started knows no stable before it; that one is then the newest version no label names,
+    A gateway that has just started knows nothing before; for `stable` that is then the newest version no label names,
     because the mirror keeps nothing else.
     """
-    if STABLE not in labels:
-        return None
-    if labels[STABLE] in available:
-        return labels[STABLE]
-    if previous in available:
-        return previous
-    unlabelled = [version for version in available if version not in labels.values()]
-    return max(unlabelled, default=labels[STABLE])
+    unlabelled = max((version for version in available if version not in labels.values()), default=None)
+
+    def routed(label: str, wanted: int) -> int:
+        if wanted not in available:
+            if previous.get(label) in available:
+                return previous[label]
+            if label == STABLE and unlabelled is not None:
+                return unlabelled
+        return wanted
+
+    return {label: routed(label, wanted) for label, wanted in labels.items()}
 
 
 def _listed(names: Mapping[Any, Any]) -> str:

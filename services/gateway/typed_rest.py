@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from typing import Any
@@ -31,6 +32,7 @@ from services.gateway.text import Chunk, Prompt, write_text
 
 _log = logging.getLogger(__name__)
 
+_WHOLE = re.compile(r"[0-9]{1,9}")
 _JSON, _PNG, _EVENTS = "application/json", "image/png", "text/event-stream"
 
 
@@ -109,7 +111,7 @@ class TypedRest:
 
 def _query_options(http: Http, schema: type[Any]) -> Any:
     options: dict[str, Any] = dict(http.query_params)
-    if options.get("top_k", "").isdigit():
+    if _WHOLE.fullmatch(options.get("top_k", "")):
         options["top_k"] = int(options["top_k"])
     return read_body(schema, {**options, "instances": []})
 

@@ -268,9 +268,10 @@ async def test_unknown_versions_and_labels_are_named_with_those_there_are(here: 
         answer = await here.rest.post(f"/api/models/houses/{form}/regress", json=body)
         assert answer.status_code == 404
         assert says in answer.json()["error"]["message"]
-    answer = await here.rest.post("/api/models/houses/versions/x/regress", json=body)
-    assert answer.status_code == 400
-    assert "Received: 'x'" in answer.json()["error"]["message"]
+    for version in ("x", "²", "0", "9" * 5000):
+        answer = await here.rest.post(f"/api/models/houses/versions/{version}/regress", json=body)
+        assert answer.status_code == 400
+        assert "A version is a whole number" in answer.json()["error"]["message"]
 
 
 async def test_uploads_that_do_not_fit_the_model_are_refused(here: World) -> None:

@@ -46,6 +46,11 @@ def test_segments_before_the_frame_are_skipped(before: bytes, frame: int) -> Non
         check_picture(data, "it", 1)
 
 
+def test_a_long_run_of_fill_bytes_is_no_picture() -> None:
+    with pytest.raises(InvalidArgument, match="it is an encoded PNG or JPEG picture"):
+        check_picture(b"\xff\xd8" + b"\xff" * 10_000 + jpeg(3, 2)[2:], "it", 10**6)
+
+
 @settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_other_bytes_are_no_picture(data: bytes) -> None:

@@ -84,12 +84,31 @@ async def test_stable_stays_with_the_version_before_while_the_next_one_loads(her
     new = here.publish("affine", AFFINE)
     here.store.move_label("affine", "stable", new)
     await asyncio.sleep(0.1)
-    answer = await here.rest.post("/api/models/affine/regress", json={"instance": {"x": 2}})
-    assert answer.json()["version"] == 1
+    for path in ("affine", "affine/labels/stable"):
+        answer = await here.rest.post(f"/api/models/{path}/regress", json={"instance": {"x": 2}})
+        assert answer.json()["version"] == 1
     waiting = await here.rest.post(f"/api/models/affine/versions/{new}/regress", json={"instance": {"x": 2}})
     assert waiting.status_code == 503
     assert waiting.headers["retry-after"] == "1"
     assert f"Version {new} of model affine is not ready" in waiting.json()["error"]["message"]
+
+
+async def test_any_label_stays_with_the_version_before_while_the_next_one_loads(here: World) -> None:
+    body = {"instance": {"rooms": 1}}
+    here.store.move_label("houses", "canary", 1)
+
+    async def canary() -> int:
+        answer = await here.rest.post("/api/models/houses/labels/canary/regress", json=body)
+        return int(answer.json().get("version", 0))
+
+    async def canary_is_there() -> bool:
+        return await canary() == 1
+
+    await eventually(canary_is_there)
+    new = here.publish("houses", HOUSES)
+    here.store.move_label("houses", "canary", new)
+    await asyncio.sleep(0.2)  # long enough for the gateway to have seen the label
+    assert await canary() == 1
 
 
 async def test_a_version_with_a_corrupt_card_is_named_and_the_one_before_goes_on(here: World) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from services.core.errors import NotFound, TensorgateError, Unavailable
 from services.core.refs import ModelRef
-from services.gateway.routing_table import NOTHING_READ, ModelRoutes, RoutingTable, Servable, default_version
+from services.gateway.routing_table import NOTHING_READ, ModelRoutes, RoutingTable, Servable, routed_versions
 from tests.gateway.models import AFFINE, card_of
 
 CARD = card_of("m", AFFINE)
@@ -20,29 +20,31 @@ def available(*versions: int) -> dict[int, Servable]:
 @pytest.mark.parametrize(
     ("labels", "there", "previous", "wanted"),
     [
-        ({"stable": 3}, (2, 3), 2, 3),
-        ({"stable": 3}, (2,), 2, 2),
-        ({"stable": 3}, (1, 2), 1, 1),
-        ({"stable": 3}, (2,), None, 2),
-        ({"stable": 3, "canary": 4}, (2, 4), None, 2),
-        ({"stable": 3, "canary": 2}, (2,), None, 3),
-        ({"stable": 3}, (), 2, 3),
-        ({"stable": 2}, (2, 3), 3, 2),
-        ({"canary": 3}, (3,), 3, None),
-        ({}, (), None, None),
+        ({"stable": 3}, (2, 3), {"stable": 2}, {"stable": 3}),
+        ({"stable": 3}, (2,), {"stable": 2}, {"stable": 2}),
+        ({"stable": 3}, (1, 2), {"stable": 1}, {"stable": 1}),
+        ({"stable": 3}, (2,), {}, {"stable": 2}),
+        ({"stable": 3, "canary": 4}, (2, 4), {}, {"stable": 2, "canary": 4}),
+        ({"stable": 3, "canary": 2}, (2,), {}, {"stable": 3, "canary": 2}),
+        ({"stable": 3}, (), {"stable": 2}, {"stable": 3}),
+        ({"stable": 2}, (2, 3), {"stable": 3}, {"stable": 2}),
+        ({"stable": 1, "canary": 4}, (1, 3), {"stable": 1, "canary": 3}, {"stable": 1, "canary": 3}),
+        ({"canary": 4}, (3,), {}, {"canary": 4}),
+        ({"canary": 3}, (3,), {"stable": 3}, {"canary": 3}),
+        ({}, (), {}, {}),
     ],
 )
-def test_requests_go_to_stable_or_while_it_loads_to_the_one_before(
-    labels: dict[str, int], there: tuple[int, ...], previous: int | None, wanted: int | None
+def test_each_label_goes_to_its_version_or_while_that_loads_to_the_one_before(
+    labels: dict[str, int], there: tuple[int, ...], previous: dict[str, int], wanted: dict[str, int]
 ) -> None:
-    assert default_version(labels, available(*there), previous) == wanted
+    assert routed_versions(labels, available(*there), previous) == wanted
 
 
 def table(reachable: bool = True) -> RoutingTable:
     """One model: 1 answers, 2 loads, 3 is labelled but not there, 4 has no card."""
-    routes = ModelRoutes(
-        "m", {"stable": 1, "next": 3}, {1: "AVAILABLE", 2: "LOADING", 4: "AVAILABLE"}, available(1), {4: "no card"}, 1
-    )
+    states = {1: "AVAILABLE", 2: "LOADING", 4: "AVAILABLE"}
+    labels = {"stable": 1, "next": 3}
+    routes = ModelRoutes("m", labels, states, available(1), {4: "no card"}, routed_versions(labels, available(1), {}))
     return RoutingTable({"m": routes}, reachable)
 
 
@@ -88,7 +90,7 @@ def test_at_most_twenty_names_are_listed() -> None:
 
 
 def test_one_callable_stable_is_enough_to_be_ready() -> None:
-    up, down = table().models["m"], ModelRoutes("d", {"stable": 1}, {}, {}, {}, 1)
+    up, down = table().models["m"], ModelRoutes("d", {"stable": 1}, {}, {}, {}, {"stable": 1})
     assert RoutingTable({"m": up, "d": down}, reachable=True).ready
     assert not RoutingTable({"d": down}, reachable=True).ready
     assert not RoutingTable({"m": up}, reachable=False).ready
