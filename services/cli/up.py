@@ -19,7 +19,7 @@ import typer
 from services.cli.settings import CliSettings, inherited_environment
 from services.cli.supervisor import Service, Supervisor
 from services.core.card import Card
-from services.core.errors import FailedPrecondition
+from services.core.errors import FailedPrecondition, TensorgateError
 from services.core.refs import STABLE
 from services.core.tryout import Gateway, try_out
 from services.store import open_store
@@ -27,6 +27,7 @@ from services.store import open_store
 # Quickest first, so that something can be called early.
 STARTERS = ("boston_housing", "mnist", "nietzsche", "digits_vae")
 _POLL_SECONDS = 0.5
+_LONGEST_LINE = 1 << 24  # bytes of one line that a training run prints
 
 HttpPort = Annotated[int, typer.Option(help="The gateway's REST port.")]
 GrpcPort = Annotated[int, typer.Option(help="The gateway's gRPC port.")]
@@ -166,9 +167,12 @@ async def _work(settings: CliSettings, address: Address, plugins: Sequence[str],
 
 
 async def _train_missing(settings: CliSettings, plugins: Sequence[str]) -> None:
-    store = open_store(settings.store_url)
     for plugin in plugins:
-        if STABLE in store.labels(plugin):
+        try:
+            if STABLE in open_store(settings.store_url).labels(plugin):
+                continue
+        except TensorgateError as error:  # serving goes on without this plugin
+            _say(f"{plugin} is not trained: {error.message}")
             continue
         _say(f"training {plugin} (a report will be in {settings.runs})")
         code = await _train(plugin)
@@ -185,6 +189,7 @@ async def _train(plugin: str) -> int:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         start_new_session=True,
+        limit=_LONGEST_LINE,
     )
     assert process.stdout is not None
     try:
@@ -204,11 +209,11 @@ async def _announce(settings: CliSettings, address: Address) -> None:
     examples.mkdir(exist_ok=True)
     async with httpx.AsyncClient(base_url=address.gateway.http) as client:
         while True:
-            with suppress(httpx.TransportError):  # the gateway is being restarted: ask again
-                for model in (await client.get("/api/models")).json()["models"]:
+            with suppress(httpx.HTTPError):  # the gateway is restarting, or the version has just gone: ask again
+                for model in (await client.get("/api/models")).raise_for_status().json()["models"]:
                     name, stable = model["name"], model["labels"].get(STABLE)
                     if stable in model["versions"] and announced.get(name) != stable:
-                        answer = (await client.get(f"/api/models/{name}")).json()
+                        answer = (await client.get(f"/api/models/{name}")).raise_for_status().json()
                         _show_live(Card.model_validate(answer["card"]), stable, address.gateway, examples)
                         announced[name] = stable
             await asyncio.sleep(_POLL_SECONDS)

@@ -11,6 +11,8 @@ import httpx
 from services.core.errors import Code, Unavailable, error_of
 from services.core.refs import ModelRef
 
+_MOST_SHOWN = 80  # characters of a strange answer
+
 
 def model_path(ref: ModelRef) -> str:
     """Where a model, one of its versions or one of its labels is found."""
@@ -36,8 +38,14 @@ def call_gateway(client: httpx.Client, method: str, path: str, body: Mapping[str
             f"A gateway answers at {client.base_url}: start one with `tensorgate up`, or name it in "
             f"TENSORGATE_GATEWAY. Received: {error}"
         ) from error
-    answer = response.json()
-    if response.is_error:
-        fault = answer["error"]
-        raise error_of(Code[fault["code"]], fault["message"])
+    try:
+        answer = response.json()
+        if response.is_error:
+            fault = answer["error"]
+            raise error_of(Code[fault["code"]], fault["message"])
+    except (ValueError, KeyError, TypeError):
+        raise Unavailable(
+            f"A Tensorgate gateway answers at {client.base_url}. Received: status {response.status_code} and "
+            f"{response.text[:_MOST_SHOWN]!r} from something else"
+        ) from None
     return answer

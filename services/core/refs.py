@@ -47,6 +47,11 @@ def check_version(version: int) -> int:
     return version
 
 
+def is_version(digits: str) -> bool:
+    """Whether that is a version's number, as a folder is named: no leading zero."""
+    return _DIGITS.fullmatch(digits) is not None and not digits.startswith("0")
+
+
 def parse_version(digits: str) -> int:
     """Read a version number. Raises InvalidArgument with the rule."""
     if not _DIGITS.fullmatch(digits):

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from services.core.manifest import MANIFEST_NAME
+from services.core.refs import is_model_name, is_version
 from services.mirror.plan import Key
 from services.store import Store
 
@@ -31,8 +32,8 @@ class MirrorFolder:
     def versions(self) -> Iterator[Key]:
         """Every version that is here."""
         for model in self._root.iterdir():
-            if model.name != _TEMPORARY and model.is_dir():
-                yield from ((model.name, int(path.name)) for path in model.iterdir() if path.name.isdigit())
+            if is_model_name(model.name) and model.is_dir():
+                yield from ((model.name, int(path.name)) for path in model.iterdir() if is_version(path.name))
 
     def fetch(self, store: Store, key: Key) -> None:
         """Bring one version here, every hash checked. Raises DataLoss, NotFound or Unavailable, and leaves nothing."""

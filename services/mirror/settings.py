@@ -17,6 +17,9 @@ class MirrorSettings(BaseSettings):
     folder: Path = Field(default=Path(".tensorgate/mirror"), description="where the model server finds the models")
     model_server: str = Field(default="127.0.0.1:8500", description="host:port of TensorFlow Serving's gRPC API")
     poll_seconds: float = Field(default=0.5, gt=0, description="between two looks at the store and the model server")
-    grace_seconds: float = Field(default=5.0, ge=0, description="a version stays loaded this long after it is replaced")
+    # As long as the gateway lets a request take: a text that a version has begun is finished by it.
+    grace_seconds: float = Field(
+        default=30.0, ge=0, description="a version stays loaded this long after it is replaced"
+    )
     metrics_port: int | None = Field(default=None, description="port of the Prometheus page; none: no page")
     host: str = Field(default="127.0.0.1", description="address the Prometheus page listens on")

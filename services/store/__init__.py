@@ -8,6 +8,6 @@
 
 from services.store.objects import Objects
 from services.store.opening import open_objects, open_store
-from services.store.versions import Fault, Store
+from services.store.versions import Fault, Store, UploadProgress
 
-__all__ = ["Fault", "Objects", "Store", "open_objects", "open_store"]
+__all__ = ["Fault", "Objects", "Store", "UploadProgress", "open_objects", "open_store"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -20,14 +19,13 @@ from pydantic import TypeAdapter, ValidationError
 from services.core.card import CARD_PATH, Card
 from services.core.errors import Aborted, DataLoss, FailedPrecondition, NotFound, ResourceExhausted
 from services.core.manifest import MANIFEST_NAME, FileEntry, Manifest, list_files, sha256_of
-from services.core.refs import check_label, check_model_name, check_version, is_model_name
+from services.core.refs import check_label, check_model_name, check_version, is_model_name, is_version
 from services.store.objects import Objects, no_progress
 
 CLAIM_NAME = ".claim"
 LABELS_NAME = "labels.json"
 _FILES_AT_ONCE = 8
 _MOST_TRIES = 50
-_VERSION = re.compile("[1-9][0-9]{0,18}")
 _LABELS = TypeAdapter(dict[str, int])
 
 UploadProgress = Callable[[int, int], None]  # bytes done, bytes in all
@@ -92,18 +90,33 @@ class Store:
         With `expected`, only if the label still points there (None: nowhere yet). Raises Aborted if not.
         """
         check_label(label)
+        self._check_there(model, version)
+        before: int | None = None
+
+        def moved(labels: Mapping[str, int]) -> dict[str, int]:
+            nonlocal before
+            before = labels.get(label)
+            if expected is not ... and before != expected:
+                raise Aborted(f"{model}@{label} was to be at {expected} still. Received: {before}")
+            return {**labels, label: version}
+
+        def back(labels: Mapping[str, int]) -> dict[str, int]:
+            others = {name: pointed for name, pointed in labels.items() if (name, pointed) != (label, version)}
+            return {label: before, **others} if before is not None else others
+
+        self._change_labels(model, moved)
+        try:
+            self._check_there(model, version)
+        except FailedPrecondition:  # removed in the same moment
+            self._change_labels(model, back)
+            raise
+
+    def _check_there(self, model: str, version: int) -> None:
         if self._objects.get(_key(model, check_version(version), MANIFEST_NAME)) is None:
             raise FailedPrecondition(
                 f"A label points at a version that is in the store: {self.versions(model) or 'none'}. "
                 f"Received: version {version} of model {model}"
             )
-
-        def moved(labels: Mapping[str, int]) -> dict[str, int]:
-            if expected is not ... and labels.get(label) != expected:
-                raise Aborted(f"{model}@{label} was to be at {expected} still. Received: {labels.get(label)}")
-            return {**labels, label: version}
-
-        self._change_labels(model, moved)
 
     def remove_label(self, model: str, label: str) -> None:
         """Take a label away. Raises NotFound if it is not there."""
@@ -184,15 +197,25 @@ class Store:
 
     def remove(self, model: str, version: int) -> None:
         """Take a version away for good, its manifest first. Raises FailedPrecondition while a label points at it."""
+        self._check_unlabelled(model, version)
+        prefix = _key(model, version, "")
+        manifest = self._objects.get(prefix + MANIFEST_NAME)
+        self._objects.delete([prefix + MANIFEST_NAME])
+        try:
+            self._check_unlabelled(model, version)
+        except FailedPrecondition:  # a label was moved to it in the same moment
+            if manifest is not None:
+                self._objects.put(prefix + MANIFEST_NAME, manifest.data, None)
+            raise
+        claim = prefix + CLAIM_NAME  # stays, so that the number is never used for something else
+        self._objects.delete([listed.key for listed in self._objects.list(prefix) if listed.key != claim])
+
+    def _check_unlabelled(self, model: str, version: int) -> None:
         names = [label for label, pointed in self.labels(model).items() if pointed == version]
         if names:
             raise FailedPrecondition(
                 f"A version that a label points at stays. Received: {model}/{version}, which is {', '.join(names)}"
             )
-        prefix = _key(model, version, "")
-        self._objects.delete([prefix + MANIFEST_NAME])
-        claim = prefix + CLAIM_NAME  # stays, so that the number is never used for something else
-        self._objects.delete([listed.key for listed in self._objects.list(prefix) if listed.key != claim])
 
     def abandoned(self, model: str, before: datetime) -> list[int]:
         """Numbers that were claimed but never published, with nothing written since `before`."""
@@ -273,7 +296,7 @@ def _by_version(names: Iterator[str]) -> list[tuple[int, set[str]]]:
     files: dict[int, set[str]] = {}
     for name in names:
         number, slash, file = name.partition("/")
-        if slash and _VERSION.fullmatch(number):
+        if slash and is_version(number):
             files.setdefault(int(number), set()).add(file)
     return sorted(files.items())
 

@@ -61,6 +61,7 @@ def _serving(folder: Path, model: str, base: Path) -> Iterator[int]:
     (base / str(_VERSION)).symlink_to(folder.resolve(), target_is_directory=True)
     log = base / "log"
     flags = [f"--model_name={model}", f"--model_base_path={base}", "--port=0", "--rest_api_port=0"]
+    flags.append("--max_num_load_retries=0")  # what does not load now never will
     with log.open("wb") as errors:
         server = subprocess.Popen(
             [sys.executable, "-m", "services.model_server", *flags], stdout=subprocess.PIPE, stderr=errors
@@ -72,8 +73,8 @@ def _serving(folder: Path, model: str, base: Path) -> Iterator[int]:
             f"A fresh model server loads and runs the export. Received: {error.code().name}: {error.details()}"
         ) from error
     finally:
-        server.terminate()
-        server.communicate(timeout=_CALL_SECONDS)
+        server.kill()  # it keeps nothing
+        server.communicate()
 
 
 def _port(server: subprocess.Popen[bytes], log: Path) -> int:

@@ -54,6 +54,8 @@ def export(model: Any, signatures: Mapping[str, Signature], card: Card, folder: 
 
     Raises InvalidArgument when a signature's function does not take or return what its fields say.
     """
+    if not card.signatures_for(card.task):
+        raise InvalidArgument(f"A model for {card.task} has a signature for that. Received: {', '.join(signatures)}")
     functions = {name: _traceable(name, signature) for name, signature in signatures.items()}
     examples = _examples(functions, signatures)
     answers = {name: _answer(functions[name], signatures[name], examples[name]) for name in signatures}

@@ -31,7 +31,7 @@ from services.trainer.gate import Candidate, Standing, judge
 from services.trainer.journal import Bench, Journal
 from services.trainer.progress import figures_text, progress_on
 from services.trainer.protocols import FINAL, best_epoch, cuts, trains_again
-from services.trainer.publishing import publish
+from services.trainer.publishing import Label, publish
 from services.trainer.report import write_report
 from services.trainer.reporting import report_of
 from services.trainer.run_folder import create_run, open_run
@@ -80,14 +80,14 @@ def train(request: TrainRequest, bench: Bench) -> RunRecord:
 
 def _begin(request: TrainRequest, bench: Bench) -> tuple[Config, Journal]:
     """The run's folder and record: new ones, or those of the run to go on with."""
+    if request.label is not None:
+        check_label(request.label)
     if request.resume is not None:
         return _begin_again(request.resume, request, bench)
     plugin = bench.plugin
     name, variant = variant_of(plugin, request.variant)
     config = resolve_config(plugin, name, request.overrides)
     model = check_model_name(request.model or plugin.name)
-    if request.label is not None:
-        check_label(request.label)
     now = datetime.now(UTC)
     folder = create_run(bench.runs, plugin.name, name, now)
     record = RunRecord(
@@ -120,6 +120,8 @@ def _begin_again(run: str, request: TrainRequest, bench: Bench) -> tuple[Config,
             f"A run goes on with its own plugin, variant and settings ({record.plugin}, {record.variant}). "
             f"Received: {bench.plugin.name}, {request.variant}, {', '.join(request.overrides) or 'no settings'}"
         )
+    if request.model not in (None, record.model):
+        raise FailedPrecondition(f"A run is published as {record.model}, as it was asked. Received: {request.model}")
     bench.progress.step(f"run {run}: going on")
     journal = Journal(folder, record.model_copy(update={"state": RunState.RUNNING, "error": ""}))
     return validate_config(bench.plugin, record.config), journal
@@ -186,16 +188,28 @@ def _pass_gate(request: TrainRequest, bench: Bench, journal: Journal, model: Any
     """Publish the model, or say why not."""
     record = journal.record
     candidate = Candidate(record.metrics, record.baseline, record.data_sha256)
-    verdict = judge(record.metric, candidate, _standing(bench.store, record.model))
+    standing = _standing(bench.store, record.model)
+    verdict = judge(record.metric, candidate, standing)
     journal.note(gate=verdict)
     bench.progress.step(f"gate {'passed' if verdict.passed else 'refused'}: {'; '.join(verdict.reasons)}")
+    if request.force and not _can_be_told(record):
+        bench.progress.step("not forced: figures that are no numbers cannot be published")
     if verdict.passed or (request.force and _can_be_told(record)):
         if not verdict.passed:
             journal.note(forced=True)
             bench.progress.step("published all the same: forced")
-        publish(request.label, bench, journal, model)
+        publish(_label(request, standing), bench, journal, model)
     else:
         journal.note(state=RunState.REJECTED)
+
+
+def _label(request: TrainRequest, standing: Standing | None) -> Label | None:
+    """`stable` moves only from the version that the gate has judged against, unless that was overruled."""
+    if request.label is None:
+        return None
+    if request.label != STABLE or request.force:
+        return Label(request.label)
+    return Label(STABLE, judged_against=None if standing is None else standing.version)
 
 
 def _standing(store: Store, model: str) -> Standing | None:

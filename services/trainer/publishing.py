@@ -4,18 +4,35 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
+from types import EllipsisType
 from typing import Any
 
 from plugins.contract import Plugin, Signature
 from services.core.card import Card, Lineage
+from services.core.errors import Aborted
+from services.store import UploadProgress
 from services.trainer.check import check
 from services.trainer.export import export, signature_cards
 from services.trainer.journal import Bench, Journal
+from services.trainer.progress import RunProgress
 from services.trainer.run_record import RunRecord, RunState
 
+_LARGE = 50_000_000  # bytes: a smaller upload is over before one could read of it
 
-def publish(label: str | None, bench: Bench, journal: Journal, model: Any) -> None:
+
+@dataclass(frozen=True)
+class Label:
+    """The label to move, and the version it must still point at (None: none; `...`: wherever it points)."""
+
+    name: str
+    judged_against: int | EllipsisType | None = ...
+
+
+def publish(label: Label | None, bench: Bench, journal: Journal, model: Any) -> None:
     """Make the trained model the next version and move `label`, if any, to it.
+
+    A label that was moved by somebody else since the gate looked at it stays there, and the run says so.
 
     Raises InvalidArgument or FailedPrecondition when what would be published is not what was trained.
     """
@@ -31,11 +48,34 @@ def publish(label: str | None, bench: Bench, journal: Journal, model: Any) -> No
         check(folder, card, exported)
     bench.progress.step("publishing")
     with journal.timed("publish"):
-        number = bench.store.publish(record.model, folder)
-        if label is not None:
-            bench.store.move_label(record.model, label, number)
-    journal.note(state=RunState.PUBLISHED, version=number, label=label)
-    bench.progress.step(f"published {record.model}/{number}" + (f" as {label}" if label else ""))
+        number = bench.store.publish(record.model, folder, _uploading(bench.progress))
+        moved = move(label, bench, record.model, number) if label is not None else None
+    journal.note(state=RunState.PUBLISHED, version=number, label=moved)
+    bench.progress.step(f"published {record.model}/{number}" + (f" as {moved}" if moved else ""))
+
+
+def _uploading(progress: RunProgress) -> UploadProgress:
+    """Says each quarter of a large upload."""
+    said = 0
+
+    def moved(done: int, total: int) -> None:
+        nonlocal said
+        quarters = 4 * done // total
+        if total >= _LARGE and quarters > said:
+            said = quarters
+            progress.step(f"uploaded {done / 1e6:.0f} of {total / 1e6:.0f} MB")
+
+    return moved
+
+
+def move(label: Label, bench: Bench, model: str, version: int) -> str | None:
+    """Point the label at the version; its name, or None where somebody else moved it meanwhile."""
+    try:
+        bench.store.move_label(model, label.name, version, expected=label.judged_against)
+    except Aborted as error:
+        bench.progress.step(f"{label.name} stays where it is: {error.message}")
+        return None
+    return label.name
 
 
 def card_of(plugin: Plugin[Any], record: RunRecord, signatures: Mapping[str, Signature]) -> Card:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,11 +10,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from plugins.contract import Array, Figure
 from services.core.card import BookFigure, Task
 from services.core.errors import NotFound
+
+_log = logging.getLogger(__name__)
 
 RECORD_NAME = "run.json"
 History = Mapping[str, tuple[float, ...]]  # each figure by name, epoch by epoch
@@ -138,5 +141,11 @@ def read_record(run_folder: Path) -> RunRecord:
 
 
 def read_records(runs: Path) -> list[RunRecord]:
-    """All runs below a folder, oldest first."""
-    return sorted((read_record(path.parent) for path in runs.glob(f"*/{RECORD_NAME}")), key=lambda run: run.created)
+    """All runs below a folder, oldest first; a record that cannot be read, of another release, is told and left out."""
+    records = []
+    for path in runs.glob(f"*/{RECORD_NAME}"):
+        try:
+            records.append(read_record(path.parent))
+        except ValidationError as error:
+            _log.warning("%s cannot be read: %d faults", path, error.error_count())
+    return sorted(records, key=lambda run: run.created)

@@ -53,6 +53,19 @@ def test_a_name_that_cannot_be_a_folder_is_refused(store: Store, folder: Path, n
         store.publish(name, folder)
 
 
+def test_a_label_never_points_at_a_version_that_is_removed_in_the_same_moment(store_url: str, folder: Path) -> None:
+    store = open_store(store_url)
+    for version in range(1, 13):
+        store.publish("m", folder)
+        rivals = (lambda v=version: store.move_label("m", "stable", v), lambda v=version: store.remove("m", v))
+        with ThreadPoolExecutor(2) as pool:
+            ended = [pool.submit(rival) for rival in rivals]
+        faults = [future.exception() for future in ended]
+        assert all(fault is None or isinstance(fault, FailedPrecondition) for fault in faults)
+        pointed = store.labels("m").get("stable")
+        assert pointed is None or pointed in store.versions("m")
+
+
 def test_publishers_who_race_get_different_numbers(store_url: str, folder: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         numbers = list(pool.map(lambda _: open_store(store_url).publish("m", folder), range(8)))

@@ -15,7 +15,7 @@ import pytest
 import tensorflow as tf
 from rich.console import Console
 
-from plugins.contract import Data, HoldOut, KFold, OutputField, Plugin, Samples, Signature
+from plugins.contract import Data, HoldOut, KFold, OutputField, Plugin, Samples, Signature, Task
 from services.core.card import CARD_PATH, WARMUP_PATH, Card
 from services.core.errors import FailedPrecondition, InvalidArgument
 from services.core.tensors import from_proto
@@ -26,8 +26,8 @@ from services.trainer.export import Exported, export
 from services.trainer.journal import Bench
 from services.trainer.pipeline import TrainRequest, fewer, train
 from services.trainer.progress import PlainProgress
-from services.trainer.publishing import card_of
-from services.trainer.run_record import RunRecord, RunState, read_record
+from services.trainer.publishing import Label, card_of, move
+from services.trainer.run_record import RunRecord, RunState, read_record, write_record
 from tests.trainer.tiny_plugin import Tiny, TinyConfig
 from tests.trainer.train_tiny import NoDatasets, Refused
 
@@ -114,6 +114,33 @@ def test_a_published_run_cannot_be_gone_on_with(published: tuple[Workshop, RunRe
     workshop, run = published
     with pytest.raises(FailedPrecondition, match="is done"):
         workshop.train(Tiny(), resume=run.id)
+
+
+def test_a_run_goes_on_under_its_own_name(published: tuple[Workshop, RunRecord]) -> None:
+    workshop, run = published
+    killed = workshop.folder(run).with_name("killed")
+    killed.mkdir()
+    record = run.model_copy(update={"id": "killed", "state": RunState.RUNNING, "version": None})
+    write_record(killed, record)
+    with pytest.raises(FailedPrecondition, match="published as tiny, as it was asked"):
+        workshop.train(Tiny(), resume="killed", model="other")
+
+
+def test_a_label_that_moved_while_a_run_was_judged_stays(published: tuple[Workshop, RunRecord]) -> None:
+    workshop, _ = published
+    store = workshop.store
+    assert store.labels("tiny") == {"stable": 1}
+    bench = Bench(Tiny(), NoDatasets(), store, workshop.runs, PlainProgress(Console(quiet=True), time.monotonic))
+    assert move(Label("stable", judged_against=None), bench, "tiny", 1) is None
+    assert move(Label("stable", judged_against=1), bench, "tiny", 1) == "stable"
+    assert move(Label("canary"), bench, "tiny", 1) == "canary"
+    store.remove_label("tiny", "canary")
+
+
+def test_a_model_without_a_signature_for_its_task_is_not_exported(tmp_path: Path) -> None:
+    card = Card.model_construct(task=Task.REGRESS, signatures={})
+    with pytest.raises(InvalidArgument, match="A model for regress has a signature for that"):
+        export(None, {}, card, tmp_path / "export")
 
 
 def test_the_check_finds_a_served_model_that_answers_otherwise(published: tuple[Workshop, RunRecord]) -> None:
