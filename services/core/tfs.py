@@ -17,18 +17,26 @@ from contextlib import contextmanager
 _PACKAGES = ("tensorflow", "tensorflow_serving")
 
 
+def stand_in(name: str) -> None:
+    """Put an empty module in the place of an installed package: its modules can be imported, its `__init__` is not run.
+
+    Raises ModuleNotFoundError.
+    """
+    spec = importlib.util.find_spec(name)
+    if spec is None or spec.submodule_search_locations is None:
+        raise ModuleNotFoundError(f"{name} is not installed, not even its *_pb2 tree", name=name)
+    module = types.ModuleType(name)
+    module.__path__ = list(spec.submodule_search_locations)
+    sys.modules[name] = module
+
+
 @contextmanager
 def _packages_not_run() -> Iterator[None]:
     if "tensorflow" in sys.modules:  # already paid for: use it
         yield
         return
     for name in _PACKAGES:
-        spec = importlib.util.find_spec(name)
-        if spec is None or spec.submodule_search_locations is None:
-            raise ModuleNotFoundError(f"{name} is not installed, not even its *_pb2 tree", name=name)
-        stand_in = types.ModuleType(name)
-        stand_in.__path__ = list(spec.submodule_search_locations)
-        sys.modules[name] = stand_in
+        stand_in(name)
     try:
         yield
     finally:

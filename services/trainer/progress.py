@@ -70,7 +70,7 @@ class PlainProgress:
     def batch(self, share: float) -> None:
         """A line where an epoch takes so long that a person would wonder."""
         now = self._clock()
-        if self._begun is None or share < self._begun[1]:
+        if self._begun is None or share <= self._begun[1]:  # the next model's training begins
             self._begun = (now, share)
         elif now - self._said >= _SILENCE_SECONDS:
             since, before = self._begun

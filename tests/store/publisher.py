@@ -1,16 +1,15 @@
-"""A publisher that kills itself at a given step: `python -m tests.store.publisher URL MODEL FOLDER STEP`.
+"""A publisher that kills itself at a given moment: `python -m tests.store.publisher URL MODEL FOLDER [MOMENT]`.
 
-Steps are counted in calls that change the store; the fatal moment lies before (`STEP`), within (`STEP~`, of an upload)
-or after (`STEP+`) the call.
+A moment is the name of the file that is written, and lies before (`NAME`), within (`NAME~`, of an upload) or after
+(`NAME+`) the write. Uploads run side by side and a claim may be tried twice, so a count of writes would name none.
 """
 
 from __future__ import annotations
 
-import itertools
 import os
 import signal
 import sys
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from services.store import Objects, open_objects
 from services.store.objects import Progress
@@ -18,38 +17,35 @@ from services.store.versions import Store
 
 
 class Fatal:
-    """Objects whose n-th change kills this process."""
+    """Objects whose write of one file kills this process."""
 
-    def __init__(self, objects: Objects, step: str) -> None:
+    def __init__(self, objects: Objects, moment: str) -> None:
         self._objects = objects
-        self._step = int(step.rstrip("+~"))
-        self._moment = step.lstrip("0123456789")
-        self._count = itertools.count()
+        self._moment = moment
         self.url = objects.url
         self.get, self.download, self.sweep = objects.get, objects.download, objects.sweep
         self.list, self.folders, self.delete = objects.list, objects.folders, objects.delete
 
     def put(self, key: str, data: bytes, expected: str | None) -> None:
-        moment = self._next()
-        _die_if(moment == "")
+        name = PurePosixPath(key).name
+        self._die_at(name)
         self._objects.put(key, data, expected)
-        _die_if(moment == "+")
+        self._die_at(f"{name}+")
 
     def upload(self, path: Path, key: str, progress: Progress) -> None:
-        moment = self._next()
-        _die_if(moment == "")
-        self._objects.upload(path, key, lambda _: _die_if(moment == "~"))
-        _die_if(moment == "+")
+        self._die_at(path.name)
+        self._objects.upload(path, key, lambda _: self._die_at(f"{path.name}~"))
+        self._die_at(f"{path.name}+")
 
-    def _next(self) -> str | None:
-        return self._moment if next(self._count) == self._step else None
+    def _die_at(self, moment: str) -> None:
+        if moment == self._moment:
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _die_if(fatal: bool) -> None:
-    if fatal:
-        os.kill(os.getpid(), signal.SIGKILL)
+def main(url: str, model: str, folder: str, moment: str = "") -> None:
+    """Publish and print the version, if that moment never comes."""
+    print(Store(Fatal(open_objects(url), moment)).publish(model, Path(folder)))
 
 
 if __name__ == "__main__":
-    url, model, folder, step = sys.argv[1:]
-    print(Store(Fatal(open_objects(url), step)).publish(model, Path(folder)))
+    main(*sys.argv[1:])

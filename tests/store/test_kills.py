@@ -14,21 +14,24 @@ from pathlib import Path
 
 import boto3
 
+from services.core.manifest import MANIFEST_NAME
 from services.store import Store, open_store
 from services.store.garbage import collect_garbage
+from services.store.versions import CLAIM_NAME
 from tests.s3_server import BUCKET
 
-# A publication of three files changes the store five times: claim, three uploads, manifest.
-STEPS = ["0", "0+", "1", "1~", "1+", "2", "2~", "2+", "3", "3~", "3+", "4"]
+# A publication of three files writes to the store five times: claim, three uploads, manifest.
+UPLOADS = ("fingerprint.pb", "saved_model.pb", "variables.data-00000-of-00001")
+MOMENTS = [CLAIM_NAME, f"{CLAIM_NAME}+", *(name + when for name in UPLOADS for when in ("", "~", "+")), MANIFEST_NAME]
 
 
-def _publisher(store_url: str, folder: Path, step: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.store.publisher", store_url, "m", str(folder), step]
+def _publisher(store_url: str, folder: Path, *moment: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tests.store.publisher", store_url, "m", str(folder), *moment]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
-def _killed_at(step: str, store_url: str, folder: Path) -> bool:
-    with _publisher(store_url, folder, step) as publisher:
+def _killed_at(moment: str, store_url: str, folder: Path) -> bool:
+    with _publisher(store_url, folder, moment) as publisher:
         return publisher.wait(60) == -9
 
 
@@ -59,8 +62,8 @@ def test_a_reader_never_sees_what_a_killed_publisher_left_and_the_next_one_works
     (folder / "fingerprint.pb").write_bytes(b"not empty, so that a publisher can die within it")
     with _reader(store_url) as seen:
         with ThreadPoolExecutor(3) as pool:
-            killed = list(pool.map(lambda step: _killed_at(step, store_url, folder), STEPS))
-        assert killed == [True] * len(STEPS)
+            killed = list(pool.map(lambda moment: _killed_at(moment, store_url, folder), MOMENTS))
+        assert killed == [True] * len(MOMENTS)
     assert set(seen) == {0}
     store = open_store(store_url)
     version = store.publish("m", folder)
@@ -77,12 +80,12 @@ def test_a_reader_sees_only_whole_versions_while_others_publish(store_url: str, 
 
 
 def test_a_publisher_killed_after_the_manifest_has_published(store_url: str, folder: Path) -> None:
-    assert _killed_at("4+", store_url, folder)
+    assert _killed_at(f"{MANIFEST_NAME}+", store_url, folder)
     assert open_store(store_url).verify("m", 1) == []
 
 
 def test_processes_that_race_get_different_numbers(store_url: str, folder: Path) -> None:
-    racers = [_publisher(store_url, folder, "99") for _ in range(2)]
+    racers = [_publisher(store_url, folder) for _ in range(2)]
     assert sorted(int(racer.communicate(timeout=60)[0]) for racer in racers) == [1, 2]
 
 
@@ -105,7 +108,7 @@ def test_what_a_killed_publisher_left_is_swept_away_and_its_number_does_not_retu
     store_url: str, folder: Path
 ) -> None:
     (folder / "saved_model.pb").write_bytes(os.urandom(20 << 20))  # goes to S3 in several parts
-    assert _killed_at("2~", store_url, folder)
+    assert _killed_at("saved_model.pb~", store_url, folder)
     assert _unfinished(store_url) > 0
     store, now = open_store(store_url), datetime.now(UTC)
     collect_garbage(store, keep=1, abandoned_before=now - timedelta(hours=1))
@@ -117,7 +120,7 @@ def test_what_a_killed_publisher_left_is_swept_away_and_its_number_does_not_retu
 
 
 def test_a_version_that_was_not_finished_is_garbage_after_a_while(store_url: str, folder: Path) -> None:
-    assert _killed_at("4", store_url, folder)
+    assert _killed_at(MANIFEST_NAME, store_url, folder)
     store, now = open_store(store_url), datetime.now(UTC)
     assert collect_garbage(store, 1, now - timedelta(hours=1)) == []
     assert collect_garbage(store, 1, now + timedelta(hours=1)) == ["m/1"]

@@ -27,6 +27,15 @@ def test_an_epoch_that_takes_long_is_not_silent_and_says_how_long_it_will_be() -
     assert printed.getvalue().splitlines() == ["training 10% eta 90 s", "training 20% eta 80 s"]
 
 
+def test_the_next_models_training_is_timed_anew() -> None:
+    clock, printed = Clock(), io.StringIO()
+    progress = PlainProgress(Console(file=printed, width=100), clock)
+    for second, share in ((0, 0.1), (5, 0.9), (60, 0.1), (70, 0.2)):
+        clock.now = second
+        progress.batch(share)
+    assert printed.getvalue().splitlines() == ["training 20% eta 80 s"]
+
+
 def test_short_epochs_have_one_line_each() -> None:
     clock, printed = Clock(), io.StringIO()
     progress = PlainProgress(Console(file=printed, width=100), clock)
