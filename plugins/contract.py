@@ -27,7 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from plugins.samples import Array, Columns, Data, Samples
 from services.core.card import BookFigure, InputField, OutputField, Task
-from services.core.errors import FailedPrecondition, Unavailable
+from services.core.errors import FailedPrecondition, InvalidArgument, Unavailable
 
 __all__ = [
     "Array",
@@ -41,6 +41,7 @@ __all__ = [
     "Figure",
     "HoldOut",
     "InputField",
+    "InvalidArgument",
     "IteratedKFold",
     "KFold",
     "Metric",
@@ -95,13 +96,15 @@ EVALUATION_BATCH = 512  # rows
 class HoldOut:
     """Validate on `validation` samples taken from the end of the shuffled training data (book 4.2, listing 4.1).
 
+    A fraction is that share of the training samples, for data that come in any number.
+
     With `refit`, a fresh model is then trained on all non-test data for the epoch count that validated best.
     With `in_order` the data is cut without shuffling first: windows of a text or a time series overlap, so a shuffled
     cut would validate on what was trained on (book 9.1.5: validation comes after training). Training still shuffles.
     `gap` samples before the cut are then used for nothing, where their targets reach into what is validated on.
     """
 
-    validation: int
+    validation: float
     refit: bool = False
     in_order: bool = False
     gap: int = 0
@@ -195,13 +198,14 @@ class Source:
 class Dataset:
     """Named arrays with one content hash, whatever file they came from.
 
-    `sha256` covers the arrays (sorted by name: name, dtype, shape, bytes), not the archive around them.
+    `sha256` covers the arrays (sorted by name: name, dtype, shape, bytes), not the archive around them. None is for a
+    file that is not known beforehand, such as a user's own: it is taken as it is, and a run records the hash it had.
     `file` is its name in a mirror (`TENSORGATE_DATASETS`); `read` turns that file into the arrays.
     A text is one uint8 array of its UTF-8 bytes.
     """
 
     file: str
-    sha256: str
+    sha256: str | None
     read: Callable[[Path], Mapping[str, Array]]
     sources: Sequence[Source]
 

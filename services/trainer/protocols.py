@@ -30,14 +30,15 @@ def cuts(protocol: EvaluationProtocol, rows: int, seed: int) -> tuple[Cut, ...]:
     if isinstance(protocol, Untrained):
         return ()
     if isinstance(protocol, HoldOut):
-        if not 1 <= protocol.validation < rows:
+        validation = round(rows * protocol.validation) if protocol.validation < 1 else int(protocol.validation)
+        if not 1 <= validation < rows:
             raise InvalidArgument(
                 f"Hold-out validates on 1 to {rows - 1} of {rows} training samples. Received: {protocol.validation}"
             )
-        if protocol.validation + protocol.gap >= rows:
+        if validation + protocol.gap >= rows:
             raise InvalidArgument(f"A gap leaves samples to train on. Received: {protocol.gap} of {rows} samples")
         order = np.arange(rows) if protocol.in_order else random.permutation(rows)
-        cut = rows - protocol.validation
+        cut = rows - validation
         return (Cut(HOLD_OUT, order[: cut - protocol.gap], order[cut:]),)
     if not 2 <= protocol.folds <= rows:
         raise InvalidArgument(f"K-fold has 2 to {rows} folds for {rows} training samples. Received: {protocol.folds}")

@@ -39,7 +39,7 @@ def read_packed_text(folder: Path) -> Mapping[str, Array]:
     return read_text(next(folder.rglob("text.txt")))
 
 
-def text_dataset(sources: Sequence[Source] = (), sha256: str = SHA256) -> Dataset:
+def text_dataset(sources: Sequence[Source] = (), sha256: str | None = SHA256) -> Dataset:
     return Dataset("text.txt", sha256, read_text, sources)
 
 
@@ -179,6 +179,15 @@ def test_a_mirror_may_be_a_bucket(tmp_path: Path, bucket: str) -> None:
 def test_a_dataset_without_a_hash_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match="SHA-256"):
         fetcher(tmp_path, str(tmp_path)).fetch(text_dataset(sha256=""))
+
+
+def test_a_file_of_the_users_own_is_read_anew_each_time_and_its_hash_recorded(tmp_path: Path) -> None:
+    file, own = tmp_path / "own.txt", fetcher(tmp_path / "cache")
+    for text in (b"once", b"and again"):
+        file.write_bytes(text)
+        arrays = own.fetch(Dataset(str(file), None, read_text, ()))
+        assert arrays["text"].tobytes() == text
+        assert own.fetched == {str(file): content_sha256(arrays)}
 
 
 # --- sources -------------------------------------------------------------------------------------------------------

@@ -44,6 +44,12 @@ def test_hold_out_in_order_validates_on_the_end() -> None:
     assert part.validation.tolist() == [7, 8, 9]
 
 
+def test_hold_out_of_a_share_validates_on_that_share() -> None:
+    (part,) = cuts(HoldOut(0.25, in_order=True, gap=1), 12, 1)
+    assert part.train.tolist() == [0, 1, 2, 3, 4, 5, 6, 7]
+    assert part.validation.tolist() == [9, 10, 11]
+
+
 def test_hold_out_shuffles_otherwise() -> None:
     (part,) = cuts(HoldOut(30), 100, 1)
     assert sorted([*part.train, *part.validation]) == list(range(100))
@@ -66,7 +72,7 @@ def test_a_gap_that_leaves_nothing_to_train_on_is_refused() -> None:
         cuts(HoldOut(3, gap=7), 10, 1)
 
 
-@pytest.mark.parametrize("protocol", [HoldOut(0), HoldOut(10), KFold(1), KFold(11)])
+@pytest.mark.parametrize("protocol", [HoldOut(0), HoldOut(0.01), HoldOut(10), KFold(1), KFold(11)])
 def test_a_protocol_that_leaves_a_part_empty_is_refused(protocol: HoldOut | KFold) -> None:
     with pytest.raises(InvalidArgument, match=r"10 training samples\. Received"):
         cuts(protocol, 10, 1)
