@@ -26,7 +26,8 @@ def predict(
     values: Annotated[
         list[str] | None, typer.Argument(help="A picture's path, a text, or field=value pairs. None: the example.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Write the picture a model draws to this file.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the picture a model answers to this file.")] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Ask what speaks for the answer.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Ask a served model, as curl would.
@@ -34,16 +35,31 @@ def predict(
     tensorgate predict mnist digit.png
     tensorgate predict nietzsche "the soul is" temperature=0.2
     tensorgate predict digits_vae seed=7 --out digit.png
+    tensorgate predict cats_vs_dogs pet.jpg --explain --out heat.png
     """
     settings = CliSettings()
     ref = parse_ref(model)
     with httpx.Client(base_url=settings.gateway, timeout=_TIMEOUT_SECONDS) as client:
         card = Card.model_validate(call_gateway(client, "GET", model_path(ref))["card"])
-        signature = next(iter(card.signatures_for(card.task).values()))
+        task = Task.EXPLAIN if explain else card.task
+        signature = _signature_of(card, task)
         instance = read_instance(signature, values) if values else dict(signature.example)
-        body = instance if card.task is Task.GENERATE_TEXT else {"instance": instance}
-        answer = call_gateway(client, "POST", f"{model_path(ref)}/{card.task.replace('_', '-')}", body)
-    _show(card.task, answer, out, as_json)
+        body = instance if task is Task.GENERATE_TEXT else {"instance": instance}
+        answer = call_gateway(client, "POST", f"{model_path(ref)}/{task.replace('_', '-')}", body)
+    if out is not None and answer.get("images"):
+        out.write_bytes(base64.b64decode(answer["images"][0]["b64"]))
+        print(f"wrote {out}")
+    elif as_json or not (lines := in_words(answer)):
+        print_json(answer)
+    else:
+        print("\n".join(lines))
+
+
+def _signature_of(card: Card, task: Task) -> SignatureCard:
+    for signature in card.signatures_for(task).values():
+        return signature
+    tasks = sorted({signature.task.value for signature in card.signatures.values()})
+    raise InvalidArgument(f"Model {card.model} answers {', '.join(tasks)}. Received: {task}")
 
 
 def read_instance(signature: SignatureCard, values: Sequence[str]) -> dict[str, Any]:
@@ -84,17 +100,26 @@ def _read_value(field: InputField, text: str) -> Any:
         raise InvalidArgument(f"{field.name} is a number, or a JSON list of numbers. Received: {text!r}") from None
 
 
-def _show(task: Task, answer: Mapping[str, Any], out: Path | None, as_json: bool) -> None:
-    if out is not None and task is Task.GENERATE_IMAGE:
-        out.write_bytes(base64.b64decode(answer["images"][0]["b64"]))
-        print(f"wrote {out}")
-    elif as_json or task is Task.GENERATE_IMAGE:
-        print_json(answer)
-    elif task is Task.GENERATE_TEXT:
-        print(answer["text"])
-    elif task is Task.CLASSIFY:
-        best = answer["predictions"][0]
-        print(f"{best['label']}  ({best['score']:.4f})")
-    else:
-        values = ", ".join(f"{value:g}" for value in answer["predictions"][0]["values"])
-        print(f"{values} {answer.get('unit', '')}".rstrip())
+def in_words(answer: Mapping[str, Any]) -> Sequence[str]:
+    """What a person reads of an answer, line by line; none for what words cannot tell."""
+    if "text" in answer:
+        return [answer["text"]]
+    if "predictions" not in answer:
+        return [f"{one['attribution']:+.4f}  {one['word']}" for one in answer.get("attributions", ())]
+    (prediction,) = answer["predictions"]
+    if "units" in answer or "unit" in answer:  # of a regression: values by output name
+        units = {**dict.fromkeys(prediction, answer.get("unit", "")), **answer.get("units", {})}
+        prediction = {name: {"values": values, "unit": units[name]} for name, values in prediction.items()}
+    elif "scores" in prediction and ("label" in prediction or "labels" in prediction):
+        return [_head_in_words(prediction)]
+    heads = {name: _head_in_words(head) for name, head in prediction.items()}
+    return [f"{name}: {said}" for name, said in heads.items()] if len(heads) > 1 else list(heads.values())
+
+
+def _head_in_words(head: Mapping[str, Any]) -> str:
+    if "values" in head:
+        values = head["values"] if isinstance(head["values"], list) else [head["values"]]
+        numbers = ", ".join(f"{value:g}" if isinstance(value, (float, int)) else str(value) for value in values)
+        return f"{numbers} {head['unit']}".rstrip()
+    labels = [head["label"]] if "label" in head else head["labels"]
+    return ", ".join(f"{label}  ({head['scores'][label]:.4f})" for label in labels) or "no label"

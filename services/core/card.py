@@ -5,13 +5,14 @@ The gateway holds no plugin code: names, shapes, labels, units and an example re
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 CARD_PATH = PurePosixPath("assets.extra/card.json")
 WARMUP_PATH = PurePosixPath("assets.extra/tf_serving_warmup_requests")
@@ -51,10 +52,23 @@ class OutputField(_Frozen):
     name: str
     dtype: str
     shape: tuple[int | None, ...] = ()
-    content: str = Field(default="numbers", description="scores, values, numbers, text, image or state")
+    content: str = Field(
+        default="numbers", description="scores, values, numbers, text, image or state; to explain: words, attributions"
+    )
     description: str = ""
     unit: str = ""
-    labels: tuple[str, ...] = Field(default=(), description="names of the scores' columns, in order")
+    labels: tuple[str, ...] = Field(default=(), description="names of the scores' columns, in order, no two the same")
+    independent: bool = Field(
+        default=False, description="each score is a chance of its own, so that several labels may hold, or none"
+    )
+
+    @field_validator("labels")  # an answer tells scores by label
+    @classmethod
+    def _distinct(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
+        twice = sorted(label for label, count in Counter(labels).items() if count > 1)
+        if twice:
+            raise ValueError(f"No two labels are the same. Received: {', '.join(twice)} more than once")
+        return labels
 
 
 class SignatureCard(_Frozen):

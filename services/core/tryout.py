@@ -37,19 +37,32 @@ class TryOut:
 
 
 def try_out(card: Card, gateway: Gateway, folder: Path) -> TryOut:
-    """A curl and a grpcurl line for the card's main task; an example picture goes to files below `folder`."""
+    """A curl and a grpcurl line for the card's main task, and where the model explains its answers a curl line for
+    that; an example picture goes to files below `folder`.
+    """
     signature = next(iter(card.signatures_for(card.task).values()))
-    url = f"{gateway.http}/api/models/{card.model}/{card.task.replace('_', '-')}"
+    explain = next(iter(card.signatures_for(Task.EXPLAIN).values()), None)
+    model_url = f"{gateway.http}/api/models/{card.model}"
+    url = f"{model_url}/{card.task.replace('_', '-')}"
     method = f"{gateway.grpc} tensorgate.v1.Inference/{_GRPC_METHODS[card.task]}"
     body = json.dumps(_grpc_body(card, signature.example))
     picture = _only_picture(signature.inputs, signature.example)
     if picture is None:
-        grpc = f"grpcurl -plaintext -d {shlex.quote(body)} {method}"
-        return TryOut([_curl(card, url, signature.example), grpc], {})
+        lines = [_curl(card, url, signature.example), f"grpcurl -plaintext -d {shlex.quote(body)} {method}"]
+        if explain is not None:
+            lines.append(f"curl -s --json {_quoted({'instance': dict(explain.example)})} {model_url}/explain")
+        return TryOut(lines, {})
     suffix, media_type = ("png", "image/png") if picture.startswith(b"\x89PNG") else ("jpg", "image/jpeg")
     image, request = folder / f"{card.model}.{suffix}", folder / f"{card.model}.grpc.json"
-    curl = f"curl -s -H 'Content-Type: {media_type}' --data-binary @{image} {url}"
-    return TryOut([curl, f"grpcurl -plaintext -d @ {method} < {request}"], {image: picture, request: body.encode()})
+    post = f"curl -s -H 'Content-Type: {media_type}' --data-binary @{image}"
+    lines = [f"{post} {url}", f"grpcurl -plaintext -d @ {method} < {request}"]
+    if explain is not None:
+        lines.append(f"{post} -H 'Accept: image/png' -o {card.model}.explained.png {model_url}/explain")
+    return TryOut(lines, {image: picture, request: body.encode()})
+
+
+def _quoted(body: Mapping[str, Any]) -> str:
+    return shlex.quote(json.dumps(body))
 
 
 def _only_picture(inputs: Sequence[InputField], example: Mapping[str, Any]) -> bytes | None:
@@ -61,11 +74,11 @@ def _only_picture(inputs: Sequence[InputField], example: Mapping[str, Any]) -> b
 def _curl(card: Card, url: str, example: Mapping[str, Any]) -> str:
     if card.task is Task.GENERATE_TEXT:
         body: dict[str, Any] = {**_knobs(example), "prompt": example["prompt"], "length": 200}
-        return f"curl -sN -H 'Accept: text/event-stream' --json {shlex.quote(json.dumps(body))} {url}"
+        return f"curl -sN -H 'Accept: text/event-stream' --json {_quoted(body)} {url}"
     body = {"instance": dict(example)}
     if card.task is Task.GENERATE_IMAGE:
-        return f"curl -s -H 'Accept: image/png' --json {shlex.quote(json.dumps(body))} -o {card.model}.png {url}"
-    return f"curl -s --json {shlex.quote(json.dumps(body))} {url}"
+        return f"curl -s -H 'Accept: image/png' --json {_quoted(body)} -o {card.model}.png {url}"
+    return f"curl -s --json {_quoted(body)} {url}"
 
 
 def _knobs(example: Mapping[str, Any]) -> dict[str, Any]:

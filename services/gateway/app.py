@@ -106,6 +106,7 @@ def _tasks(typed: TypedRest) -> tuple[Task, ...]:
             schemas.GenerateImageReply,
             gives=("image/png",),
         ),
+        Task("explain", typed.explain, schemas.ExplainBody, schemas.ExplainReply, takes=uploads, gives=("image/png",)),
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import ml_dtypes  # noqa: F401 - registers bfloat16 by name with NumPy
 import numpy as np
+import orjson
 
 from services.core.card import InputField
 from services.core.tensors import Array
@@ -26,6 +27,14 @@ class FieldError(ValueError):
 def received(value: Any) -> str:
     """A value as an error message shows it: short, on one line."""
     return _repr.repr(value)
+
+
+def number_in(text: Any) -> Any:
+    """The number, or list of numbers, that a form or a query writes; what is none stays, for its field to refuse."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return text
 
 
 def column_of(field: InputField, values: Sequence[Any]) -> Array:

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from services.core.card import Card, InputField, SignatureCard, Task
 from services.core.errors import InvalidArgument, NotFound
-from services.gateway.columns import FieldError, column_of, received
+from services.gateway.columns import FieldError, column_of, number_in, received
 from services.gateway.request import Tensors
 from services.gateway.routing_table import Servable
+
+_TARGET = "target"  # of an explanation: the class it is about
 
 
 @dataclass(frozen=True, slots=True)
 class Instances:
-    """Rows by field name for a task. Signature "": the first of the task that knows every name and lacks none."""
+    """Rows by field name for a task. Signature "": the first of the task that knows every name and lacks none.
+
+    `written`: they come from a form or a query, where numbers are text.
+    """
 
     task: Task
     rows: Sequence[Mapping[str, Any]]
     signature: str = ""
+    written: bool = False
 
     def tensors(self, servable: Servable) -> Tensors:
         """One array a field, defaults filled in. Raises InvalidArgument or, for the signature's name, NotFound."""
@@ -32,9 +38,17 @@ class Instances:
         fields = servable.card.signatures[name].inputs
         _check_names(servable.card, name, self.rows)
         try:
-            return Tensors(name, {field.name: column_of(field, _values(field, self.rows)) for field in fields})
+            return Tensors(name, {field.name: column_of(field, self._values(servable.card, field)) for field in fields})
         except FieldError as error:
             raise InvalidArgument(f"Model {servable.name}, signature {name}: {error}") from None
+
+    def _values(self, card: Card, field: InputField) -> list[Any]:
+        values = [row.get(field.name, field.default) for row in self.rows]
+        if self.task is Task.EXPLAIN and field.name == _TARGET:
+            values = [_class_number(card, value) for value in values]
+        if self.written and field.dtype != "string":
+            values = [number_in(value) for value in values]
+        return values
 
     def _signature_of(self, card: Card) -> str:
         if self.signature:
@@ -53,14 +67,17 @@ class Instances:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture posted alone: it goes to the first signature of the task that needs one picture and nothing else."""
+    """A picture as the whole body, other fields as the query writes them: it goes to the first signature of the task
+    that takes one picture and those fields, and needs nothing else.
+    """
 
     task: Task
     data: bytes
     signature: str = ""
+    fields: Mapping[str, str] = field(default_factory=dict)
 
     def tensors(self, servable: Servable) -> Tensors:
-        """One row. Raises InvalidArgument when no signature takes a picture alone."""
+        """One row. Raises InvalidArgument when no signature takes just these."""
         card = servable.card
         if self.signature:
             name = named_signature(card, self.task, self.signature)
@@ -69,11 +86,11 @@ class Picture:
             candidates = signatures_of(card, self.task)
         for name, signature in candidates.items():
             pictures = [field.name for field in signature.inputs if field.content == "image"]
-            if len(pictures) == 1 and _required(signature) <= set(pictures):
-                return Instances(self.task, [{pictures[0]: self.data}], name).tensors(servable)
-        raise InvalidArgument(
-            f"Model {card.model} takes for {self.task}: {_described(candidates)}. Received: a picture alone"
-        )
+            if len(pictures) == 1 and _required(signature) <= {*pictures, *self.fields} <= _known(signature):
+                row = {**self.fields, pictures[0]: self.data}
+                return Instances(self.task, [row], name, written=True).tensors(servable)
+        given = f"a picture and {_names(self.fields)}" if self.fields else "a picture alone"
+        raise InvalidArgument(f"Model {card.model} takes for {self.task}: {_described(candidates)}. Received: {given}")
 
 
 def signatures_of(card: Card, task: Task) -> Mapping[str, SignatureCard]:
@@ -114,8 +131,11 @@ def _check_names(card: Card, name: str, rows: Sequence[Mapping[str, Any]]) -> No
             )
 
 
-def _values(field: InputField, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
-    return [row.get(field.name, field.default) for row in rows]
+def _class_number(card: Card, value: Any) -> Any:
+    """A label of the model's answer as its column's number; anything else as it is."""
+    outputs = [output for signature in card.signatures.values() for output in signature.outputs]
+    labels = next((output.labels for output in outputs if output.labels), ())
+    return labels.index(value) if isinstance(value, str) and value in labels else value
 
 
 def _required(signature: SignatureCard) -> frozenset[str]:

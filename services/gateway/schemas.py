@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from services.core.errors import InvalidArgument
+from services.gateway.answers import DEFAULT_THRESHOLD
 from services.gateway.columns import received
 from services.gateway.text import DEFAULT_LENGTH
 
@@ -37,9 +38,10 @@ class InstancesBody(BaseModel):
 
 
 class ClassifyBody(InstancesBody):
-    """What to classify, and how many labels to tell."""
+    """What to classify, how many labels to tell, and from which score on a label holds that may hold with others."""
 
     top_k: int = Field(default=0, description="labels to tell for each instance; 0 means all")
+    threshold: float = Field(default=DEFAULT_THRESHOLD, description="where several labels may hold together")
 
 
 class GenerateTextBody(BaseModel):
@@ -54,10 +56,10 @@ class GenerateTextBody(BaseModel):
     length: int = Field(default=DEFAULT_LENGTH, description="characters to write")
 
 
-class GenerateImageBody(BaseModel):
-    """What to draw: the fields of one instance, under `instance` or directly."""
+class OneInstanceBody(BaseModel):
+    """The fields of one instance, under `instance` or directly."""
 
-    model_config = ConfigDict(extra="allow", json_schema_extra={"example": {"instance": {"seed": 7}}})
+    model_config = ConfigDict(extra="allow")
 
     instance: dict[str, Any] | None = None
     signature: str = ""
@@ -71,6 +73,20 @@ class GenerateImageBody(BaseModel):
         return extra if self.instance is None else self.instance
 
 
+class GenerateImageBody(OneInstanceBody):
+    """What to draw."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"instance": {"seed": 7}}})
+
+
+class ExplainBody(OneInstanceBody):
+    """Which answer to explain: what was asked, and where the model has it a `target`, a class number or a label."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"instance": {"image_bytes": {"b64": "iVBORw0KGgo..."}, "target": "cat"}}}
+    )
+
+
 class Prediction(BaseModel):
     """One classified instance: the best label, and labels by score, highest first."""
 
@@ -79,12 +95,26 @@ class Prediction(BaseModel):
     scores: dict[str, float]
 
 
+class LabelsPrediction(BaseModel):
+    """The same where several labels may hold together: those at or above the threshold."""
+
+    labels: list[str]
+    scores: dict[str, float]
+
+
+class ValuesPrediction(BaseModel):
+    """The values of one of several heads; nested lists as the output has its shape."""
+
+    values: Any
+    unit: str
+
+
 class ClassifyReply(BaseModel):
-    """One prediction an instance."""
+    """One prediction an instance; of a model with several heads an object of them by output name."""
 
     model: str
     version: int
-    predictions: list[Prediction]
+    predictions: list[Prediction | LabelsPrediction | dict[str, Prediction | LabelsPrediction | ValuesPrediction]]
 
 
 class RegressReply(BaseModel):
@@ -117,6 +147,23 @@ class GenerateImageReply(BaseModel):
     model: str
     version: int
     images: list[Base64]
+
+
+class Attribution(BaseModel):
+    """What a word adds to the score of the explained answer."""
+
+    word: str
+    attribution: float
+
+
+class ExplainReply(BaseModel):
+    """Whatever the model explains with; with `Accept: image/png` the one picture itself."""
+
+    model: str
+    version: int
+    images: list[Base64] = Field(description="PNG")
+    attributions: list[Attribution] = Field(description="in the order of the text")
+    arrays: dict[str, Any] = Field(description="by output name, such as a heat map")
 
 
 class ModelSummary(BaseModel):

@@ -53,14 +53,17 @@ class Inference(inference_pb2_grpc.InferenceServicer):
     async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:
         """Labels with scores."""
         async with self._answering(context, "classify", request.model.name):
-            top_k = answers.check_top_k(request.top_k)
+            threshold = request.threshold if request.HasField("threshold") else answers.DEFAULT_THRESHOLD
+            choice = answers.choice_of(request.top_k, threshold)
             answer = await self._predict(context, request, Task.CLASSIFY)
             reply = pb.ClassifyResponse(model=answer.servable.name, version=answer.servable.version)
-            for one in answers.classifications(answer, top_k):
-                scores = one.scores.tolist()
-                prediction = reply.predictions.add(label=one.labels[0], score=scores[0])
-                for label, score in zip(one.labels, scores, strict=True):
-                    prediction.scores.add(label=label, score=score)
+            for one in answers.classifications(answer, choice):
+                prediction = reply.predictions.add()
+                if not isinstance(one, Mapping):
+                    _write_labels(prediction, one)
+                    continue
+                for name, head in one.items():
+                    _write_head(prediction.heads[name], head)
         return reply
 
     async def Regress(self, request: pb.RegressRequest, context: Context) -> pb.RegressResponse:
@@ -101,6 +104,19 @@ class Inference(inference_pb2_grpc.InferenceServicer):
             reply = pb.GenerateImageResponse(
                 model=answer.servable.name, version=answer.servable.version, images=answers.pictures(answer)
             )
+        return reply
+
+    async def Explain(self, request: pb.ExplainRequest, context: Context) -> pb.ExplainResponse:
+        """What in an input speaks for an answer."""
+        async with self._answering(context, "explain", request.model.name):
+            payload = Instances(Task.EXPLAIN, [_values_of(request.instance.inputs)], request.signature)
+            answer = await self._plane.predict(Request(_ref_of(request.model), payload, self._deadline(context)))
+            told = answers.explanation(answer)
+            reply = pb.ExplainResponse(model=answer.servable.name, version=answer.servable.version, images=told.images)
+            for word, attribution in told.attributions:
+                reply.attributions.add(word=word, attribution=attribution)
+            for name, array in told.arrays.items():
+                reply.arrays[name].CopyFrom(_numbers_of(array))
         return reply
 
     async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:
@@ -150,6 +166,24 @@ class Inference(inference_pb2_grpc.InferenceServicer):
             if not self._running:
                 self.idle.set()
             self._metrics.request(Outcome("grpc", operation, model, code.name, clock() - started))
+
+
+def _write_labels(message: pb.Classification | pb.Head, one: answers.Classification) -> None:
+    scores = one.scores.tolist()
+    if one.chosen is None:
+        message.label, message.score = one.labels[0], scores[0]
+    else:
+        message.labels.extend(one.chosen)
+    for label, score in zip(one.labels, scores, strict=True):
+        message.scores.add(label=label, score=score)
+
+
+def _write_head(message: pb.Head, head: answers.Head) -> None:
+    if isinstance(head, answers.Classification):
+        _write_labels(message, head)
+    else:
+        message.values.CopyFrom(_numbers_of(head.values))
+        message.unit = head.unit
 
 
 def _ref_of(model: pb.Model) -> ModelRef:

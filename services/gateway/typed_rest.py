@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
-import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -21,18 +20,24 @@ from services.core.card import Task
 from services.core.errors import Code, InvalidArgument
 from services.gateway import answers
 from services.gateway.bodies import parse_json, read_bytes, ref_of, seconds_allowed
-from services.gateway.columns import received
+from services.gateway.columns import number_in, received
 from services.gateway.disconnect import while_connected
 from services.gateway.faults import CODE_KEY, REQUEST_ID_KEY, fault_body, public_text
 from services.gateway.instances import Instances, Picture
 from services.gateway.plane import DataPlane
 from services.gateway.request import Answer, Payload, Request
-from services.gateway.schemas import ClassifyBody, GenerateImageBody, GenerateTextBody, InstancesBody, read_body
+from services.gateway.schemas import (
+    ClassifyBody,
+    ExplainBody,
+    GenerateImageBody,
+    GenerateTextBody,
+    InstancesBody,
+    read_body,
+)
 from services.gateway.text import Chunk, Prompt, write_text
 
 _log = logging.getLogger(__name__)
 
-_WHOLE = re.compile(r"[0-9]{1,9}")
 _JSON, _PNG, _EVENTS = "application/json", "image/png", "text/event-stream"
 
 
@@ -47,11 +52,11 @@ class TypedRest:
     async def classify(self, http: Http) -> Response:
         """Labels with scores."""
         payload, options = await self._payload(http, Task.CLASSIFY, ClassifyBody)
-        top_k = answers.check_top_k(options.top_k)
+        choice = answers.choice_of(options.top_k, options.threshold)
         answer = await self._predict(http, payload)
         predictions = [
-            {"label": one.labels[0], "score": one.scores[0], "scores": dict(zip(one.labels, one.scores, strict=True))}
-            for one in answers.classifications(answer, top_k)
+            {name: _head(head) for name, head in one.items()} if isinstance(one, Mapping) else _head(one)
+            for one in answers.classifications(answer, choice)
         ]
         return _reply(answer, {"predictions": predictions})
 
@@ -69,13 +74,16 @@ class TypedRest:
         body = read_body(GenerateImageBody, parse_json(await read_bytes(http, self._body_bytes) or b"{}"))
         answer = await self._predict(http, Instances(Task.GENERATE_IMAGE, [body.row], body.signature))
         pictures = answers.pictures(answer)
-        if _PNG not in http.headers.get("accept", ""):
-            return _reply(answer, {"images": [{"b64": base64.b64encode(png).decode()} for png in pictures]})
-        if len(pictures) != 1:
-            raise InvalidArgument(
-                f"Accept: image/png is for an answer of one picture; ask for JSON. Received: {len(pictures)} pictures"
-            )
-        return Response(pictures[0], media_type=_PNG)
+        return _only(pictures) if _wants_picture(http) else _reply(answer, {"images": _in_json(pictures)})
+
+    async def explain(self, http: Http) -> Response:
+        """What in an input speaks for an answer: a picture as PNG when the client accepts that, else all in JSON."""
+        answer = await self._predict(http, await self._one(http, Task.EXPLAIN))
+        told = answers.explanation(answer)
+        if _wants_picture(http):
+            return _only(told.images)
+        words = [{"word": word, "attribution": weight} for word, weight in told.attributions]
+        return _reply(answer, {"images": _in_json(told.images), "attributions": words, "arrays": told.arrays})
 
     async def generate_text(self, http: Http) -> Response:
         """Text as it is written when the client accepts events, else whole."""
@@ -104,16 +112,31 @@ class TypedRest:
             return Picture(task, body, options.signature), options
         if kind.startswith("multipart/form-data"):
             options = _query_options(http, schema)
-            return Instances(task, await _uploaded(http, body), options.signature), options
+            return Instances(task, await _uploaded(http, body), options.signature, written=True), options
         options = read_body(schema, parse_json(body))
         return Instances(task, options.rows, options.signature), options
+
+    async def _one(self, http: Http, task: Task) -> Payload:
+        """One instance in the same three forms; what is not uploaded of its fields stands in the query."""
+        body = await read_bytes(http, self._body_bytes)
+        kind = http.headers.get("content-type", "")
+        fields = dict(http.query_params)
+        signature = fields.pop("signature", "")
+        if kind.startswith("image/"):
+            return Picture(task, body, signature, fields)
+        if kind.startswith("multipart/form-data"):
+            rows = await _uploaded(http, body)
+            if len(rows) != 1:
+                raise InvalidArgument(f"An upload here is one instance. Received: {len(rows)}")
+            return Instances(task, [{**fields, **rows[0]}], signature, written=True)
+        options = read_body(ExplainBody, parse_json(body))
+        return Instances(task, [options.row], options.signature)
 
 
 def _query_options(http: Http, schema: type[Any]) -> Any:
     options: dict[str, Any] = dict(http.query_params)
-    if _WHOLE.fullmatch(options.get("top_k", "")):
-        options["top_k"] = int(options["top_k"])
-    return read_body(schema, {**options, "instances": []})
+    numbers = {name: number_in(options[name]) for name in ("top_k", "threshold") if name in options}
+    return read_body(schema, {**options, **numbers, "instances": []})
 
 
 async def _uploaded(http: Http, body: bytes) -> list[Mapping[str, Any]]:
@@ -134,6 +157,31 @@ async def _uploaded(http: Http, body: bytes) -> list[Mapping[str, Any]]:
         counts = {name: len(values) for name, values in columns.items()}
         raise InvalidArgument(f"An upload has as many parts of every field. Received: {received(counts)}")
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _head(head: answers.Head) -> Mapping[str, Any]:
+    if isinstance(head, answers.Values):
+        return {"values": head.values, "unit": head.unit}
+    scores = dict(zip(head.labels, head.scores, strict=True))
+    if head.chosen is not None:
+        return {"labels": head.chosen, "scores": scores}
+    return {"label": head.labels[0], "score": head.scores[0], "scores": scores}
+
+
+def _wants_picture(http: Http) -> bool:
+    return _PNG in http.headers.get("accept", "")
+
+
+def _only(pictures: Sequence[bytes]) -> Response:
+    if len(pictures) != 1:
+        raise InvalidArgument(
+            f"Accept: image/png is for an answer of one picture; ask for JSON. Received: {len(pictures)} pictures"
+        )
+    return Response(pictures[0], media_type=_PNG)
+
+
+def _in_json(pictures: Sequence[bytes]) -> Sequence[Mapping[str, str]]:
+    return [{"b64": base64.b64encode(png).decode()} for png in pictures]
 
 
 def _reply(answer: Answer, fields: Mapping[str, Any]) -> Response:

@@ -23,7 +23,8 @@ JSON = st.recursive(
     max_leaves=4,
 )
 INPUTS = st.builds(InputField, name=TEXTS, dtype=TEXTS, shape=SHAPES, default=JSON, minimum=st.none() | NUMBERS)
-OUTPUTS = st.builds(OutputField, name=TEXTS, dtype=TEXTS, shape=SHAPES, labels=st.lists(TEXTS, max_size=2).map(tuple))
+LABELS = st.lists(TEXTS, max_size=2, unique=True).map(tuple)
+OUTPUTS = st.builds(OutputField, name=TEXTS, dtype=TEXTS, shape=SHAPES, labels=LABELS, independent=st.booleans())
 SIGNATURES = st.builds(
     SignatureCard,
     task=st.sampled_from(Task),
@@ -78,6 +79,11 @@ def test_what_is_written_is_read_back(card: Card) -> None:
 def test_a_field_nobody_knows_is_refused() -> None:
     with pytest.raises(ValidationError, match="acuracy"):
         Card.model_validate({**facts(), "acuracy": 1.0})
+
+
+def test_two_labels_of_one_name_are_refused_because_answers_tell_scores_by_label() -> None:
+    with pytest.raises(ValidationError, match="Received: crane more than once"):
+        OutputField(name="scores", dtype="float32", labels=("crane", "heron", "crane"))
 
 
 def test_a_task_nobody_knows_is_refused() -> None:

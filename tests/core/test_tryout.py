@@ -63,3 +63,20 @@ def test_text_is_asked_for_as_a_stream_with_the_examples_knobs() -> None:
     assert "text/event-stream" in curl
     request = json_format.ParseDict(_json_after(grpc, "-d"), inference_pb2.GenerateTextRequest())
     assert request.knobs["temperature"].number == 0.5
+
+
+def explaining(card: Card, example: Mapping[str, Any]) -> Card:
+    """The card of a model that explains its answers, too."""
+    explain = SignatureCard(task=Task.EXPLAIN, inputs=(), outputs=(), example=example)
+    return card.model_copy(update={"signatures": {**card.signatures, "explain": explain}})
+
+
+def test_a_model_that_explains_its_answers_has_a_line_for_that() -> None:
+    card = card_of(Task.CLASSIFY, [InputField(name="text", dtype="string", content="text")], {"text": "so good"})
+    *_, line = try_out(explaining(card, {"text": "so bad"}), GATEWAY, Path()).lines
+    assert _json_after(line, "--json") == {"instance": {"text": "so bad"}}
+    assert line.endswith("/api/models/m/explain")
+    field = InputField(name="image_bytes", dtype="string", content="image")
+    card = card_of(Task.CLASSIFY, [field], {"image_bytes": {"b64": base64.b64encode(PNG).decode()}})
+    *_, line = try_out(explaining(card, {}), GATEWAY, Path("examples")).lines
+    assert "--data-binary @examples/m.png -H 'Accept: image/png' -o m.explained.png" in line

@@ -1,4 +1,4 @@
-"""Five tiny models with their cards: one a task, and one that echoes. Their answers can be worked out by hand."""
+"""Tiny models with their cards, one a task or a form of answer. Their answers can be worked out by hand."""
 
 from __future__ import annotations
 
@@ -62,6 +62,46 @@ def _pixels(columns: Mapping[str, Array]) -> Mapping[str, Array]:
     return {"scores": np.stack([means, 1 - means, np.zeros_like(means)], axis=1).astype(np.float32)}
 
 
+def _light(columns: Mapping[str, Array]) -> Mapping[str, Array]:
+    knobs = zip(columns["target"], columns["alpha"], strict=True)
+    return {
+        "image_bytes": np.array([png(salt=int(target)) for target in columns["target"]], object),
+        "heatmap": np.stack([np.full((2, 3), target + alpha, np.float32) for target, alpha in knobs]),
+    }
+
+
+def _layers(columns: Mapping[str, Array]) -> Mapping[str, Array]:
+    frames = [[png(salt=at) for at in range(3)][: int(count)] for count in columns["count"]]
+    longest = max(map(len, frames))
+    return {"image_bytes": np.array([row + [b""] * (longest - len(row)) for row in frames], object)}
+
+
+def _read(columns: Mapping[str, Array]) -> Mapping[str, Array]:
+    """Of each text: how long it is, and the chances that it is short and that it has an a or an e."""
+    texts = columns["text"]
+    short = np.array([1 / (1 + len(text)) for text in texts], np.float32)
+    vowels = [[text.count(b"a"), text.count(b"e"), text.count(b"o")] for text in texts]
+    return {
+        "length": np.array([[len(text)] for text in texts], np.float32),
+        "size": np.stack([1 - short, short], axis=1),
+        "vowels": np.array(vowels, np.float32) / 4,
+    }
+
+
+def _topics(columns: Mapping[str, Array]) -> Mapping[str, Array]:
+    return {"scores": _read(columns)["vowels"]}
+
+
+def _words(columns: Mapping[str, Array]) -> Mapping[str, Array]:
+    rows = [text.split() for text in columns["text"]]
+    longest = max(map(len, rows))
+    padded = [row + [b""] * (longest - len(row)) for row in rows]
+    return {
+        "words": np.array(padded, object).reshape(len(rows), longest),
+        "attributions": np.array([[len(word) / 2 for word in row] for row in padded], np.float32),
+    }
+
+
 def _value(columns: Mapping[str, Array]) -> Mapping[str, Array]:
     value = 10 * columns["rooms"] + columns["river"].astype(np.float32)
     return {"values": value.astype(np.float32)[:, None]}
@@ -120,10 +160,58 @@ _WRITTEN = [
     OutputField(name="state_position", dtype="int64", content="state"),
 ]
 
+_EXPLAINED = [
+    OutputField(name="image_bytes", dtype="string", content="image"),
+    OutputField(name="heatmap", dtype="float32", shape=(2, 3)),
+]
+_TEXT = InputField(name="text", dtype="string", content="text")
+
 DIGITS: Model = {
     "classify": _signature(Task.CLASSIFY, _classify, [_PICTURE], [_SCORES]),
     "serving_default": _signature(
         Task.CLASSIFY, _pixels, [InputField(name="image", dtype="float32", shape=(2, 2))], [_SCORES]
+    ),
+    "explain": _signature(
+        Task.EXPLAIN,
+        _light,
+        [
+            _PICTURE,
+            InputField(name="target", dtype="int32", default=-1),
+            InputField(name="alpha", dtype="float32", default=0.5, minimum=0, maximum=1),
+        ],
+        _EXPLAINED,
+    ),
+    "activations": _signature(
+        Task.EXPLAIN, _layers, [_PICTURE, InputField(name="count", dtype="int32")], _EXPLAINED[:1]
+    ),
+}
+READER: Model = {
+    "classify": _signature(
+        Task.CLASSIFY,
+        _read,
+        [_TEXT],
+        [
+            OutputField(name="length", dtype="float32", shape=(1,), content="values", unit="letters"),
+            OutputField(name="size", dtype="float32", shape=(2,), content="scores", labels=("long", "short")),
+            OutputField(
+                name="vowels", dtype="float32", shape=(3,), content="scores", labels=("a", "e", "o"), independent=True
+            ),
+        ],
+    ),
+    "topics": _signature(
+        Task.CLASSIFY,
+        _topics,
+        [_TEXT],
+        [OutputField(name="scores", dtype="float32", content="scores", labels=("a", "e", "o"), independent=True)],
+    ),
+    "explain": _signature(
+        Task.EXPLAIN,
+        _words,
+        [_TEXT],
+        [
+            OutputField(name="words", dtype="string", shape=(None,), content="words"),
+            OutputField(name="attributions", dtype="float32", shape=(None,), content="attributions"),
+        ],
     ),
 }
 HOUSES: Model = {
@@ -175,4 +263,4 @@ AFFINE: Model = {
         [OutputField(name="y", dtype="float32", content="values")],
     ),
 }
-ALL = {"digits": DIGITS, "houses": HOUSES, "writer": WRITER, "painter": PAINTER, "affine": AFFINE}
+ALL = {"digits": DIGITS, "houses": HOUSES, "writer": WRITER, "painter": PAINTER, "affine": AFFINE, "reader": READER}

@@ -79,6 +79,24 @@ BAD = {
     "negative top_k": Bad(
         "classify", "digits", [{"image_bytes": png()}], Code.INVALID_ARGUMENT, "top_k", {"top_k": -1}
     ),
+    "a threshold that is no chance": Bad(
+        "classify", "reader", [{"text": "a"}], Code.INVALID_ARGUMENT, "from 0 to 1", {"threshold": 1.5}
+    ),
+    "nothing to explain with": Bad("explain", "houses", [{"rooms": 1.0}], Code.INVALID_ARGUMENT, "answers .../regress"),
+    "a label that is none": Bad(
+        "explain", "digits", [{"image_bytes": png(), "target": "nine"}], Code.INVALID_ARGUMENT, "Received: 'nine'"
+    ),
+    "half a class": Bad("explain", "digits", [{"image_bytes": png(), "target": 0.5}], Code.INVALID_ARGUMENT, "whole"),
+    "explain without a picture": Bad("explain", "digits", [{"target": 1.0}], Code.INVALID_ARGUMENT, "if wanted alpha"),
+    "explain no picture": Bad("explain", "digits", [{"image_bytes": b"me"}], Code.INVALID_ARGUMENT, "PNG or JPEG"),
+    "explain by another task": Bad(
+        "explain",
+        "digits",
+        [{"image_bytes": png()}],
+        Code.INVALID_ARGUMENT,
+        "is for classify",
+        {"signature": "classify"},
+    ),
     "too many instances": Bad("regress", "houses", [{"rooms": 1.0}] * 1025, Code.INVALID_ARGUMENT, "Received: 1025"),
     "unknown knob": Bad("generate_text", "writer", [{"prompt": "a", "mood": 1.0}], Code.INVALID_ARGUMENT, "mood"),
     "length below 1": Bad("generate_text", "writer", [{"prompt": "a", "length": -5}], Code.INVALID_ARGUMENT, "-5"),
@@ -111,7 +129,7 @@ async def ask_rest(here: World, bad: Bad) -> httpx.Response:
     body = {"instances": rows, **bad.options}
     if bad.task == "generate_text":
         body = {**rows[0], **bad.options}
-    elif bad.task == "generate_image":
+    elif bad.task in ("generate_image", "explain"):
         body = {"instance": rows[0], **bad.options}
     return await here.rest.post(f"/api/models/{bad.model}/{bad.task.replace('_', '-')}", json=body)
 
@@ -119,7 +137,7 @@ async def ask_rest(here: World, bad: Bad) -> httpx.Response:
 async def ask_grpc(here: World, bad: Bad) -> None:
     """The same as protobuf."""
     model = pb.Model(name=bad.model)
-    rows = [{name: _value(value) for name, value in row.items() if name != "length"} for row in bad.rows]
+    rows = [{name: as_value(value) for name, value in row.items() if name != "length"} for row in bad.rows]
     instances = [pb.Instance(inputs=row) for row in rows]
     if bad.task == "classify":
         await here.inference.Classify(pb.ClassifyRequest(model=model, instances=instances, **bad.options))
@@ -128,6 +146,8 @@ async def ask_grpc(here: World, bad: Bad) -> None:
     elif bad.task == "generate_image":
         request = pb.GenerateImageRequest(model=model, instance=instances[0], **bad.options)
         await here.inference.GenerateImage(request)
+    elif bad.task == "explain":
+        await here.inference.Explain(pb.ExplainRequest(model=model, instance=instances[0], **bad.options))
     else:
         prompt = rows[0].pop("prompt").text
         length = bad.rows[0].get("length", 10)
@@ -143,7 +163,8 @@ def _json(value: Any) -> Any:
     return value.tolist() if isinstance(value, np.ndarray) else value
 
 
-def _value(value: Any) -> pb.Value:
+def as_value(value: Any) -> pb.Value:
+    """A value as protobuf clients write it."""
     if isinstance(value, str):
         return pb.Value(text=value)
     if isinstance(value, bytes):
@@ -290,6 +311,25 @@ async def test_uploads_that_do_not_fit_the_model_are_refused(here: World) -> Non
         "/api/models/digits/classify", content=b"", headers={"content-type": "multipart/form-data"}
     )
     assert form.status_code == 400, form.text
+
+
+async def test_an_upload_to_explain_is_one_instance_with_numbers_that_are_some(here: World) -> None:
+    path, image = "/api/models/digits/explain", {"content-type": "image/png"}
+    two = await here.rest.post(path, files=[("image_bytes", png()), ("image_bytes", png())])
+    assert "Received: 2" in two.json()["error"]["message"]
+    for query, says in {
+        "alpha=warm": "Received: 'warm'",
+        "alpha=NaN": "Received: 'NaN'",
+        "target=99999999999": "Received: 99999999999",
+        "alpha=2": "at most 1",
+        "depth=2": "Received: a picture and depth",
+        "signature=nothing": "Received: signature 'nothing'",
+    }.items():
+        answer = await here.rest.post(f"{path}?{query}", content=png(), headers=image)
+        assert answer.status_code == (404 if "signature" in query else 400), query
+        assert says in answer.json()["error"]["message"]
+    words = await here.rest.post("/api/models/reader/explain", json={"text": "a"}, headers={"Accept": "image/png"})
+    assert "Received: 0 pictures" in words.json()["error"]["message"]
 
 
 async def test_paths_and_methods_that_are_not_there_are_told_in_our_words(here: World) -> None:

@@ -89,12 +89,14 @@ async def test_metrics_have_no_label_that_a_client_can_invent(here: World) -> No
             await here.inference.Classify(pb.ClassifyRequest(model=pb.Model(name=f"invented{n}")))
         await here.rest.get(f"/nowhere/{n}")
     await here.rest.post("/api/models/digits/classify", content=png(), headers={"content-type": "image/png"})
+    await here.rest.post("/api/models/reader/explain", json={"text": "soul"})
     page = (await here.rest.get("/metrics")).text
     assert "invented" not in page
     assert "nowhere" not in page
     assert 'code="NOT_FOUND",door="rest",model="unknown",operation="classify"} 3.0' in page
     assert 'code="NOT_FOUND",door="grpc",model="unknown",operation="classify"} 3.0' in page
     assert 'code="OK",door="rest",model="digits",operation="classify"} 1.0' in page
+    assert 'code="OK",door="rest",model="reader",operation="explain"} 1.0' in page
     assert 'tensorgate_gateway_batch_rows_count{model="digits"}' in page
     assert "process_resident_memory_bytes" in page
 
@@ -102,7 +104,7 @@ async def test_metrics_have_no_label_that_a_client_can_invent(here: World) -> No
 async def test_the_openapi_page_shows_every_door_with_its_bodies(here: World) -> None:
     page = (await here.rest.get("/openapi.json")).json()
     assert (await here.rest.get("/docs")).status_code == 200
-    for task in ("classify", "regress", "generate-text", "generate-image"):
+    for task in ("classify", "regress", "generate-text", "generate-image", "explain"):
         for form in ("", "/versions/{version}", "/labels/{label}"):
             post = page["paths"][f"/api/models/{{model}}{form}/{task}"]["post"]
             assert post["requestBody"]["content"]["application/json"]["schema"]["example"]

@@ -50,16 +50,18 @@ class Instance(_message.Message):
     def __init__(self, inputs: _Optional[_Mapping[str, Value]] = ...) -> None: ...
 
 class ClassifyRequest(_message.Message):
-    __slots__ = ("model", "instances", "top_k", "signature")
+    __slots__ = ("model", "instances", "top_k", "signature", "threshold")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     INSTANCES_FIELD_NUMBER: _ClassVar[int]
     TOP_K_FIELD_NUMBER: _ClassVar[int]
     SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    THRESHOLD_FIELD_NUMBER: _ClassVar[int]
     model: Model
     instances: _containers.RepeatedCompositeFieldContainer[Instance]
     top_k: int
     signature: str
-    def __init__(self, model: _Optional[_Union[Model, _Mapping]] = ..., instances: _Optional[_Iterable[_Union[Instance, _Mapping]]] = ..., top_k: _Optional[int] = ..., signature: _Optional[str] = ...) -> None: ...
+    threshold: float
+    def __init__(self, model: _Optional[_Union[Model, _Mapping]] = ..., instances: _Optional[_Iterable[_Union[Instance, _Mapping]]] = ..., top_k: _Optional[int] = ..., signature: _Optional[str] = ..., threshold: _Optional[float] = ...) -> None: ...
 
 class Score(_message.Message):
     __slots__ = ("label", "score")
@@ -70,14 +72,41 @@ class Score(_message.Message):
     def __init__(self, label: _Optional[str] = ..., score: _Optional[float] = ...) -> None: ...
 
 class Classification(_message.Message):
-    __slots__ = ("label", "score", "scores")
+    __slots__ = ("label", "score", "scores", "labels", "heads")
+    class HeadsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: Head
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Head, _Mapping]] = ...) -> None: ...
     LABEL_FIELD_NUMBER: _ClassVar[int]
     SCORE_FIELD_NUMBER: _ClassVar[int]
     SCORES_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    HEADS_FIELD_NUMBER: _ClassVar[int]
     label: str
     score: float
     scores: _containers.RepeatedCompositeFieldContainer[Score]
-    def __init__(self, label: _Optional[str] = ..., score: _Optional[float] = ..., scores: _Optional[_Iterable[_Union[Score, _Mapping]]] = ...) -> None: ...
+    labels: _containers.RepeatedScalarFieldContainer[str]
+    heads: _containers.MessageMap[str, Head]
+    def __init__(self, label: _Optional[str] = ..., score: _Optional[float] = ..., scores: _Optional[_Iterable[_Union[Score, _Mapping]]] = ..., labels: _Optional[_Iterable[str]] = ..., heads: _Optional[_Mapping[str, Head]] = ...) -> None: ...
+
+class Head(_message.Message):
+    __slots__ = ("label", "score", "scores", "labels", "values", "unit")
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    SCORES_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    label: str
+    score: float
+    scores: _containers.RepeatedCompositeFieldContainer[Score]
+    labels: _containers.RepeatedScalarFieldContainer[str]
+    values: Numbers
+    unit: str
+    def __init__(self, label: _Optional[str] = ..., score: _Optional[float] = ..., scores: _Optional[_Iterable[_Union[Score, _Mapping]]] = ..., labels: _Optional[_Iterable[str]] = ..., values: _Optional[_Union[Numbers, _Mapping]] = ..., unit: _Optional[str] = ...) -> None: ...
 
 class ClassifyResponse(_message.Message):
     __slots__ = ("model", "version", "predictions")
@@ -181,6 +210,45 @@ class GenerateImageResponse(_message.Message):
     version: int
     images: _containers.RepeatedScalarFieldContainer[bytes]
     def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., images: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
+class ExplainRequest(_message.Message):
+    __slots__ = ("model", "instance", "signature")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    model: Model
+    instance: Instance
+    signature: str
+    def __init__(self, model: _Optional[_Union[Model, _Mapping]] = ..., instance: _Optional[_Union[Instance, _Mapping]] = ..., signature: _Optional[str] = ...) -> None: ...
+
+class ExplainResponse(_message.Message):
+    __slots__ = ("model", "version", "images", "attributions", "arrays")
+    class ArraysEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: Numbers
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Numbers, _Mapping]] = ...) -> None: ...
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    IMAGES_FIELD_NUMBER: _ClassVar[int]
+    ATTRIBUTIONS_FIELD_NUMBER: _ClassVar[int]
+    ARRAYS_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    version: int
+    images: _containers.RepeatedScalarFieldContainer[bytes]
+    attributions: _containers.RepeatedCompositeFieldContainer[Attribution]
+    arrays: _containers.MessageMap[str, Numbers]
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., images: _Optional[_Iterable[bytes]] = ..., attributions: _Optional[_Iterable[_Union[Attribution, _Mapping]]] = ..., arrays: _Optional[_Mapping[str, Numbers]] = ...) -> None: ...
+
+class Attribution(_message.Message):
+    __slots__ = ("word", "attribution")
+    WORD_FIELD_NUMBER: _ClassVar[int]
+    ATTRIBUTION_FIELD_NUMBER: _ClassVar[int]
+    word: str
+    attribution: float
+    def __init__(self, word: _Optional[str] = ..., attribution: _Optional[float] = ...) -> None: ...
 
 class ListModelsRequest(_message.Message):
     __slots__ = ()

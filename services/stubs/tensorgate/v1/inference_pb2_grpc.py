@@ -56,6 +56,11 @@ class InferenceStub:
                 request_serializer=services_dot_stubs_dot_tensorgate_dot_v1_dot_inference__pb2.GenerateImageRequest.SerializeToString,
                 response_deserializer=services_dot_stubs_dot_tensorgate_dot_v1_dot_inference__pb2.GenerateImageResponse.FromString,
                 _registered_method=True)
+        self.Explain = channel.unary_unary(
+                '/tensorgate.v1.Inference/Explain',
+                request_serializer=services_dot_stubs_dot_tensorgate_dot_v1_dot_inference__pb2.ExplainRequest.SerializeToString,
+                response_deserializer=services_dot_stubs_dot_tensorgate_dot_v1_dot_inference__pb2.ExplainResponse.FromString,
+                _registered_method=True)
         self.ListModels = channel.unary_unary(
                 '/tensorgate.v1.Inference/ListModels',
                 request_serializer=services_dot_stubs_dot_tensorgate_dot_v1_dot_inference__pb2.ListModelsRequest.SerializeToString,
@@ -93,6 +98,13 @@ class InferenceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Explain(self, request, context):
+        """What in an input speaks for an answer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListModels(self, request, context):
         """The models that can be called now.
         """
@@ -122,6 +134,11 @@ def add_InferenceServicer_to_server(servicer, server):
                     servicer.GenerateImage,
                     request_deserializer=services_dot_stubs_dot_tensorgate_dot_v1_dot_inference__pb2.GenerateImageRequest.FromString,
                     response_serializer=services_dot_stubs_dot_tensorgate_dot_v1_dot_inference__pb2.GenerateImageResponse.SerializeToString,
+            ),
+            'Explain': grpc.unary_unary_rpc_method_handler(
+                    servicer.Explain,
+                    request_deserializer=services_dot_stubs_dot_tensorgate_dot_v1_dot_inference__pb2.ExplainRequest.FromString,
+                    response_serializer=services_dot_stubs_dot_tensorgate_dot_v1_dot_inference__pb2.ExplainResponse.SerializeToString,
             ),
             'ListModels': grpc.unary_unary_rpc_method_handler(
                     servicer.ListModels,
@@ -239,6 +256,33 @@ class Inference:
             '/tensorgate.v1.Inference/GenerateImage',
             services_dot_stubs_dot_tensorgate_dot_v1_dot_inference__pb2.GenerateImageRequest.SerializeToString,
             services_dot_stubs_dot_tensorgate_dot_v1_dot_inference__pb2.GenerateImageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Explain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tensorgate.v1.Inference/Explain',
+            services_dot_stubs_dot_tensorgate_dot_v1_dot_inference__pb2.ExplainRequest.SerializeToString,
+            services_dot_stubs_dot_tensorgate_dot_v1_dot_inference__pb2.ExplainResponse.FromString,
             options,
             channel_credentials,
             insecure,
