@@ -34,7 +34,8 @@ def publish(label: str | None, bench: Bench, journal: Journal, model: Any) -> No
         number = bench.store.publish(record.model, folder)
         if label is not None:
             bench.store.move_label(record.model, label, number)
-    journal.note(state=RunState.PUBLISHED, version=number, label=label)
+    size = bench.store.manifest(record.model, number).size
+    journal.note(state=RunState.PUBLISHED, version=number, label=label, size=size)
     bench.progress.step(f"published {record.model}/{number}" + (f" as {label}" if label else ""))
 
 
