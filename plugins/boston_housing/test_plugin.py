@@ -11,7 +11,7 @@ from plugins.boston_housing.data import BOSTON_HOUSING, FEATURES, load, read_csv
 from plugins.boston_housing.model import PricesConfig, build
 from plugins.boston_housing.plugin import EXAMPLE, PLUGIN
 from plugins.conftest import Endpoint, Serve
-from plugins.contract import Array, Data, Dataset, Samples
+from plugins.contract import Array, Data, Dataset, IteratedKFold, Samples
 
 NAMES = [feature.name for feature in FEATURES]
 
@@ -105,3 +105,11 @@ def test_the_split_is_that_of_keras(real: Data) -> None:
 def test_the_baseline_is_the_median_price(real: Data) -> None:
     error = np.abs(real.test.targets - np.median(real.train.targets)).mean()
     assert PLUGIN.baseline(real) == {"mae": pytest.approx(float(error))}
+
+
+def test_the_iterated_variant_is_the_same_network_validated_twelve_times(suburbs: Array) -> None:
+    samples = Samples(suburbs, np.zeros(40, np.float32))
+    one, other = (PLUGIN.build_model(PricesConfig(), variant, samples) for variant in ("dense", "iterated"))
+    assert [layer.output.shape for layer in one.layers] == [layer.output.shape for layer in other.layers]
+    assert PLUGIN.variants["dense"].settings == PLUGIN.variants["iterated"].settings
+    assert PLUGIN.variants["iterated"].protocol == IteratedKFold(folds=4, repeats=3)

@@ -1,4 +1,4 @@
-"""Which digit did someone write? (book 2.1 and 5.1)"""
+"""Which digit did someone write? (book 2.1, 5.1 and 7.3.1)"""
 
 from __future__ import annotations
 
@@ -78,6 +78,14 @@ class Mnist(Plugin[DigitsConfig]):
                 "three convolutions, 93,322 parameters",
                 settings={"epochs": 6, "batch_size": 64},
                 book=BookFigure(metric="accuracy", value=0.9908, section="5.1"),
+            ),
+            "separable": Variant(
+                "the convnet with depthwise separable convolutions, 44,787 parameters",
+                settings={"epochs": 6, "batch_size": 64},
+            ),
+            "batch_normalised": Variant(
+                "the convnet with batch normalisation, 94,218 parameters",
+                settings={"epochs": 6, "batch_size": 64},
             ),
         }
     )

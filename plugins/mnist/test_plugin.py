@@ -66,9 +66,30 @@ def likeness(one: Array, other: Array) -> float:
     return max(float(np.corrcoef(field.ravel(), other.ravel())[0, 1]) for field in moved)
 
 
-@pytest.mark.parametrize(("variant", "parameters"), [("dense", 407_050), ("convnet", 93_322)])
+@pytest.mark.parametrize(
+    ("variant", "parameters"),
+    [("dense", 407_050), ("convnet", 93_322), ("separable", 44_787), ("batch_normalised", 94_218)],
+)
 def test_the_networks_are_the_books(variant: str, parameters: int) -> None:
     assert build(DigitsConfig(), variant, 100).count_params() == parameters
+
+
+def test_separable_convolutions_answer_as_finely_with_a_fraction_of_the_parameters() -> None:
+    plain, separable = ([layer for layer in build(DigitsConfig(), variant, 100).layers if "conv" in layer.name]
+                        for variant in ("convnet", "separable"))  # fmt: skip
+    assert [layer.output.shape for layer in separable] == [layer.output.shape for layer in plain]
+    assert [layer.count_params() for layer in plain] == [320, 18_496, 36_928]
+    assert [layer.count_params() for layer in separable] == [73, 2_400, 4_736]
+
+
+def test_batch_normalisation_follows_every_hidden_layer_and_not_the_answer() -> None:
+    model = build(DigitsConfig(), "batch_normalised", 100)
+    names = [type(layer).__name__ for layer in model.layers]
+    after = [names[number + 1] for number, name in enumerate(names[:-1]) if name in ("Conv2D", "Dense")]
+    assert after == ["BatchNormalization"] * 4
+    assert names[-1] == "Dense"
+    statistics = [int(np.prod(weights.shape)) for weights in model.non_trainable_weights]
+    assert sum(statistics) == 2 * (32 + 64 + 64 + 64)
 
 
 def test_what_is_28_by_28_and_light_on_dark_passes_unchanged() -> None:

@@ -6,17 +6,12 @@ load_data -> baseline -> fit -> evaluate -> gate -> export -> check -> publish -
 from __future__ import annotations
 
 import math
-import platform
 import time
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
 from typing import Any
 
-import keras
 import numpy as np
-import tensorflow as tf
 from rich.console import Console
 
 from plugins.contract import Config, Data, Samples, Untrained
@@ -26,14 +21,16 @@ from services.store import Store, open_store
 from services.trainer.configuration import resolve_config, validate_config, variant_of
 from services.trainer.datasets import DatasetFetcher
 from services.trainer.discovery import load_plugin
+from services.trainer.environment import environment
 from services.trainer.fitting import Recipe, Stage, fit, fresh_model, make_deterministic
 from services.trainer.gate import Candidate, Standing, judge
+from services.trainer.interval import Interval, figure_interval
 from services.trainer.journal import Bench, Journal
 from services.trainer.progress import figures_text, progress_on
 from services.trainer.protocols import FINAL, best_epoch, cuts, trains_again
 from services.trainer.publishing import Label, publish
 from services.trainer.report import write_report
-from services.trainer.reporting import report_of
+from services.trainer.reporting import Finished, finished, report_of
 from services.trainer.run_folder import create_run, open_run
 from services.trainer.run_record import MetricRecord, RunRecord, RunState, StageRecord, read_record
 from services.trainer.settings import TrainerSettings
@@ -103,7 +100,7 @@ def _begin(request: TrainRequest, bench: Bench) -> tuple[Config, Journal]:
         created=now,
         metric=MetricRecord(**asdict(plugin.metric)),
         book=variant.book,
-        environment=_environment(),
+        environment=environment(),
     )
     folder.write_config(record.config)
     bench.progress.step(f"run {folder.id}: {plugin.title} ({name})")
@@ -140,14 +137,24 @@ def _walk(request: TrainRequest, bench: Bench, config: Config, journal: Journal)
     recipe = Recipe(plugin, journal.record.variant, config, journal.record.metric, journal.folder, progress)
     with journal.timed("fit"):
         model, folds, final = fit_all(recipe, data.train)
-    journal.note(folds=folds, final=final)
+    journal.note(folds=folds, final=final, parameters=model.count_params())
     with journal.timed("evaluate"):
         journal.note(metrics=dict(plugin.evaluate(model, data.test, config)))
+        run = finished(plugin, model, data)
+        journal.note(interval=_interval(journal.record, run))
     progress.step(f"test {figures_text(journal.record.metrics)} baseline {figures_text(journal.record.baseline)}")
     _pass_gate(request, bench, journal, model)
     progress.step(f"report {journal.folder.path / 'report.html'}")
     with journal.timed("report"):
-        write_report(journal.folder.path, report_of(plugin, journal.record, model, data))
+        write_report(journal.folder.path, report_of(plugin, journal.record, run))
+
+
+def _interval(record: RunRecord, run: Finished) -> Interval | None:
+    """The headline figure's; none where the samples' own scores do not add up to that figure."""
+    if run.predictions is None:
+        return None
+    headline = {name: value for name, value in record.metrics.items() if name == record.metric.name}
+    return figure_interval(record.task, headline, run.data.test.targets, run.predictions)
 
 
 def fewer(data: Data, config: Config) -> Data:
@@ -215,13 +222,3 @@ def _label(request: TrainRequest, standing: Standing | None) -> Label | None:
 def _standing(store: Store, model: str) -> Standing | None:
     number = store.labels(model).get(STABLE)
     return None if number is None else Standing(number, store.card(model, number))
-
-
-def _environment() -> Mapping[str, str]:
-    return {
-        "tensorgate": version("tensorgate"),
-        "python": platform.python_version(),
-        "tensorflow": tf.__version__,
-        "keras": keras.__version__,
-        "machine": f"{platform.system()} {platform.machine()}",
-    }

@@ -50,7 +50,8 @@ def publish(label: Label | None, bench: Bench, journal: Journal, model: Any) -> 
     with journal.timed("publish"):
         number = bench.store.publish(record.model, folder, _uploading(bench.progress))
         moved = move(label, bench, record.model, number) if label is not None else None
-    journal.note(state=RunState.PUBLISHED, version=number, label=moved)
+    size = bench.store.manifest(record.model, number).size
+    journal.note(state=RunState.PUBLISHED, version=number, label=moved, size=size)
     bench.progress.step(f"published {record.model}/{number}" + (f" as {moved}" if moved else ""))
 
 

@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from services.core.card import CARD_PATH, Card, Task
 from services.core.tryout import Gateway, try_out
 from services.trainer.answers import confusion_matrix, draw_confusion, draw_residuals
-from services.trainer.curves import draw_curves, mean_curve
+from services.trainer.curves import draw_curves, draw_smoothed, mean_curve
 from services.trainer.diagram import draw_diagram
 from services.trainer.run_folder import RunFolder
 from services.trainer.run_record import Report, RunRecord
@@ -44,8 +44,8 @@ def write_report(folder: Path, report: Report) -> Path:
         bars=bars(report.record),
         beside_book=beside_book(report.record),
         curves=curves,
+        smoothed=draw_smoothed(report.record),
         diagram=diagram,
-        parameters=report.model.count_params(),
         overfitting=overfitting(report.record),
         fold_rows=fold_rows(report.record),
         lines=lines_to_try(folder),
@@ -62,6 +62,7 @@ def _page() -> Any:
     )
     environment.filters["data_uri"] = data_uri
     environment.filters["figure"] = figure_text
+    environment.filters["bytes"] = size_text
     environment.tests["picture"] = lambda shown: isinstance(shown, bytes)
     return environment.get_template("report.html")
 
@@ -75,6 +76,11 @@ def data_uri(picture: bytes) -> str:
 def figure_text(value: float) -> str:
     """A figure as people write it: four digits that matter, thousands apart."""
     return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
+
+
+def size_text(size: int) -> str:
+    """Bytes as people write them."""
+    return f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{size / 1e3:,.0f} kB"
 
 
 def bars(record: RunRecord) -> tuple[Bar, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,23 @@ from services.trainer.run_record import Mistake, Report, RunRecord
 _MISTAKES = 12
 
 
-def report_of(plugin: Plugin[Any], record: RunRecord, model: Any, data: Data) -> Report:
-    """The report of a run whose model is still in memory."""
-    predictions = _predictions(plugin.task, model, data.test)
+@dataclass(frozen=True)
+class Finished:
+    """A trained model, still in memory, and its answers on the test split."""
+
+    model: Any
+    data: Data
+    predictions: Array | None  # scores [N, C] or values [N, K]; None where the answer is not one such table
+
+
+def finished(plugin: Plugin[Any], model: Any, data: Data) -> Finished:
+    """The model with its answers."""
+    return Finished(model, data, _predictions(plugin.task, model, data.test))
+
+
+def report_of(plugin: Plugin[Any], record: RunRecord, run: Finished) -> Report:
+    """The report of a run."""
+    model, data, predictions = run.model, run.data, run.predictions
     labels = plugin.labels or tuple(map(str, range(predictions.shape[1] if predictions is not None else 0)))
     return Report(
         record=record,
@@ -31,7 +46,6 @@ def report_of(plugin: Plugin[Any], record: RunRecord, model: Any, data: Data) ->
 
 
 def _predictions(task: Task, model: Any, test: Samples) -> Array | None:
-    """Scores [N, C] or values [N, K], where the model's answer is one such table; else None."""
     if task not in (Task.CLASSIFY, Task.REGRESS) or not len(test):
         return None
     answer = model.predict(test.in_order(EVALUATION_BATCH), verbose=0)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
 from services.core.card import BookFigure
+from services.trainer.interval import Interval
 from services.trainer.measure import Served
+from services.trainer.report import size_text
 from services.trainer.run_record import MetricRecord, RunRecord
 
 _COLUMNS = (
@@ -20,7 +22,10 @@ _COLUMNS = (
     "book",
     "folds",
     "test",
+    "95 % interval",
     "served",
+    "parameters",
+    "stored",
     "seed",
     "epochs",
     "train",
@@ -30,7 +35,9 @@ _INTRODUCTION = """# Results
 
 Written by `python -m services.trainer results` from the records in `docs/results/`; nothing here is typed by hand.
 *baseline*: the common-sense figure; *book*: what the book states; *folds*: mean over the validated folds; *test*: the
-published model on the test split, in memory; *served*: the same through the gateway, from raw requests.
+published model on the test split, in memory; *95 % interval*: percentile bootstrap of that figure over the test samples
+(Efron 1979; 1000 resamples), so luck in drawing the test split, not in training; *served*: the figure through the
+gateway, from raw requests; *stored*: the published version's files; *train*: all fits of the run together.
 """
 
 
@@ -46,7 +53,10 @@ class Result(BaseModel):
     book: BookFigure | None
     folds: float | None
     test: float
+    interval: Interval | None = None
     served: float | None
+    parameters: int | None = None
+    size: int | None = None
     seed: int
     epochs: int
     seconds: float
@@ -65,7 +75,10 @@ def result_of(run: RunRecord, served: Served | None) -> Result:
         book=run.book,
         folds=run.fold_means.get(name) if len(run.folds) > 1 else None,
         test=run.metrics[name],
+        interval=run.interval,
         served=served.value if served is not None else None,
+        parameters=run.parameters,
+        size=run.size,
         seed=run.seed,
         epochs=len(run.final.history.get("loss", ())) if run.final is not None else 0,
         seconds=run.seconds["fit"],
@@ -102,16 +115,17 @@ def _cells(result: Result) -> Sequence[str]:
         f"{result.metric.name}{unit}",
         _figure(result.baseline),
         f"{_figure(book.value)} ({book.metric}, {book.section})" if book is not None else "",
-        *_figures(result.folds, result.test, result.served),
+        _figure(result.folds),
+        _figure(result.test),
+        " to ".join(map(_figure, result.interval or ())),
+        _figure(result.served),
+        "" if result.parameters is None else f"{result.parameters:,}",
+        "" if result.size is None else size_text(result.size),
         str(result.seed),
         str(result.epochs),
         f"{result.seconds:.0f} s",
         f"{result.day}, TensorFlow {result.environment['tensorflow']}",
     )
-
-
-def _figures(*values: float | None) -> Iterator[str]:
-    return map(_figure, values)
 
 
 def _figure(value: float | None) -> str:

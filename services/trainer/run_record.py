@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from plugins.contract import Array, Figure
 from services.core.card import BookFigure, Task
 from services.core.errors import NotFound
+from services.trainer.interval import Interval
 
 _log = logging.getLogger(__name__)
 
@@ -86,14 +87,17 @@ class RunRecord(_Frozen):
     baseline: Mapping[str, float] = Field(default_factory=dict)
     folds: tuple[StageRecord, ...] = ()
     final: StageRecord | None = Field(default=None, description="the model that is published")
+    parameters: int | None = Field(default=None, description="numbers in the model, trained or not")
     metrics: Mapping[str, float] = Field(default_factory=dict, description="of the final model, on the test split")
+    interval: Interval | None = Field(default=None, description="where 95 % of bootstrapped headline figures lie")
     seconds: Mapping[str, float] = Field(default_factory=dict, description="by step: load_data, fit, export, ...")
     gate: Verdict | None = None
     forced: bool = Field(default=False, description="published against the gate's verdict")
     version: int | None = None
     label: str | None = None
+    size: int | None = Field(default=None, description="bytes of the published version in the store")
     data_sha256: Mapping[str, str] = Field(default_factory=dict, description="by the file name of each dataset")
-    environment: Mapping[str, str] = Field(default_factory=dict, description="versions and processor")
+    environment: Mapping[str, str] = Field(default_factory=dict, description="versions, git commit and processor")
 
     @property
     def fold_means(self) -> Mapping[str, float]:

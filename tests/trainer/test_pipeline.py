@@ -69,6 +69,16 @@ def test_a_run_that_beats_its_baseline_becomes_a_labelled_version(published: tup
     assert workshop.store.verify("tiny", 1) == []
     card = workshop.store.card("tiny", 1)
     assert (card.lineage.run, card.metrics, card.description) == (run.id, run.metrics, "one layer")
+    assert run.size == workshop.store.manifest("tiny", 1).size
+
+
+def test_a_run_says_how_large_its_model_is_and_how_sure_its_figure(published: tuple[Workshop, RunRecord]) -> None:
+    _, run = published
+    assert run.parameters == (4 + 4 + 1) + (4 * 8 + 8) + (8 * 2 + 2)  # scaling, hidden, answer
+    assert run.interval is not None
+    low, high = run.interval
+    assert low < run.metrics["accuracy"] < high
+    assert high - low < 0.3
 
 
 def test_a_run_leaves_a_folder(published: tuple[Workshop, RunRecord]) -> None:

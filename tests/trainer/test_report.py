@@ -13,7 +13,7 @@ from PIL import Image
 
 from plugins.contract import BookFigure, Figure, Task
 from services.trainer.answers import confusion_matrix
-from services.trainer.curves import mean_curve
+from services.trainer.curves import draw_smoothed, mean_curve, smoothed
 from services.trainer.diagram import boxes_of, draw_diagram
 from services.trainer.report import bars, beside_book, figure_text, fold_rows, overfitting, write_report
 from services.trainer.run_record import MetricRecord, Mistake, Report, RunRecord, RunState, StageRecord, Verdict
@@ -47,10 +47,13 @@ def record(**changes: Any) -> RunRecord:
         baseline={"mae": 6.5},
         folds=(stage("fold 1", (5.0, 3.0, 4.0)), stage("fold 2", (5.0, 2.0, 3.0))),
         final=StageRecord(name="final", best_epoch=2, history={"loss": (4.0, 2.0), "mae": (4.0, 2.0)}),
+        parameters=1_234,
         metrics={"mae": 2.6},
+        interval=(2.2, 3.04),
         gate=Verdict(passed=True, reasons=("mae 2.6 beats the baseline 6.5",)),
         version=3,
         label="stable",
+        size=98_765,
     )
     return whole.model_copy(update=changes)
 
@@ -75,6 +78,8 @@ def test_a_regression_report_is_one_file_with_every_picture_in_it(tmp_path: Path
     assert "Prices &lt;of&gt; houses" in page and "rm 6.5 &amp; crim &lt;0.1&gt;" in page
     assert "published as version 3" in page
     assert "mae 2.6 beats the baseline 6.5" in page
+    assert "95 % interval 2.2 to 3.04" in page
+    assert "1,234 parameters, 99 kB in the store." in page
     sources = re.findall(r'(?:src|href)="([^"]*)"', page)
     assert len(sources) == 3 and all(source.startswith("data:image/png;base64,") for source in sources)
     assert {"curves.png", "diagram.png"} <= {file.name for file in tmp_path.iterdir()}
@@ -129,6 +134,19 @@ def test_folds_end_with_mean_and_spread() -> None:
 
 def test_a_mean_curve_is_as_long_as_its_shortest() -> None:
     assert mean_curve([{"loss": (1.0, 2.0, 3.0)}, {"loss": (3.0, 4.0)}, {}], "loss") == [2.0, 3.0]
+
+
+def test_a_smoothed_curve_begins_after_ten_points_and_follows_slowly() -> None:
+    assert smoothed([*[100.0] * 10, 2.0, 3.0, 1.0]) == pytest.approx([2.0, 2.1, 1.99])
+    assert smoothed([1.0] * 10) == []
+
+
+def test_only_a_long_training_is_shown_smoothed(tmp_path: Path, model: Any) -> None:
+    assert draw_smoothed(record()) is None
+    long = record(folds=(stage("fold 1", (5.0,) * 21), stage("fold 2", tuple(map(float, range(30))))))
+    assert (draw_smoothed(long) or b"").startswith(b"\x89PNG")
+    assert "exponential moving average" in written(tmp_path, Report(long, model))
+    assert "exponential moving average" not in written(tmp_path, Report(record(), model))
 
 
 def test_the_confusion_matrix_counts_right_class_by_answer() -> None:
