@@ -1,6 +1,6 @@
 import tensorflow as tf
 
-from plugins.texts import last, lookup, numbers_of, words_of
+from plugins.texts import last, lookup, multi_hot, numbers_of, words_of
 
 WORDS = lookup(["the", "film", "don't"])
 
@@ -21,3 +21,9 @@ def test_the_last_words_are_kept_and_short_texts_padded_in_front() -> None:
     numbers = numbers_of(WORDS, tf.constant(["the film the end", "film"]))
     assert last(numbers, 3).numpy().tolist() == [[5, 4, 2], [0, 1, 5]]
     assert last(numbers, 6).numpy().tolist() == [[0, 1, 4, 5, 4, 2], [0, 0, 0, 0, 1, 5]]
+
+
+def test_a_text_is_marked_by_which_numbers_it_has() -> None:
+    marks = multi_hot(tf.constant([[3, 1, 3, 0, 0], [0, -2, 4, 99, 2], [0, 0, 0, 0, 0]]), 5)
+    assert marks.dtype == tf.float32
+    assert marks.numpy().tolist() == [[0, 1, 0, 1, 0], [0, 0, 1, 0, 1], [0, 0, 0, 0, 0]]

@@ -41,3 +41,12 @@ def last(numbers: Any, length: int) -> Any:
     padded_behind = kept.to_tensor(default_value=PADDING, shape=[None, length])
     backwards = tf.reverse_sequence(padded_behind, kept.row_lengths(), seq_axis=1)
     return tf.reverse(backwards, axis=[1])
+
+
+def multi_hot(numbers: Any, size: int) -> Any:
+    """Numbers int32 [N, any] to float32 [N, size]: 1 where a number occurs (book 3.4.2); order and counts are lost.
+
+    Padding, and numbers that are no column, are passed over.
+    """
+    inside = tf.where(numbers > PADDING, numbers, size)
+    return tf.math.bincount(inside, minlength=size, maxlength=size, binary_output=True, axis=-1, dtype=tf.float32)
