@@ -69,6 +69,10 @@ def test_only_settings_modules_read_the_environment() -> None:
     assert not readers
 
 
+def test_logging_is_set_up_in_one_place() -> None:
+    assert [path.name for path in OURS if "logging.basicConfig" in path.read_text()] == ["telemetry.py"]
+
+
 def test_every_package_and_module_says_why_it_exists() -> None:
     silent = [str(path.relative_to(ROOT)) for path in OURS if not ast.get_docstring(ast.parse(path.read_text()))]
     assert not silent

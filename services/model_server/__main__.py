@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import signal
 import sys
 
 import uvloop
 
 from services.core.errors import TensorgateError
+from services.core.telemetry import configure_logging
 from services.model_server.server import Server
 from services.model_server.settings import REFUSED, Settings, parse, quiet_tensorflow
 
@@ -39,8 +39,7 @@ async def _serve(settings: Settings) -> None:
 def main() -> None:
     """Serve until SIGTERM or Ctrl-C; exit 255 when the flags or the first models do not allow a start."""
     settings = parse(sys.argv[1:])
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    configure_logging()
     quiet_tensorflow()
     try:
         uvloop.run(_serve(settings))
