@@ -35,11 +35,18 @@ async def test_each_head_is_answered_by_its_name_in_its_own_form(here: World) ->
 
 async def test_of_labels_that_may_hold_together_those_at_the_threshold_are_told(here: World) -> None:
     body: dict[str, Any] = {"instance": {"text": "a sea of eels at a bay"}, "signature": "topics"}
+    instance = pb.Instance(inputs={"text": pb.Value(text="a sea of eels at a bay")})
     answer = (await here.rest.post(READER, json=body)).json()["predictions"]
     assert answer == [{"labels": ["a", "e"], "scores": {"a": 1.25, "e": 0.75, "o": 0.25}}]
     for threshold, labels in ((0.75, ["a", "e"]), (0.76, ["a"]), (0, ["a", "e", "o"]), (1, ["a"])):
         answer = (await here.rest.post(READER, json={**body, "threshold": threshold})).json()["predictions"]
         assert answer[0]["labels"] == labels
+        reply = await here.inference.Classify(
+            pb.ClassifyRequest(
+                model=pb.Model(name="reader"), instances=[instance], signature="topics", threshold=threshold
+            )
+        )
+        assert list(reply.predictions[0].labels) == labels
     answer = (await here.rest.post(READER, json={**body, "top_k": 1})).json()["predictions"]
     assert answer == [{"labels": ["a"], "scores": {"a": 1.25}}]
 
