@@ -255,7 +255,6 @@ class Plugin(ABC, Generic[C]):
     protocol: ClassVar[EvaluationProtocol]
     # ClassVar cannot hold a type variable (PEP 526), so this one is typed by the base and narrowed by the subclass.
     config: ClassVar[type[Config]] = Config
-    labels: ClassVar[Sequence[str]] = ()
 
     @abstractmethod
     def load_data(self, config: C, datasets: Datasets) -> Data:

@@ -66,7 +66,6 @@ class Mnist(Plugin[DigitsConfig]):
     metric = Metric("accuracy", higher_is_better=True)
     protocol = HoldOut(validation=5000)
     config = DigitsConfig
-    labels = LABELS
     variants = MappingProxyType(
         {
             "dense": Variant(

@@ -36,7 +36,8 @@ def _measure(run: str, gateway: str, settings: TrainerSettings) -> None:
     with httpx.Client(base_url=gateway, timeout=_SECONDS) as client:
         served = measure(plugin, test, ModelRef(record.model, version=record.version), client)
     write_served(folder.path, served)
-    print(f"{served.model}/{served.version}: {served.metric} {served.value:.4f} on {served.samples} samples")
+    figures = ", ".join(f"{name} {value:.4f}" for name, value in {served.metric: served.value, **served.others}.items())
+    print(f"{served.model}/{served.version}: {figures} on {served.samples} samples")
 
 
 def _keep(run: str, page: Path, settings: TrainerSettings) -> None:

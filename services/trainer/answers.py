@@ -16,11 +16,6 @@ _RIGHT = LinearSegmentedColormap.from_list("right", ["#ffffff", "#b9d0f7"])
 _WRONG = LinearSegmentedColormap.from_list("wrong", ["#ffffff", "#f3b7a5", RED])
 
 
-def as_scores(answer: Array) -> Array:
-    """Scores [N, C]; of a sigmoid's [N, 1], the chance of class 1, come the two columns that an endpoint answers."""
-    return np.concatenate([1 - answer, answer], axis=1) if answer.shape[1] == 1 else answer
-
-
 def confusion_matrix(targets: Array, scores: Array) -> Array:
     """Counts int64 [C, C]: row the right class, column the class with the highest score."""
     classes = scores.shape[1]

@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from plugins.contract import Array
-from services.core.card import Task
+from services.trainer.heads import Head
 
 Interval = tuple[float, float]
 RESAMPLES = 1000
 _TAILS = (0.025, 0.975)
 
 
-def figure_interval(task: Task, metrics: Mapping[str, float], targets: Array, predictions: Array) -> Interval | None:
-    """The 95 % interval of the accuracy or mae among `metrics`; `predictions` are scores [N, C] or values [N, K].
+def figure_interval(head: Head, value: float) -> Interval | None:
+    """The 95 % interval of a head's figure, which is `value`.
 
     None where the mean of the samples' scores is not the figure, so that nothing can be said of it.
     """
-    name, scores = sample_scores(task, targets, predictions)
-    if name not in metrics or not np.isclose(scores.mean(), metrics[name], rtol=1e-3, atol=1e-6):
-        return None
-    return bootstrap(scores)
-
-
-def sample_scores(task: Task, targets: Array, predictions: Array) -> tuple[str, Array]:
-    """What each sample adds to the figure [N], and the figure's name: 1 or 0 for right or wrong, or the error."""
-    if task is Task.CLASSIFY:
-        return "accuracy", (predictions.argmax(axis=1) == targets.reshape(-1)).astype(np.float64)
-    errors = np.abs(predictions.astype(np.float64) - targets.reshape(predictions.shape))
-    return "mae", errors.mean(axis=1)
+    scores = head.sample_scores()
+    return bootstrap(scores) if np.isclose(scores.mean(), value, rtol=1e-3, atol=1e-6) else None
 
 
 def bootstrap(scores: Array) -> Interval:

@@ -5,25 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import httpx
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
-from plugins.contract import Array, Plugin, Samples
-from services.core.card import Task
+from plugins.contract import Array, OutputField, Plugin, Samples
+from services.core.card import Card
 from services.core.errors import FailedPrecondition, InvalidArgument
 from services.core.gateway_client import as_json, call_gateway, model_path
 from services.core.refs import ModelRef
+from services.trainer.heads import head_fields
 
 SERVED_NAME = "served.json"
 _BATCH = 64
-# What can be computed from answers alone: by task, the verb of the door and the metric's name.
-_MEASURABLE: Mapping[Task, tuple[str, str]] = MappingProxyType(
-    {Task.CLASSIFY: ("classify", "accuracy"), Task.REGRESS: ("regress", "mae")}
-)
 
 
 class Served(BaseModel):
@@ -36,23 +32,25 @@ class Served(BaseModel):
     metric: str
     value: float
     samples: int
+    others: Mapping[str, float] = Field(default_factory=dict, description="of a model's other heads, by figure")
 
 
 def measure(plugin: Plugin[Any], samples: Samples, ref: ModelRef, gateway: httpx.Client) -> Served:
-    """Send every sample as the raw request its plugin would: the accuracy by label, or the mean absolute error.
+    """Send every sample as the raw request its plugin would: the accuracy by label or the mean absolute error, by head.
 
     `gateway` has the gateway's address as its base URL. Raises InvalidArgument for a plugin whose figure cannot be
     computed from answers, FailedPrecondition when a new version took over half-way, and what the gateway refuses with.
     """
-    verb, metric = _MEASURABLE.get(plugin.task, ("", ""))
-    if metric != plugin.metric.name:
+    card = Card.model_validate(call_gateway(gateway, "GET", model_path(ref))["card"])
+    fields = head_fields(card.signatures)
+    if plugin.metric.name not in fields:
         raise InvalidArgument(
-            "Measured through the endpoint are accuracy (classify) and mae (regress). "
-            f"Received: {plugin.metric.name} ({plugin.task.value}) of {plugin.name}"
+            f"Measured through the endpoint are of {plugin.name}: {', '.join(fields) or 'none'}. "
+            f"Received: {plugin.metric.name}"
         )
     predictions, versions = [], set()
     for instances in _batches(plugin.requests(samples)):
-        answer = call_gateway(gateway, "POST", f"{model_path(ref)}/{verb}", {"instances": instances})
+        answer = call_gateway(gateway, "POST", f"{model_path(ref)}/{card.task}", {"instances": instances})
         predictions += answer["predictions"]
         versions.add(answer["version"])
     if len(versions) != 1 or len(predictions) != len(samples):
@@ -60,8 +58,18 @@ def measure(plugin: Plugin[Any], samples: Samples, ref: ModelRef, gateway: httpx
             f"One version answers all {len(samples)} samples. "
             f"Received: {len(predictions)} answers from versions {sorted(versions)}"
         )
-    value = _FIGURES[plugin.task](plugin.labels, samples.targets, predictions)
-    return Served(model=ref.name, version=versions.pop(), metric=metric, value=value, samples=len(predictions))
+    figures = {}
+    for name, field in fields.items():
+        targets = samples.targets[field.name] if isinstance(samples.targets, Mapping) else samples.targets
+        figures[name] = _figure(field, targets, [_told(one, field, len(fields) == 1) for one in predictions])
+    return Served(
+        model=ref.name,
+        version=versions.pop(),
+        metric=plugin.metric.name,
+        value=figures.pop(plugin.metric.name),
+        samples=len(predictions),
+        others=figures,
+    )
 
 
 def write_served(run_folder: Path, served: Served) -> None:
@@ -80,16 +88,17 @@ def _batches(requests: Iterator[Mapping[str, Any]]) -> Iterator[list[Any]]:
         yield chunk
 
 
-def _accuracy(labels: Sequence[str], targets: Array, predictions: Sequence[Any]) -> float:
-    """The share of samples whose best label is the right one."""
-    right = [labels[int(target)] for target in targets.reshape(-1)]
-    return float(np.mean([prediction["label"] == label for prediction, label in zip(predictions, right, strict=True)]))
+def _told(prediction: Any, field: OutputField, alone: bool) -> Any:
+    """A head's answer: its label or its values, in any of the forms that the gateway gives them."""
+    head = prediction if alone and field.content == "scores" else prediction[field.name]
+    return head.get("label", head.get("values")) if isinstance(head, Mapping) else head
 
 
-def _mae(labels: Sequence[str], targets: Array, predictions: Sequence[Any]) -> float:
-    """The mean of |answer - target| over all values."""
-    values = np.array([prediction["values"] for prediction in predictions], np.float64)
-    return float(np.mean(np.abs(values - targets.reshape(values.shape))))
-
-
-_FIGURES = MappingProxyType({Task.CLASSIFY: _accuracy, Task.REGRESS: _mae})
+def _figure(field: OutputField, targets: Array, answers: Sequence[Any]) -> float:
+    """The share of samples whose best label is the right one, or the mean of |answer - target| over all values."""
+    if field.content == "values":
+        values = np.array(answers, np.float64)
+        return float(np.mean(np.abs(values - targets.reshape(values.shape))))
+    numbers = [int(target) for target in targets.reshape(-1)]
+    right = [field.labels[number] if field.labels else str(number) for number in numbers]
+    return float(np.mean([answer == label for answer, label in zip(answers, right, strict=True)]))

@@ -151,10 +151,9 @@ def _walk(request: TrainRequest, bench: Bench, config: Config, journal: Journal)
 
 def _interval(record: RunRecord, run: Finished) -> Interval | None:
     """The headline figure's; none where the samples' own scores do not add up to that figure."""
-    if run.predictions is None:
-        return None
-    headline = {name: value for name, value in record.metrics.items() if name == record.metric.name}
-    return figure_interval(record.task, headline, run.data.test.targets, run.predictions)
+    name = record.metric.name
+    head = next((head for head in run.heads if head.figure == name), None)
+    return None if head is None else figure_interval(head, record.metrics[name])
 
 
 def fewer(data: Data, config: Config) -> Data:

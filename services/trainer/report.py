@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from services.core.card import CARD_PATH, Card, Task
+from services.core.card import CARD_PATH, Card
 from services.core.tryout import Gateway, try_out
 from services.trainer.answers import confusion_matrix, draw_confusion, draw_residuals
 from services.trainer.curves import draw_curves, draw_smoothed, mean_curve
 from services.trainer.diagram import draw_diagram
 from services.trainer.run_folder import RunFolder
-from services.trainer.run_record import Report, RunRecord
+from services.trainer.run_record import Answers, Mistake, Report, RunRecord
 
 REPORT_NAME = "report.html"
 
@@ -49,7 +49,7 @@ def write_report(folder: Path, report: Report) -> Path:
         overfitting=overfitting(report.record),
         fold_rows=fold_rows(report.record),
         lines=lines_to_try(folder),
-        **_answers(report),
+        answers=[_shown(answers, len(report.answers) == 1) for answers in report.answers],
     )
     path = folder / REPORT_NAME
     path.write_text(page, encoding="utf-8")
@@ -138,21 +138,32 @@ def lines_to_try(folder: Path) -> Sequence[str]:
     return trial.lines
 
 
-def _answers(report: Report) -> Mapping[str, Any]:
-    """The picture of the answers on the test split, and what it shows in words."""
-    if report.targets is None or report.predictions is None:
-        return {"answers": None, "said": ""}
-    if report.record.task is Task.CLASSIFY:
-        picture = draw_confusion(report.targets, report.predictions, report.labels)
-        return {
-            "answers": picture,
-            "said": _mix_up(confusion_matrix(report.targets, report.predictions), report.labels),
-        }
-    unit = report.record.metric.unit
-    errors = np.abs(report.predictions.reshape(-1) - report.targets.reshape(-1))
+@dataclass(frozen=True)
+class Shown:
+    """A picture of a head's answers, what it shows in words, and the worst of them."""
+
+    title: str
+    picture: bytes
+    said: str
+    is_square: bool
+    mistakes: Sequence[Mistake]
+
+
+def _shown(answers: Answers, alone: bool) -> Shown:
+    head = answers.head
+    title = ("Right and wrong" if head.labels else "Answers and truth") + ("" if alone else f": {head.field.name}")
+    if head.labels:
+        picture = draw_confusion(head.targets, head.predictions, head.labels)
+        said = _mix_up(confusion_matrix(head.targets, head.predictions), head.labels)
+    else:
+        picture = draw_residuals(head.targets, head.predictions, head.field.unit)
+        said = _off_by(np.abs(head.predictions.reshape(-1) - head.targets.reshape(-1)), head.field.unit)
+    return Shown(title, picture, said, bool(head.labels), answers.mistakes)
+
+
+def _off_by(errors: Any, unit: str) -> str:
     half, most = np.quantile(errors, [0.5, 0.9])
-    said = f"Half of the answers are within {half:.3g} {unit} of the truth, nine in ten within {most:.3g} {unit}."
-    return {"answers": draw_residuals(report.targets, report.predictions, unit), "said": said}
+    return f"Half of the answers are within {half:.3g} {unit} of the truth, nine in ten within {most:.3g} {unit}."
 
 
 def _mix_up(counts: Any, labels: Sequence[str]) -> str:

@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from plugins.contract import EVALUATION_BATCH, Array, Data, Plugin, Samples
-from services.core.card import Task
-from services.trainer.answers import as_scores
-from services.trainer.run_record import Mistake, Report, RunRecord
+from plugins.contract import Array, Data, Plugin, Samples
+from services.trainer.heads import Head, head_fields, heads_of
+from services.trainer.run_record import Answers, Mistake, Report, RunRecord
 
 _MISTAKES = 12
 
@@ -22,50 +21,36 @@ class Finished:
 
     model: Any
     data: Data
-    predictions: Array | None  # scores [N, C] or values [N, K]; None where the answer is not one such table
+    heads: Sequence[Head]
 
 
 def finished(plugin: Plugin[Any], model: Any, data: Data) -> Finished:
     """The model with its answers."""
-    return Finished(model, data, _predictions(plugin.task, model, data.test))
+    return Finished(model, data, heads_of(head_fields(plugin.signatures(model)), model, data.test))
 
 
 def report_of(plugin: Plugin[Any], record: RunRecord, run: Finished) -> Report:
     """The report of a run."""
-    model, data, predictions = run.model, run.data, run.predictions
-    labels = plugin.labels or tuple(map(str, range(predictions.shape[1] if predictions is not None else 0)))
     return Report(
         record=record,
-        model=model,
-        labels=labels if plugin.task is Task.CLASSIFY else (),
-        targets=None if predictions is None else data.test.targets,
-        predictions=predictions,
-        mistakes=() if predictions is None else _worst(plugin, labels, data.test, predictions),
-        figures=tuple(plugin.figures(model, data, plugin.config.model_validate(record.config))),
+        model=run.model,
+        answers=[Answers(head, _worst(plugin, head, run.data.test, _MISTAKES // len(run.heads))) for head in run.heads],
+        figures=tuple(plugin.figures(run.model, run.data, plugin.config.model_validate(record.config))),
     )
 
 
-def _predictions(task: Task, model: Any, test: Samples) -> Array | None:
-    if task not in (Task.CLASSIFY, Task.REGRESS) or not len(test):
-        return None
-    answer = model.predict(test.in_order(EVALUATION_BATCH), verbose=0)
-    if not isinstance(answer, np.ndarray) or answer.ndim != 2:
-        return None
-    return as_scores(answer) if task is Task.CLASSIFY else answer
-
-
-def _worst(plugin: Plugin[Any], labels: Sequence[str], test: Samples, predictions: Array) -> tuple[Mistake, ...]:
+def _worst(plugin: Plugin[Any], head: Head, test: Samples, most: int) -> tuple[Mistake, ...]:
     """The samples with the largest loss, largest first: those of which the right answer got the lowest score."""
-    if plugin.task is Task.CLASSIFY:
-        right = test.targets.reshape(-1).astype(int)
-        chosen = predictions.argmax(axis=1)
-        losses = np.where(chosen == right, -1.0, 1 - predictions[np.arange(len(right)), right])
-        told = [(labels[a], labels[b]) for a, b in zip(right, chosen, strict=True)]
+    if head.labels:
+        right = head.targets.reshape(-1).astype(int)
+        chosen = head.predictions.argmax(axis=1)
+        losses = np.where(chosen == right, -1.0, 1 - head.predictions[np.arange(len(right)), right])
+        told = [(head.labels[a], head.labels[b]) for a, b in zip(right, chosen, strict=True)]
     else:
-        targets = test.targets.reshape(predictions.shape)
-        losses = np.abs(predictions - targets).max(axis=1)
-        told = [(_numbers(a), _numbers(b)) for a, b in zip(targets, predictions, strict=True)]
-    worst = [row for row in np.argsort(-losses, kind="stable")[:_MISTAKES] if losses[row] >= 0]
+        targets = head.targets.reshape(head.predictions.shape)
+        losses = np.abs(head.predictions - targets).max(axis=1)
+        told = [(_numbers(a), _numbers(b)) for a, b in zip(targets, head.predictions, strict=True)]
+    worst = [row for row in np.argsort(-losses, kind="stable")[:most] if losses[row] >= 0]
     return tuple(_mistake(plugin, one_input(test, row), told[row], losses[row]) for row in worst)
 
 

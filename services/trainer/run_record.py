@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -12,9 +12,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from plugins.contract import Array, Figure
+from plugins.contract import Figure
 from services.core.card import BookFigure, Task
 from services.core.errors import NotFound
+from services.trainer.heads import Head
 from services.trainer.interval import Interval
 
 _log = logging.getLogger(__name__)
@@ -117,16 +118,21 @@ class Mistake:
 
 
 @dataclass(frozen=True)
+class Answers:
+    """One head's answers on the test split, and the worst of them."""
+
+    head: Head
+    mistakes: Sequence[Mistake] = ()
+
+
+@dataclass(frozen=True)
 class Report:
-    """What report.html shows besides the run's folder; predictions are None where the task has no single answer."""
+    """What report.html shows besides the run's folder; no answers where the task has no single right one."""
 
     record: RunRecord
     model: Any  # the trained keras.Model, for its diagram and summary
-    labels: Sequence[str] = ()
-    targets: Array | None = None  # of the test split: class numbers [N], or values [N] or [N, K]
-    predictions: Array | None = None  # scores [N, C], or values [N, K]
-    mistakes: Sequence[Mistake] = ()
-    figures: Sequence[Figure] = field(default=())
+    answers: Sequence[Answers] = ()
+    figures: Sequence[Figure] = ()
 
 
 def write_record(run_folder: Path, record: RunRecord) -> None:

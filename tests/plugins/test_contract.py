@@ -32,11 +32,11 @@ from plugins.contract import (
 from services.core.card import WARMUP_PATH, SignatureCard
 from services.core.refs import check_model_name
 from services.store import open_store
-from services.trainer.answers import as_scores
 from services.trainer.configuration import resolve_config
 from services.trainer.datasets import DatasetFetcher
 from services.trainer.discovery import load_entry_point, plugin_names
 from services.trainer.export import signature_cards
+from services.trainer.heads import head_fields, heads_of
 from services.trainer.journal import Bench
 from services.trainer.pipeline import TrainRequest, train
 from services.trainer.progress import PlainProgress
@@ -255,9 +255,9 @@ def test_the_card_can_be_read_by_a_client(name: str, variant: str, trained: Call
         json.dumps(dict(card.example))
         assert card.description
         if card.task in FIRST_OUTPUT and card.task is one.plugin.task:
-            assert card.outputs[0].name == FIRST_OUTPUT[card.task]
-    if one.plugin.task is Task.CLASSIFY:
-        assert next(iter(cards.values())).outputs[0].labels == tuple(one.plugin.labels)
+            first = card.outputs[0]
+            assert len(head_fields(one.signatures)) > 1 or first.name == first.content == FIRST_OUTPUT[card.task]
+        assert all(len(field.labels) == field.shape[0] for field in card.outputs if field.content == "scores")
     if one.plugin.task is Task.GENERATE_TEXT:
         assert list(cards) == ["start", "continue"]
 
@@ -321,11 +321,12 @@ def test_a_raw_request_gets_the_answer_the_model_gives_in_training(
         assert not requests
         return
     assert len(requests) == TEST
-    signature = next(iter(one.signatures.values()))
-    served = ask(signature, *requests)[FIRST_OUTPUT[one.plugin.task]]
-    in_memory = one.model.predict(one.data.test.in_order(TEST), verbose=0)
-    in_memory = as_scores(in_memory) if one.plugin.task is Task.CLASSIFY else in_memory
-    np.testing.assert_allclose(served, in_memory, rtol=1e-3, atol=1e-4)
+    served = ask(next(iter(one.signatures.values())), *requests)
+    fields = head_fields(one.signatures)
+    heads = heads_of(fields, one.model, one.data.test)
+    assert [head.field for head in heads] == list(fields.values())
+    for head in heads:
+        np.testing.assert_allclose(served[head.field.name], head.predictions, rtol=1e-3, atol=1e-4)
 
 
 @EVERY_VARIANT

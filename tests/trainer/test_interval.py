@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from plugins.contract import Task
-from services.trainer.interval import bootstrap, figure_interval, sample_scores
+from plugins.contract import OutputField
+from services.trainer.heads import Head
+from services.trainer.interval import bootstrap, figure_interval
 
 
 def test_the_interval_of_an_accuracy_is_that_of_a_share() -> None:
@@ -20,22 +23,25 @@ def test_samples_that_are_all_alike_leave_no_doubt() -> None:
     assert bootstrap(np.full(50, 2.5)) == (2.5, 2.5)
 
 
+def head(content: str, targets: list[Any], predictions: list[list[float]]) -> Head:
+    field = OutputField(name="scores", dtype="float32", content=content)
+    return Head(field, "figure", np.array(targets), np.array(predictions))
+
+
 def test_a_sample_is_right_or_wrong() -> None:
-    name, scores = sample_scores(Task.CLASSIFY, np.array([[1], [0]]), np.array([[0.2, 0.8], [0.4, 0.6]]))
-    assert (name, scores.tolist()) == ("accuracy", [1.0, 0.0])
+    assert head("scores", [[1], [0]], [[0.2, 0.8], [0.4, 0.6]]).sample_scores().tolist() == [1.0, 0.0]
 
 
 def test_or_it_is_off_by_so_much_on_the_mean_of_its_values() -> None:
-    name, scores = sample_scores(Task.REGRESS, np.array([[1.0, 2.0], [0.0, 0.0]]), np.array([[2.0, 5.0], [0.0, -1.0]]))
-    assert (name, scores.tolist()) == ("mae", [2.0, 0.5])
+    scores = head("values", [[1.0, 2.0], [0.0, 0.0]], [[2.0, 5.0], [0.0, -1.0]]).sample_scores()
+    assert scores.tolist() == [2.0, 0.5]
 
 
 def test_targets_without_an_axis_of_their_own_are_single_values() -> None:
-    assert sample_scores(Task.REGRESS, np.array([1.0, 2.0]), np.array([[1.0], [5.0]]))[1].tolist() == [0.0, 3.0]
+    assert head("values", [1.0, 2.0], [[1.0], [5.0]]).sample_scores().tolist() == [0.0, 3.0]
 
 
 def test_a_figure_that_is_no_mean_of_scores_has_no_interval() -> None:
-    targets, predictions = np.array([1.0, 2.0]), np.array([[1.5], [2.5]])
-    assert figure_interval(Task.REGRESS, {"mae": 0.5}, targets, predictions) == (0.5, 0.5)
-    assert figure_interval(Task.REGRESS, {"mae": 0.4}, targets, predictions) is None
-    assert figure_interval(Task.REGRESS, {"loss": 0.5}, targets, predictions) is None
+    one = head("values", [1.0, 2.0], [[1.5], [2.5]])
+    assert figure_interval(one, 0.5) == (0.5, 0.5)
+    assert figure_interval(one, 0.4) is None

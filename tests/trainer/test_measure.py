@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -11,36 +11,62 @@ from typing import Any
 import httpx
 import pytest
 
-from plugins.contract import BookFigure, Metric, Samples
+from plugins.contract import BookFigure, Metric, OutputField, Samples, Task
+from services.core.card import Card, SignatureCard
 from services.core.errors import FailedPrecondition, InvalidArgument, NotFound
 from services.core.refs import ModelRef
 from services.trainer.measure import Served, measure, read_served, write_served
 from services.trainer.results import Result, read_results, results_page, write_result
 from services.trainer.run_record import MetricRecord
-from tests.trainer.tiny_plugin import Tiny, draw
+from tests.trainer.tiny_plugin import LABELS, Tiny, draw
 
 SAMPLES = draw(130, 3)
 
 
-class Gateway:
-    """A gateway in one function: its model says whether the first number is positive."""
+SIGN = OutputField(name="sign", dtype="float32", content="scores", labels=LABELS)
+FIRST = OutputField(name="first", dtype="float32", content="values")
 
-    def __init__(self, versions: Iterable[int] = (3, 3, 3)) -> None:
+
+def card_of(outputs: Sequence[OutputField]) -> Card:
+    """A classifier's card with these outputs."""
+    signature = SignatureCard(task=Task.CLASSIFY, inputs=(), outputs=tuple(outputs), example={})
+    facts = {"model": "tiny", "task": "classify", "title": "", "description": "", "metrics": {}, "baseline": {}}
+    lineage = {"plugin": "", "variant": "", "run": "", "seed": 1, "config": {}, "created": "2026-01-01T00:00:00Z"}
+    return Card.model_validate({**facts, "signatures": {"classify": signature}, "lineage": lineage})
+
+
+class Gateway:
+    """A gateway in one function: `answer` makes each instance's prediction, by default by the first number's sign."""
+
+    def __init__(self, versions: Iterable[int] = (3, 3, 3), outputs: Sequence[OutputField] = (SIGN,)) -> None:
         self.sizes: list[int] = []
         self.paths: list[str] = []
         self._versions = iter(versions)
+        self._card = card_of(outputs)
+
+    def answer(self, instance: dict[str, Any]) -> dict[str, Any]:
+        return {"label": "positive" if instance["numbers"][0] > 0 else "negative"}
 
     def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> list[bytes]:
         self.paths.append(environ["PATH_INFO"])
         if environ["PATH_INFO"].startswith("/api/models/gone"):
             start("404 Not Found", [("Content-Type", "application/json")])
             return [b'{"error": {"code": "NOT_FOUND", "message": "no such model"}}']
+        start("200 OK", [("Content-Type", "application/json")])
+        if environ["REQUEST_METHOD"] == "GET":
+            return [json.dumps({"card": json.loads(self._card.model_dump_json())}).encode()]
         instances = json.loads(environ["wsgi.input"].read())["instances"]
         self.sizes.append(len(instances))
-        start("200 OK", [("Content-Type", "application/json")])
-        labels = ["positive" if instance["numbers"][0] > 0 else "negative" for instance in instances]
-        answer = {"version": next(self._versions), "predictions": [{"label": label} for label in labels]}
+        answer = {"version": next(self._versions), "predictions": list(map(self.answer, instances))}
         return [json.dumps(answer).encode()]
+
+
+class TwoHeads(Gateway):
+    """One head says the sign, the other the first number, always half too high."""
+
+    def answer(self, instance: dict[str, Any]) -> dict[str, Any]:
+        values = {"values": [instance["numbers"][0] + 0.5], "unit": ""}
+        return {"sign": super().answer(instance), "first": values}
 
 
 def ask(gateway: Gateway, ref: str = "tiny", samples: Samples = SAMPLES) -> Served:
@@ -55,7 +81,24 @@ def test_the_accuracy_is_computed_from_the_labels_of_every_sample() -> None:
     assert served.value == pytest.approx(right.mean())
     assert (served.samples, served.version) == (130, 3)
     assert gateway.sizes == [64, 64, 2]
-    assert set(gateway.paths) == {"/api/models/tiny/classify"}
+    assert set(gateway.paths) == {"/api/models/tiny", "/api/models/tiny/classify"}
+
+
+class BySign(Tiny):
+    """Judged by one of its two heads."""
+
+    metric = Metric("sign_accuracy", higher_is_better=True)
+
+
+def test_each_head_has_its_figure_from_the_same_answers() -> None:
+    samples = Samples(SAMPLES.inputs, {"sign": SAMPLES.targets[:, None], "first": SAMPLES.inputs[:, :1]})
+    gateway = TwoHeads(outputs=(FIRST, SIGN))
+    with httpx.Client(base_url="http://gateway", transport=httpx.WSGITransport(gateway)) as client:
+        served = measure(BySign(), samples, ModelRef("tiny"), client)
+    right = (SAMPLES.inputs[:, 0] > 0) == SAMPLES.targets
+    assert served.metric == "sign_accuracy"
+    assert served.value == pytest.approx(right.mean())
+    assert served.others == {"first_mae": pytest.approx(0.5)}
 
 
 def test_a_version_that_takes_over_half_way_spoils_the_figure() -> None:
@@ -75,7 +118,10 @@ class Lossy(Tiny):
 
 
 def test_a_figure_that_answers_do_not_tell_is_refused() -> None:
-    with httpx.Client(transport=httpx.WSGITransport(Gateway())) as client, pytest.raises(InvalidArgument, match="loss"):
+    with (
+        httpx.Client(base_url="http://gateway", transport=httpx.WSGITransport(Gateway())) as client,
+        pytest.raises(InvalidArgument, match=r"accuracy\. Received: loss"),
+    ):
         measure(Lossy(), SAMPLES, ModelRef("tiny"), client)
 
 

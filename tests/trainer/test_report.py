@@ -11,12 +11,22 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from plugins.contract import BookFigure, Figure, Task
+from plugins.contract import BookFigure, Figure, OutputField, Task
 from services.trainer.answers import confusion_matrix
 from services.trainer.curves import draw_smoothed, mean_curve, smoothed
 from services.trainer.diagram import boxes_of, draw_diagram
+from services.trainer.heads import Head
 from services.trainer.report import bars, beside_book, figure_text, fold_rows, overfitting, write_report
-from services.trainer.run_record import MetricRecord, Mistake, Report, RunRecord, RunState, StageRecord, Verdict
+from services.trainer.run_record import (
+    Answers,
+    MetricRecord,
+    Mistake,
+    Report,
+    RunRecord,
+    RunState,
+    StageRecord,
+    Verdict,
+)
 
 
 def png(level: int) -> bytes:
@@ -58,6 +68,10 @@ def record(**changes: Any) -> RunRecord:
     return whole.model_copy(update=changes)
 
 
+VALUES = OutputField(name="values", dtype="float32", content="values", unit="thousand dollars")
+SCORES = OutputField(name="scores", dtype="float32", content="scores", labels=("eel", "dog", "cat"))
+
+
 @pytest.fixture(scope="module")
 def model() -> Any:
     left, right = keras.Input((2,), name="left"), keras.Input((3,), name="right")
@@ -74,7 +88,9 @@ def test_a_model_that_came_as_it_is_gets_a_report_without_curves(tmp_path: Path,
 def test_a_regression_report_is_one_file_with_every_picture_in_it(tmp_path: Path, model: Any) -> None:
     truth = np.array([20.0, 30.0, 25.0])
     mistakes = [Mistake("rm 6.5 & crim <0.1>", "30", "20", 10.0)]
-    page = written(tmp_path, Report(record(), model, (), truth, truth[:, None] + 1, mistakes))
+    head = Head(VALUES, "mae", truth, truth[:, None] + 1)
+    page = written(tmp_path, Report(record(), model, [Answers(head, mistakes)]))
+    assert "Half of the answers are within 1 thousand dollars of the truth" in page
     assert "Prices &lt;of&gt; houses" in page and "rm 6.5 &amp; crim &lt;0.1&gt;" in page
     assert "published as version 3" in page
     assert "mae 2.6 beats the baseline 6.5" in page
@@ -89,10 +105,22 @@ def test_a_classification_report_says_what_is_mixed_up(tmp_path: Path, model: An
     scores = np.eye(3)[[0, 1, 1, 1]]
     mistakes = [Mistake(png(0), "cat", "dog", 1.0)]
     figures = [Figure("filters", "What it looks at", png(9))]
-    report = Report(record(task=Task.CLASSIFY), model, ("eel", "dog", "cat"), np.array([0, 1, 2, 2]), scores, mistakes)
-    page = written(tmp_path, Report(**{**vars(report), "figures": figures}))
+    head = Head(SCORES, "accuracy", np.array([0, 1, 2, 2]), scores)
+    page = written(tmp_path, Report(record(task=Task.CLASSIFY), model, [Answers(head, mistakes)], figures))
     assert "2 of 4 answers are wrong. The most frequent mistake: cat taken for dog, 2 times." in page
     assert "What it looks at" in page
+
+
+def test_of_several_heads_each_has_its_picture_and_its_mistakes(tmp_path: Path, model: Any) -> None:
+    values, scores = np.array([[20.0], [30.0]]), np.eye(3)[:2]
+    kind = Answers(Head(SCORES.model_copy(update={"name": "kind"}), "kind_accuracy", np.array([0, 1]), scores))
+    price = Answers(
+        Head(VALUES.model_copy(update={"name": "price"}), "price_mae", values, values + 1),
+        [Mistake("a ruin", "20", "21", 1)],
+    )
+    page = written(tmp_path, Report(record(task=Task.CLASSIFY), model, [kind, price]))
+    assert page.index("Right and wrong: kind") < page.index("Answers and truth: price") < page.index("a ruin")
+    assert page.count("Worst mistakes") == 1
 
 
 @pytest.mark.parametrize("state", [RunState.FAILED, RunState.REJECTED])

@@ -55,7 +55,6 @@ class Tiny(Plugin[TinyConfig]):
     variants = MappingProxyType({"dense": Variant("one layer"), "stuck": Variant("learns nothing", {"units": 1})})
     protocol: ClassVar[EvaluationProtocol] = HoldOut(validation=50)
     config = TinyConfig
-    labels = LABELS
 
     def load_data(self, config: TinyConfig, datasets: Datasets) -> Data:
         return Data(train=draw(400, 1), test=draw(100, 2))

@@ -1,0 +1,48 @@
+"""Which outputs a test split can judge, and what the model in memory answers there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from plugins.contract import OutputField, Samples, Task
+from services.core.card import SignatureCard
+from services.trainer.heads import head_fields, heads_of
+
+AGE = OutputField(name="age", dtype="float32", shape=(1,), content="values")
+SEX = OutputField(name="sex", dtype="float32", shape=(2,), content="scores", labels=("male", "female"))
+NAIVE = OutputField(name="naive", dtype="float32", content="numbers")
+TOPICS = OutputField(name="topics", dtype="float32", content="scores", independent=True)
+
+
+def card(*outputs: OutputField) -> SignatureCard:
+    return SignatureCard(task=Task.CLASSIFY, inputs=(), outputs=outputs, example={})
+
+
+@pytest.fixture(scope="module")
+def model() -> Any:
+    """Answers twice the number, and how sure it is that it is positive."""
+    number = keras.Input((1,))
+    twice = keras.layers.Dense(1, use_bias=False, kernel_initializer=keras.initializers.Constant(2.0))(number)
+    return keras.Model(number, {"age": twice, "sex": keras.layers.Activation("sigmoid")(number)})
+
+
+def test_one_head_is_judged_by_its_tasks_figure_and_several_by_their_names() -> None:
+    assert head_fields({"classify": card(SEX), "other": card(AGE)}) == {"accuracy": SEX}
+    assert head_fields({"regress": card(AGE, NAIVE)}) == {"mae": AGE}
+    assert head_fields({"classify": card(AGE, SEX)}) == {"age_mae": AGE, "sex_accuracy": SEX}
+    assert head_fields({"classify": card(TOPICS)}) == {}
+
+
+def test_each_head_has_its_own_answers_and_targets(model: Any) -> None:
+    inputs, right = np.array([[-1.0], [3.0]], np.float32), np.array([[0.0], [0.0]])
+    samples = Samples(inputs, {"age": inputs, "sex": right})
+    age, sex = heads_of(head_fields({"classify": card(AGE, SEX)}), model, samples)
+    assert age.predictions.tolist() == [[-2.0], [6.0]]
+    assert age.sample_scores().mean() == 2.0
+    np.testing.assert_allclose(sex.predictions.sum(axis=1), 1)  # a sigmoid's column has become two
+    assert sex.sample_scores().tolist() == [1.0, 0.0]
+    assert (age.labels, sex.labels) == ((), ("male", "female"))
