@@ -52,6 +52,18 @@ def test_a_file_is_one_noun_of_readable_size(path: Path) -> None:
     assert not too_long
 
 
+def test_a_plugin_imports_no_other_plugin() -> None:
+    names = {path.parent.name for path in OURS if path.name == "plugin.py"}
+    strange = [
+        f"{path.relative_to(ROOT)}: {node.module}"
+        for path in OURS
+        for node in ast.walk(ast.parse(path.read_text()))
+        if path.parent.name in names and isinstance(node, ast.ImportFrom) and node.module
+        if node.module.split(".")[:2] in [["plugins", name] for name in names - {path.parent.name}]
+    ]
+    assert names and not strange
+
+
 def test_only_settings_modules_read_the_environment() -> None:
     readers = [str(path.relative_to(ROOT)) for path in OURS if path.name != "settings.py" and _reads_environment(path)]
     assert not readers
