@@ -62,7 +62,10 @@ JENA = Series(
         file="jena_climate_2009_2016.csv.zip",
         sha256=None,
         read=read_csv,
-        sources=(Source(Url("https://s3.amazonaws.com/keras-datasets/jena_climate_2009_2016.csv.zip"), read_csv),),
+        sources=tuple(
+            Source(Url(f"https://{host}/jena_climate_2009_2016.csv.zip"), read_csv)
+            for host in ("s3.amazonaws.com/keras-datasets", "storage.googleapis.com/tensorflow/tf-keras-datasets")
+        ),
     ),
     ("Date Time",),
     "T (degC)",

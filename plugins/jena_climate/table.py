@@ -139,7 +139,8 @@ def table_of(arrays: Mapping[str, Array], names: Sequence[str], target: str, tim
     if target not in columns:
         raise InvalidArgument(f"The target is a column of numbers that change. Received: {target!r}")
     rows = np.stack(list(columns.values()), axis=1).astype(np.float32)
-    LOG.info("%d of %d numbers are missing and will be filled", np.isnan(rows).sum(), rows.size)
+    if missing := np.isnan(rows).sum():
+        LOG.warning("%d of %d numbers are missing: those before them stand for them", missing, rows.size)
     return Table(tuple(columns), list(columns).index(target), grid.minutes, rows)
 
 

@@ -1,5 +1,4 @@
 import gzip
-import logging
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -123,7 +122,9 @@ def test_what_columns_there_are_is_decided_before_the_test_begins() -> None:
 
 def test_columns_with_nothing_to_learn_from_are_left_out(caplog: pytest.LogCaptureFixture) -> None:
     names = [f"station {number}" for number in range(20)]
-    made = table(np.arange(20) ** 2, number=range(40, 60), same=[5] * 20, named=names, scarce=[1.0, 2] + [np.nan] * 18)
+    made = table(
+        [n**2 for n in range(20)], number=range(40, 60), same=[5] * 20, named=names, scarce=[1.0, 2] + [np.nan] * 18
+    )
     assert made.columns == ("t",)
     for name in ("number", "same", "named", "scarce"):
         assert f"Column {name} is left out" in caplog.text
@@ -136,8 +137,7 @@ def test_a_target_with_nothing_to_learn_from_is_refused(target: list[float]) -> 
 
 
 def test_missing_numbers_are_counted(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO):
-        table([0, 1, np.nan, 4, 9, 3, 3, 8, 5, 6], rain=[np.nan, 1, 0, 0, 1, 4, 0, 0, 0, 2])
+    table([0, 1, np.nan, 4, 9, 3, 3, 8, 5, 6], rain=[np.nan, 1, 0, 0, 1, 4, 0, 0, 0, 2])
     assert "2 of 20 numbers are missing" in caplog.text
 
 

@@ -27,12 +27,11 @@ BATCH = 128
 BATCHES, TURNS = 300, 5
 
 
-def generator(  # type: ignore[no-untyped-def]  # the book's, to the letter (listing 6.33); column 1 is the target there
-    data, lookback, delay, min_index, max_index, shuffle=False, batch_size=128, step=6, target=1
-):
-    """The book's (samples, targets), endlessly; only the target's column is a parameter here."""
-    if max_index is None:
-        max_index = len(data) - delay - 1
+def generator(
+    data: Any, lookback: int, delay: int, min_index: int, max_index: int, shuffle: bool = False, batch_size: int = 128,
+    step: int = 6, target: int = 1,
+) -> Iterator[Any]:  # fmt: skip
+    """The book's (samples, targets), endlessly, to the letter (listing 6.33), but for the target's column."""
     i = min_index + lookback
     while 1:
         if shuffle:
