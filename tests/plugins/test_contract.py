@@ -353,7 +353,7 @@ def shortened(plugin: Plugin[Any], data: Data) -> Plugin[Any]:
 
     short: Plugin[Any] = Short()
     if isinstance(plugin.protocol, HoldOut):
-        short.protocol = replace(plugin.protocol, validation=VALIDATION)  # type: ignore[misc]  # of this instance only
+        short.protocol = replace(plugin.protocol, validation=VALIDATION, gap=0)  # type: ignore[misc]  # of this instance only
     return short
 
 
