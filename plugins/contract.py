@@ -26,12 +26,14 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from plugins.samples import Array, Columns, Data, Samples
+from plugins.search import Choice, Range, Search
 from services.core.card import BookFigure, InputField, OutputField, Task
 from services.core.errors import FailedPrecondition, InvalidArgument, Unavailable
 
 __all__ = [
     "Array",
     "BookFigure",
+    "Choice",
     "Columns",
     "Config",
     "Data",
@@ -49,7 +51,9 @@ __all__ = [
     "OutputField",
     "Plugin",
     "PypiPackage",
+    "Range",
     "Samples",
+    "Search",
     "Signature",
     "Source",
     "Task",
@@ -255,6 +259,7 @@ class Plugin(ABC, Generic[C]):
     protocol: ClassVar[EvaluationProtocol]
     # ClassVar cannot hold a type variable (PEP 526), so this one is typed by the base and narrowed by the subclass.
     config: ClassVar[type[Config]] = Config
+    search: ClassVar[Mapping[str, Search]] = {}  # by field of the config: what `tensorgate tune` tries
 
     @abstractmethod
     def load_data(self, config: C, datasets: Datasets) -> Data:

@@ -13,6 +13,7 @@ from plugins.boston_housing.model import PricesConfig, build
 from plugins.contract import (
     Array,
     BookFigure,
+    Choice,
     Data,
     Datasets,
     InputField,
@@ -21,6 +22,7 @@ from plugins.contract import (
     Metric,
     OutputField,
     Plugin,
+    Range,
     Samples,
     Signature,
     Task,
@@ -54,6 +56,7 @@ class BostonHousing(Plugin[PricesConfig]):
     metric = Metric("mae", higher_is_better=False, unit="thousand dollars")
     protocol = KFold(folds=4)
     config = PricesConfig
+    search = MappingProxyType({"learning_rate": Range(2e-3, 5e-2, log=True), "batch_size": Choice((8, 16, 32, 64))})
     variants = MappingProxyType(
         {
             "dense": Variant(

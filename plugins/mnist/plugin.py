@@ -13,6 +13,7 @@ from PIL import Image
 from plugins.contract import (
     Array,
     BookFigure,
+    Choice,
     Data,
     Datasets,
     HoldOut,
@@ -20,6 +21,7 @@ from plugins.contract import (
     Metric,
     OutputField,
     Plugin,
+    Range,
     Samples,
     Signature,
     Task,
@@ -66,6 +68,7 @@ class Mnist(Plugin[DigitsConfig]):
     metric = Metric("accuracy", higher_is_better=True)
     protocol = HoldOut(validation=5000)
     config = DigitsConfig
+    search = MappingProxyType({"learning_rate": Range(2e-4, 5e-3, log=True), "batch_size": Choice((32, 64, 128, 256))})
     variants = MappingProxyType(
         {
             "dense": Variant(

@@ -22,6 +22,7 @@ app = typer.Typer(
 app.command()(up.up)
 app.command()(up.serve)
 app.command()(training.train)
+app.command()(training.tune)
 app.command()(training.runs)
 app.command()(training.plugins)
 app.command("new-plugin")(training.new_plugin)

@@ -41,11 +41,34 @@ def train(
         force=force,
         resume=resume,
     )
-    record = train_and_publish(request, CliSettings())
+    _end(train_and_publish(request, CliSettings()), as_json)
+
+
+def _end(record: RunRecord, as_json: bool) -> None:
     if as_json:
         print_json(record.model_dump(mode="json"))
     if record.state is RunState.REJECTED:
         raise typer.Exit(EXIT_REJECTED)
+
+
+def tune(
+    plugin: Annotated[str, typer.Argument(help="A name from `tensorgate plugins`.")],
+    variant: Annotated[str | None, typer.Option(help="Which recipe; the plugin's first if left out.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="A hyper-parameter for all trials.")] = None,
+    trials: Annotated[int, typer.Option(help="How many settings to try.")] = 20,
+    sampler: Annotated[str, typer.Option(help="tpe learns from the trials before; random does not.")] = "tpe",
+    study: Annotated[str | None, typer.Option(help="Its folder below studies/; the same name goes on.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Search a plugin's hyper-parameters on validation data, then train and publish with the best.
+
+    tensorgate tune mnist --trials 10 --set epochs=3
+    """
+    from services.trainer.tuning import TuneRequest, tune_and_publish  # TensorFlow: seconds, for this command only
+
+    name = study or "-".join(filter(None, (plugin, variant)))
+    request = TuneRequest(plugin, name, variant, tuple(settings or ()), trials, sampler)
+    _end(tune_and_publish(request, CliSettings()), as_json)
 
 
 def runs(as_json: JsonFlag = False) -> None:

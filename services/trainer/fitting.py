@@ -31,6 +31,7 @@ class Recipe:
     metric: MetricRecord
     folder: RunFolder
     progress: RunProgress
+    watchers: tuple[Any, ...] = ()  # Keras callbacks besides our own
 
     @property
     def protocol(self) -> EvaluationProtocol:
@@ -83,7 +84,7 @@ def fit(recipe: Recipe, stage: Stage) -> tuple[Any, StageRecord]:
     else:
         followers = _followers(recipe, stage)
         checkpoint = Checkpoint(file, followers)
-        _train(model, recipe, stage, [*followers, *_keepers(recipe, stage, checkpoint), checkpoint])
+        _train(model, recipe, stage, [*followers, *_keepers(recipe, stage, checkpoint), *recipe.watchers, checkpoint])
         progressed = checkpoint.progressed
     if _keeps_best(recipe, stage):
         model.load_weights(_best(recipe, stage))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -32,7 +32,7 @@ from services.trainer.publishing import Label, publish
 from services.trainer.report import write_report
 from services.trainer.reporting import Finished, finished, report_of
 from services.trainer.run_folder import create_run, open_run
-from services.trainer.run_record import MetricRecord, RunRecord, RunState, StageRecord, read_record
+from services.trainer.run_record import RunRecord, RunState, StageRecord, metric_record, read_record
 from services.trainer.settings import TrainerSettings
 
 
@@ -51,10 +51,14 @@ class TrainRequest:
 
 def train_and_publish(request: TrainRequest, settings: TrainerSettings) -> RunRecord:
     """Train an installed plugin with this machine's store, datasets and terminal. Raises TensorgateError."""
+    return train(request, bench_of(request.plugin, settings))
+
+
+def bench_of(plugin: str, settings: TrainerSettings) -> Bench:
+    """An installed plugin with this machine's store, datasets and terminal. Raises TensorgateError."""
     progress = progress_on(Console(), time.monotonic)
     datasets = DatasetFetcher(settings.datasets_folder, settings.datasets, progress.step)
-    store = open_store(settings.store_url)
-    return train(request, Bench(load_plugin(request.plugin), datasets, store, settings.runs, progress))
+    return Bench(load_plugin(plugin), datasets, open_store(settings.store_url), settings.runs, progress)
 
 
 def train(request: TrainRequest, bench: Bench) -> RunRecord:
@@ -98,7 +102,7 @@ def _begin(request: TrainRequest, bench: Bench) -> tuple[Config, Journal]:
         seed=config.seed,
         overrides=request.overrides,
         created=now,
-        metric=MetricRecord(**asdict(plugin.metric)),
+        metric=metric_record(plugin.metric),
         book=variant.book,
         environment=environment(),
     )

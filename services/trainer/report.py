@@ -38,7 +38,7 @@ def write_report(folder: Path, report: Report) -> Path:
     curves, diagram = draw_curves(report.record), draw_diagram(report.model)
     (folder / "curves.png").write_bytes(curves)
     (folder / "diagram.png").write_bytes(diagram)
-    page = _page().render(
+    page = page_template("report.html").render(
         record=report.record,
         report=report,
         bars=bars(report.record),
@@ -56,7 +56,8 @@ def write_report(folder: Path, report: Report) -> Path:
     return path
 
 
-def _page() -> Any:
+def page_template(name: str) -> Any:
+    """A page beside this module, as a template."""
     environment = Environment(
         loader=PackageLoader("services.trainer", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
@@ -64,7 +65,7 @@ def _page() -> Any:
     environment.filters["figure"] = figure_text
     environment.filters["bytes"] = size_text
     environment.tests["picture"] = lambda shown: isinstance(shown, bytes)
-    return environment.get_template("report.html")
+    return environment.get_template(name)
 
 
 def data_uri(picture: bytes) -> str:

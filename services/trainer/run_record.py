@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from plugins.contract import Figure
+from plugins.contract import Figure, Metric
 from services.core.card import BookFigure, Task
 from services.core.errors import NotFound
 from services.trainer.heads import Head
@@ -48,6 +48,11 @@ class MetricRecord(_Frozen):
     def better(self, one: float, other: float) -> bool:
         """Is `one` strictly better? NaN is better than nothing."""
         return one > other if self.higher_is_better else one < other
+
+
+def metric_record(metric: Metric) -> MetricRecord:
+    """The plugin's figure, as a record keeps it."""
+    return MetricRecord(**asdict(metric))
 
 
 class StageRecord(_Frozen):

@@ -1,0 +1,92 @@
+"""A study finds settings on validation data, goes on after a kill, and ends in one run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+from rich.console import Console
+
+from plugins.contract import Choice, Range, Search
+from services.core.errors import InvalidArgument
+from services.store import open_store
+from services.trainer.journal import Bench
+from services.trainer.progress import PlainProgress
+from services.trainer.run_record import MetricRecord, RunState
+from services.trainer.tuning import Pruning, TuneRequest, open_study, tune
+from tests.trainer.tiny_plugin import Tiny
+from tests.trainer.train_tiny import NoDatasets, Refused
+
+PNG = b"\x89PNG"
+
+
+class Searched(Refused):
+    """The tiny plugin, which learns nothing at the small end of its learning rates; its gate refuses, to be quick."""
+
+    search: Mapping[str, Search] = MappingProxyType(  # type: ignore[misc]  # a ClassVar of the base
+        {"learning_rate": Range(1e-6, 3e-2, log=True), "units": Range(2, 8), "batch_size": Choice((16, 32))}
+    )
+
+
+def bench_in(home: Path) -> Bench:
+    progress = PlainProgress(Console(quiet=True), time.monotonic)
+    return Bench(Searched(), NoDatasets(), open_store(str(home / "store")), home / "runs", progress)
+
+
+def request(trials: int, **asked: str) -> TuneRequest:
+    return TuneRequest("tiny", "first", overrides=("epochs=2",), trials=trials, **asked)
+
+
+def test_a_study_goes_on_after_a_kill_and_ends_in_a_run_with_the_best_settings(tmp_path: Path) -> None:
+    studies, bench = tmp_path / "studies", bench_in(tmp_path)
+    (studies / "first").mkdir(parents=True)
+    killed = open_study(request(4), bench.plugin, studies / "first")
+    killed.enqueue_trial({"learning_rate": 3e-2, "units": 8, "batch_size": 16})
+    trial = killed.ask()
+    trial.suggest_float("learning_rate", 1e-6, 3e-2, log=True)  # and here the process was killed
+
+    run = tune(request(4), bench, studies)
+
+    study = open_study(request(4), bench.plugin, studies / "first")
+    states = [one.state for one in study.trials]
+    assert states[0] is TrialState.FAIL and len(states) == 4
+    assert study.trials[1].params["learning_rate"] == pytest.approx(3e-2)  # tried again
+    assert run.state is RunState.REJECTED and len(run.metrics) > 0
+    best = study.best_trial.params
+    assert {name: run.config[name] for name in best} == pytest.approx(best)
+    page = (studies / "first" / "study.html").read_text()
+    assert run.id in page and f"{len(states)} trials" in page
+    assert (studies / "first" / "parallel.png").read_bytes().startswith(PNG)
+
+
+def test_a_hopeless_trial_is_ended_early() -> None:
+    study = optuna.create_study(direction="maximize", pruner=optuna.pruners.MedianPruner(1, 0))
+    good = study.ask()
+    good.report(0.9, 0)
+    study.tell(good, 0.9)
+    watch = Pruning(study.ask(), MetricRecord(name="accuracy", higher_is_better=True))
+    watch.on_epoch_end(0, {"val_accuracy": 0.95})
+    hopeless = Pruning(study.ask(), MetricRecord(name="accuracy", higher_is_better=True))
+    with pytest.raises(optuna.TrialPruned):
+        hopeless.on_epoch_end(0, {"val_accuracy": 0.1})
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [({"sampler": "guess"}, "Received: 'guess', 3"), ({"variant": "none"}, "A variant of tiny is one of")],
+)
+def test_a_study_that_cannot_be_is_refused(asked: dict[str, str], says: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgument, match=says):
+        tune(request(3, **asked), bench_in(tmp_path), tmp_path)
+
+
+def test_a_plugin_that_says_nothing_of_what_to_search_is_refused(tmp_path: Path) -> None:
+    bench = bench_in(tmp_path)
+    plain = Bench(Tiny(), bench.datasets, bench.store, bench.runs, bench.progress)
+    with pytest.raises(InvalidArgument, match="says what to search"):
+        tune(request(3), plain, tmp_path)
