@@ -71,6 +71,20 @@ def tune(
     _end(tune_and_publish(request, CliSettings()), as_json)
 
 
+def ensemble(
+    runs: Annotated[list[str], typer.Argument(help="Finished runs of one plugin, by id.")],
+    model: Annotated[str | None, typer.Option(help="Publish under this name instead of the plugin's.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Average the models of several runs, by weights found on validation data, and publish them as one.
+
+    tensorgate ensemble RUN RUN RUN
+    """
+    from services.trainer.ensemble import ensemble_and_publish  # TensorFlow: seconds, for this command only
+
+    _end(ensemble_and_publish(runs, model, CliSettings()), as_json)
+
+
 def runs(as_json: JsonFlag = False) -> None:
     """List the runs of this home folder, oldest first."""
     settings = CliSettings()
