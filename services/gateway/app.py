@@ -8,6 +8,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -61,7 +62,7 @@ def create_app(typed: TypedRest, tfs: TfsRest, pages: Pages) -> ASGIApp:
 
 
 def _documented(typed: TypedRest, tfs: TfsRest, pages: Pages) -> FastAPI:
-    app = FastAPI(
+    app = FastAPIOffline(
         title="Tensorgate",
         summary="Every published model over REST; the same over gRPC as tensorgate.v1.Inference.",
         redoc_url=None,
