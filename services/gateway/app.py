@@ -8,6 +8,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -16,14 +17,13 @@ from starlette.types import ASGIApp
 
 from services.core.errors import TensorgateError
 from services.gateway import schemas
-from services.gateway.faults import OPERATION_KEY, TFS_PREFIX, answer_error, answer_http_error
+from services.gateway.faults import OPERATION_KEY, answer_error, answer_http_error
 from services.gateway.hot_paths import Endpoint, HotPaths
 from services.gateway.pages import Pages
 from services.gateway.tfs_rest import TfsRest
 from services.gateway.typed_rest import TypedRest
 
 _ASK, _TFS, _MODELS, _OPERATE = "rest", "tfs", "models", "operations"
-_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _REF_FORMS = ("", "/labels/{label}", "/versions/{version}")
 
 
@@ -58,11 +58,11 @@ class Task:
 def create_app(typed: TypedRest, tfs: TfsRest, pages: Pages) -> ASGIApp:
     """Everything HTTP: requests to models by the short way, the rest by FastAPI, which documents both."""
     hot = {task.path: task.endpoint for task in _tasks(typed)}
-    return HotPaths(hot, {"predict": tfs.predict}, _documented(typed, tfs, pages))
+    return HotPaths(hot, tfs.answer, _documented(typed, tfs, pages))
 
 
 def _documented(typed: TypedRest, tfs: TfsRest, pages: Pages) -> FastAPI:
-    app = FastAPI(
+    app = FastAPIOffline(
         title="Tensorgate",
         summary="Every published model over REST; the same over gRPC as tensorgate.v1.Inference.",
         redoc_url=None,
@@ -77,8 +77,7 @@ def _documented(typed: TypedRest, tfs: TfsRest, pages: Pages) -> FastAPI:
         for task in _tasks(typed):
             _add_task(app, f"/api/models/{{model}}{form}/{task.path}", task)
     for form in _REF_FORMS:
-        _add_tfs(app, f"{TFS_PREFIX}models/{{model}}{form}", tfs)
-    app.add_route(TFS_PREFIX + "{rest:path}", tfs.unknown, methods=list(_METHODS), include_in_schema=False)
+        _add_tfs(app, f"/v1/models/{{model}}{form}", tfs)
     for form in _REF_FORMS:
         _add_page(app, f"/api/models/{{model}}{form}", pages.show_model, _MODELS, schemas.ModelDetail)
     _add_page(app, "/api/models", pages.list_models, _MODELS, schemas.ModelList)

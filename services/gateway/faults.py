@@ -11,11 +11,11 @@ from starlette.responses import Response
 
 from services.core.errors import HTTP_STATUS, Code, TensorgateError, Unavailable
 from services.core.tfs_json import error_body
+from services.core.tfs_paths import is_tfs_path
 from services.gateway.batcher import Overloaded
 
 _log = logging.getLogger(__name__)
 
-TFS_PREFIX = "/v1/"
 # What the layers of one HTTP request tell each other in its scope: the code it ends with, its id, and which door and
 # operation answer it (none: no such path).
 CODE_KEY, REQUEST_ID_KEY, OPERATION_KEY = "tensorgate.code", "tensorgate.request_id", "tensorgate.operation"
@@ -40,7 +40,7 @@ async def answer_error(request: Request, error: Exception) -> Response:
     """The answer of the door that was asked."""
     if isinstance(error, ClientDisconnect):
         return _answer_nobody(request)
-    if request.scope["path"].startswith(TFS_PREFIX):
+    if is_tfs_path(request.scope["path"]):
         return _answer_tfs_error(request, error)
     code, text = public_text(error)
     return _response(request, code, fault_body(code, text, request.scope[REQUEST_ID_KEY]), error)

@@ -1,7 +1,7 @@
 """The paths that ask a model something, answered before any framework looks at them.
 
 Finding a route among the thirty that FastAPI documents, and its stack of middleware, cost 0.2 ms a request, as much as
-the call of the model server. These two patterns and one place for errors stand before it; it gets everything else.
+the call of the model server. One pattern, one prefix and one place for errors stand before it; it gets everything else.
 """
 
 from __future__ import annotations
@@ -16,22 +16,27 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.core.errors import TensorgateError
+from services.core.tfs_paths import is_tfs_path
 from services.gateway.faults import OPERATION_KEY, REQUEST_ID_KEY, answer_error
 
 _log = logging.getLogger(__name__)
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
-_REF = r"(?P<model>[^/:]+)(?:/versions/(?P<version>[^/:]+)|/labels/(?P<label>[^/:]+))?"
-_TYPED = re.compile(rf"/api/models/{_REF}/(?P<task>[a-z-]+)")
-_TFS = re.compile(rf"/v1/models/{_REF}:(?P<task>predict)")
+_TYPED = re.compile(
+    r"/api/models/(?P<model>[^/:]+)(?:/versions/(?P<version>[^/:]+)|/labels/(?P<label>[^/:]+))?/(?P<task>[a-z-]+)"
+)
 
 
 class HotPaths:
-    """An ASGI application before the others. `typed` and `tfs`: a door's endpoints by the last word of the path."""
+    """An ASGI application before the others.
 
-    def __init__(self, typed: Mapping[str, Endpoint], tfs: Mapping[str, Endpoint], others: ASGIApp) -> None:
-        self._doors = (("rest", _TYPED, typed), ("tfs", _TFS, tfs))
+    `typed`: that door's endpoints by the last word of the path. `tfs` answers all that TensorFlow Serving would.
+    """
+
+    def __init__(self, typed: Mapping[str, Endpoint], tfs: Endpoint, others: ASGIApp) -> None:
+        self._typed = typed
+        self._tfs = tfs
         self._others = others
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -49,14 +54,13 @@ class HotPaths:
         await response(scope, receive, send)
 
     def _find(self, scope: Scope) -> Endpoint | None:
-        if scope["method"] != "POST":
+        if is_tfs_path(scope["path"]):
+            return self._tfs
+        found = _TYPED.fullmatch(scope["path"]) if scope["method"] == "POST" else None
+        if found is None or found["task"] not in self._typed:
             return None
-        for door, pattern, endpoints in self._doors:
-            found = pattern.fullmatch(scope["path"])
-            if found is not None and found["task"] in endpoints:
-                parts: dict[str, Any] = found.groupdict()
-                endpoint = endpoints[parts.pop("task")]
-                scope["path_params"] = parts
-                scope[OPERATION_KEY] = (door, endpoint.__name__)
-                return endpoint
-        return None
+        parts: dict[str, Any] = found.groupdict()
+        endpoint = self._typed[parts.pop("task")]
+        scope["path_params"] = parts
+        scope[OPERATION_KEY] = ("rest", endpoint.__name__)
+        return endpoint

@@ -17,9 +17,11 @@ from services.core.errors import InvalidArgument, NotFound, Unimplemented
 from services.core.refs import ModelRef
 from services.core.tfs import get_model_metadata_pb2
 from services.core.tfs_json import decode_predict, encode_predict
+from services.core.tfs_paths import parse_path
 from services.gateway.backend import Backend
 from services.gateway.bodies import read_bytes, ref_of, seconds_allowed
 from services.gateway.buffers import read_float_rows
+from services.gateway.faults import OPERATION_KEY
 from services.gateway.plane import DataPlane
 from services.gateway.request import Request, Tensors
 from services.gateway.routing_table import Servable
@@ -51,6 +53,21 @@ class TfsRest:
         self._body_bytes = body_bytes
         self._seconds = seconds
 
+    async def answer(self, http: Http) -> Response:
+        """All that is asked below /v1/: the path as TensorFlow Serving reads it, less its query."""
+        path = http.scope["raw_path"].decode("latin-1")
+        verb, model, version, label = parse_path(http.method, path)
+        endpoint = {"predict": self.predict, "status": self.status, "metadata": self.metadata}.get(verb)
+        if endpoint is None:
+            raise Unimplemented(f"This gateway answers :predict. Received: {path}")
+        http.scope["path_params"] = {
+            "model": model,
+            "version": None if version is None else str(version),
+            "label": label,
+        }
+        http.scope[OPERATION_KEY] = ("tfs", verb)
+        return await endpoint(http)
+
     async def predict(self, http: Http) -> Response:
         """TensorFlow Serving's predict: `instances` answered by `predictions`, `inputs` by `outputs`."""
         payload = PredictPayload(await read_bytes(http, self._body_bytes))
@@ -77,13 +94,6 @@ class TfsRest:
         spec = {"name": servable.name, "version": str(servable.version), "signature_name": ""}
         signatures = get_model_metadata_pb2.SignatureDefMap(signature_def=servable.signature_defs)
         return _reply({"model_spec": spec, "metadata": {"signature_def": _plain(signatures)}})
-
-    async def unknown(self, http: Http) -> Response:
-        """Whatever else is asked below /v1/."""
-        path = http.url.path
-        if http.method == "POST" and path.endswith((":classify", ":regress")):
-            raise Unimplemented(f"This gateway answers :predict. Received: {path}")
-        raise InvalidArgument(f"Malformed request: {http.method} {path}")
 
 
 def _not_found(ref: ModelRef) -> InvalidArgument | NotFound:

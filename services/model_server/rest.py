@@ -22,12 +22,12 @@ from services.core.tfs import (
 )
 from services.core.tfs_json import decode_predict, encode_predict, error_body
 from services.core.tfs_json_examples import decode_examples, encode_classifications, encode_regressions
+from services.core.tfs_paths import Target, is_tfs_path, parse_path
 from services.model_server.inference import classify, regress
 from services.model_server.metrics import Metrics
 from services.model_server.model_service import status
 from services.model_server.predict import run_signature
 from services.model_server.prediction_service import metadata
-from services.model_server.rest_paths import Target, is_ours, parse_path
 from services.model_server.runner import Call, Runner
 from services.model_server.servable import Servable
 from services.model_server.server_core import ServerCore
@@ -80,7 +80,7 @@ class RestApp:
         body = await _read_body(receive, dict(scope["headers"]).get(b"content-encoding", b""))
         answer = await self._answer(scope["method"], path, body)
         headers = [(b"content-type", answer.content_type.encode()), (b"content-length", b"%d" % len(answer.body))]
-        if self._options.cors and is_ours(path):
+        if self._options.cors and is_tfs_path(path):
             headers += _CORS
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else answer.body})
@@ -88,7 +88,7 @@ class RestApp:
     async def _answer(self, method: str, path: str, body: bytes) -> _Answer:
         if self._options.metrics_path is not None and path == self._options.metrics_path:
             return _Answer(200, "text/plain", self._metrics.page())
-        if not is_ours(path):
+        if not is_tfs_path(path):
             return _Answer(404, _HTML, _NOT_FOUND_PAGE)
         if method == "OPTIONS":
             return _Answer(200 if self._options.cors else 400, f"{_HTML}; charset=ISO-8859-1", b"")
@@ -102,15 +102,16 @@ class RestApp:
             return _Answer(HTTP_STATUS[Code.INTERNAL], _JSON, error_body("Internal error; the server's log has it"))
 
     async def _call(self, target: Target, body: bytes) -> bytes:
+        spec = _spec(target)
         if target.verb == "status":
-            return _status_body(self._core, target.spec)
+            return _status_body(self._core, spec)
         if target.verb == "metadata":
-            return _metadata_body(self._core, target.spec)
+            return _metadata_body(self._core, spec)
         work = {"predict": self._predict, "classify": self._classify, "regress": self._regress}[target.verb]
         call = Call(target.verb.capitalize(), "REST")
         try:
             async with asyncio.timeout(self._options.timeout_seconds):
-                return await self._runner.run(call, target.spec, lambda servable: work(servable, target.spec, body))
+                return await self._runner.run(call, spec, lambda servable: work(servable, spec, body))
         except TimeoutError as error:
             raise DeadlineExceeded("Timed out waiting for notification") from error
 
@@ -137,6 +138,13 @@ def _target_of(scope: Scope) -> str:
     raw: bytes = scope["raw_path"]
     query: bytes = scope["query_string"]
     return (raw + (b"?" + query if query else b"")).decode("latin-1")
+
+
+def _spec(target: Target) -> model_pb2.ModelSpec:
+    spec = model_pb2.ModelSpec(name=target.name, version_label=target.label)
+    if target.version is not None:
+        spec.version.value = target.version
+    return spec
 
 
 async def _read_body(receive: Receive, encoding: bytes) -> bytes:

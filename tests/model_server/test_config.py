@@ -1,4 +1,4 @@
-"""Configs, base paths, paths of requests and flags, read by TensorFlow Serving's rules."""
+"""Configs, base paths and flags, read by TensorFlow Serving's rules."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import pytest
 
 from services.core.errors import InvalidArgument
 from services.model_server.config import ModelConfig, read_config, read_metrics_path, read_model_config_file
-from services.model_server.rest_paths import parse_path
 from services.model_server.settings import REFUSED, parse
 from services.model_server.source import versions_in
 
@@ -68,12 +67,3 @@ def test_flags_are_tensorflow_servings(capsys: pytest.CaptureFixture[str]) -> No
     with pytest.raises(SystemExit) as refused:
         parse(["--port=abc"])
     assert refused.value.code == REFUSED
-
-
-def test_a_path_names_model_version_or_label_and_verb() -> None:
-    target = parse_path("POST", "/v1/models/a%20b/versions/3:predict")
-    assert (target.verb, target.spec.name, target.spec.version.value) == ("predict", "a b", 3)
-    target = parse_path("GET", "/V1/models/m/labels/canary/metadata")
-    assert (target.verb, target.spec.version_label) == ("metadata", "canary")
-    with pytest.raises(InvalidArgument, match="Malformed request: GET /v1/models/m:predict"):
-        parse_path("GET", "/v1/models/m:predict")

@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import unquote
 
 from services.core.errors import InvalidArgument
-from services.core.tfs import model_pb2
 
 _VERSION = r"(?:(?:/versions/(?P<version>\d+))|(?:/labels/(?P<label>[^/:]+)))?"
-_PREFIX = re.compile(r"/v1/.*", re.IGNORECASE | re.DOTALL)
+_PREFIX = "/v1/"
 _CALL = re.compile(rf"(?i:/v1/models)/(?P<name>[^/:]+)(?i:{_VERSION}):(?P<verb>classify|regress|predict)")
 _STATUS = re.compile(rf"(?i:/v1/models(?:/(?P<name>[^/:]+))?{_VERSION}(?P<metadata>/metadata)?)")
 _MAX_INT64 = 2**63 - 1
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(NamedTuple):
     """What a path asks for: `verb` is predict, classify, regress, status or metadata."""
 
     verb: str
-    spec: model_pb2.ModelSpec
+    name: str
+    version: int | None
+    label: str | None
 
 
-def is_ours(path: str) -> bool:
+def is_tfs_path(path: str) -> bool:
     """Whether TensorFlow Serving answers this path itself; any other is a plain 404 page."""
-    return _PREFIX.fullmatch(path) is not None
+    return path[: len(_PREFIX)].lower() == _PREFIX
 
 
 def parse_path(method: str, path: str) -> Target:
@@ -38,18 +38,16 @@ def parse_path(method: str, path: str) -> Target:
     parts = found.groupdict()
     if not parts["name"]:
         raise InvalidArgument("Missing model name in request.")
-    spec = model_pb2.ModelSpec(name=unquote(parts["name"], errors="surrogateescape"))
-    if parts["label"] is not None:
-        spec.version_label = unquote(parts["label"])
-    if parts["version"] is not None:
-        spec.version.value = _version(parts["version"])
-    if "verb" in parts:
-        return Target(parts["verb"], spec)
     # "METADATA" in capitals matches the path and is still a status request, as TensorFlow Serving has it.
-    return Target("metadata" if parts["metadata"] == "/metadata" else "status", spec)
+    verb = parts.get("verb") or ("metadata" if parts["metadata"] == "/metadata" else "status")
+    name = unquote(parts["name"], errors="surrogateescape")
+    label = None if parts["label"] is None else unquote(parts["label"])
+    return Target(verb, name, _version(parts["version"]), label)
 
 
-def _version(digits: str) -> int:
+def _version(digits: str | None) -> int | None:
+    if digits is None:
+        return None
     version = int(digits)
     if version > _MAX_INT64:
         raise InvalidArgument("")  # TensorFlow Serving answers 400 with no body at all
