@@ -83,6 +83,13 @@ class Config(BaseModel):
     )
     reduce_lr_patience: int | None = Field(default=None, ge=0, description="epochs without a better one; none: off")
     reduce_lr_factor: float = Field(default=0.1, gt=0, lt=1, description="what the learning rate is multiplied by")
+    balance_classes: bool = Field(
+        default=False, description="weigh each class in the loss by the inverse of its share of the training samples"
+    )
+    log_histograms: bool = Field(default=False, description="weights for TensorBoard, each epoch; takes time and space")
+    log_activations: bool = Field(
+        default=False, description="what each layer makes of one validation sample, each epoch, as .npz"
+    )
 
     @field_validator("epochs", "batch_size")  # holds for a subclass's own defaults too, where ge=1 would be lost
     @classmethod
@@ -283,6 +290,13 @@ class Plugin(ABC, Generic[C]):
         The trainer runs it once over the samples and trains the rest on what comes out (book 5.3.1). Default: none.
         """
         return None
+
+    def row_words(self, model: Any) -> Sequence[str]:
+        """The word of each row of the model's `Embedding` layers, for TensorBoard's projector.
+
+        Default: as the `StringLookup` in `model.words` numbers them; none for a model without one.
+        """
+        return model.words.get_vocabulary() if hasattr(model, "words") else ()
 
     def baseline(self, data: Data) -> Mapping[str, float]:
         """The common-sense figure to beat, on the test split: {metric: value}.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,12 @@ import numpy as np
 import tensorflow as tf
 
 from plugins.contract import EVALUATION_BATCH, Config, EvaluationProtocol, Plugin, Samples
+from services.trainer.activations import ActivationLog
+from services.trainer.balance import class_weights
 from services.trainer.checkpoint import Checkpoint, StateFile
 from services.trainer.log import EpochLog, Lines, trim_lines, trim_rows
 from services.trainer.progress import RunProgress
+from services.trainer.projector import write_projector
 from services.trainer.protocols import best_epoch
 from services.trainer.run_folder import RunFolder
 from services.trainer.run_record import MetricRecord, StageRecord
@@ -88,6 +92,8 @@ def fit(recipe: Recipe, stage: Stage) -> tuple[Any, StageRecord]:
         progressed = checkpoint.progressed
     if _keeps_best(recipe, stage):
         model.load_weights(_best(recipe, stage))
+    if stage.published:
+        write_projector(_board(recipe, stage) / "train", whole, recipe.plugin.row_words(whole))
     return whole, _record(recipe, stage, model, progressed.history)
 
 
@@ -110,17 +116,21 @@ def _without_frozen_part(recipe: Recipe, stage: Stage, model: Any) -> tuple[Any,
 
 def _train(model: Any, recipe: Recipe, stage: Stage, callbacks: list[Any]) -> None:
     done = len(callbacks[-1].progressed.epochs)
+    balanced = recipe.config.balance_classes
     try:
-        model.fit(
-            batches(stage.train, recipe.config, recipe.config.seed + stage.number, range(done, stage.epochs)),
-            steps_per_epoch=_steps(recipe, stage),
-            validation_data=stage.validation and stage.validation.in_order(EVALUATION_BATCH),
-            initial_epoch=done,
-            epochs=stage.epochs,
-            shuffle=False,  # done in `batches`
-            verbose=0,
-            callbacks=callbacks,
-        )
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Model failed to serialize")  # its graph is missing in TensorBoard
+            model.fit(
+                batches(stage.train, recipe.config, recipe.config.seed + stage.number, range(done, stage.epochs)),
+                steps_per_epoch=_steps(recipe, stage),
+                validation_data=stage.validation and stage.validation.in_order(EVALUATION_BATCH),
+                class_weight=class_weights(recipe.plugin.task, stage.train.targets) if balanced else None,
+                initial_epoch=done,
+                epochs=stage.epochs,
+                shuffle=False,  # done in `batches`
+                verbose=0,
+                callbacks=callbacks,
+            )
     finally:  # Keras leaves the CSV file open when a fit fails
         for callback in callbacks:
             if getattr(callback, "csv_file", None) is not None:
@@ -172,8 +182,10 @@ def _keepers(recipe: Recipe, stage: Stage, checkpoint: Checkpoint) -> list[Any]:
     trim_lines(recipe.folder.metrics, stage.name, done)
     lines = Lines(stage.name, stage.epochs, _steps(recipe, stage), stage.epochs_after)
     keepers: list[Any] = [EpochLog(lines, recipe.metric, recipe.folder.metrics, recipe.progress)]
-    log_dir = recipe.folder.tensorboard / stage.name.replace(" ", "-")
-    keepers.append(keras.callbacks.TensorBoard(str(log_dir), write_graph=False))
+    histograms = int(recipe.config.log_histograms)  # every so many epochs; 0: never
+    keepers.append(keras.callbacks.TensorBoard(str(_board(recipe, stage)), histogram_freq=histograms))
+    if recipe.config.log_activations and stage.validation is not None:
+        keepers.append(ActivationLog(stage.validation, recipe.folder.activations(stage.name)))
     if stage.published:
         trim_rows(recipe.folder.history, done)
         keepers.append(keras.callbacks.CSVLogger(str(recipe.folder.history), append=done > 0))
@@ -195,6 +207,10 @@ def _keepers(recipe: Recipe, stage: Stage, checkpoint: Checkpoint) -> list[Any]:
 
 def _keeps_best(recipe: Recipe, stage: Stage) -> bool:
     return recipe.config.keep_best and stage.published and stage.validation is not None
+
+
+def _board(recipe: Recipe, stage: Stage) -> Path:
+    return recipe.folder.tensorboard / stage.name.replace(" ", "-")
 
 
 def _best(recipe: Recipe, stage: Stage) -> Path:

@@ -37,8 +37,8 @@ class Curve:
 def roc(positive: Array, scores: Array) -> Curve:
     """False positive rate across, true positive rate up, a point a distinct score (Fawcett 2006, algorithm 1).
 
-    `positive` bool [N], both kinds among them; `scores` [N]. The area is the chance that a positive scores higher than a
-    negative, ties counting half (Hanley and McNeil 1982).
+    `positive` bool [N], both kinds among them; `scores` [N]. The area is the chance that a positive scores higher than
+    a negative, ties counting half (Hanley and McNeil 1982).
     """
     hits, false_alarms = _counts(positive, scores)
     return Curve(false_alarms / false_alarms[-1], hits / hits[-1])

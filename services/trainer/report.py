@@ -19,6 +19,7 @@ from services.trainer.curves import draw_curves, draw_smoothed, mean_curve
 from services.trainer.diagram import draw_diagram
 from services.trainer.run_folder import RunFolder
 from services.trainer.run_record import Answers, Mistake, Report, RunRecord
+from services.trainer.scorecard import Scorecard, scorecard
 
 REPORT_NAME = "report.html"
 
@@ -141,17 +142,19 @@ def lines_to_try(folder: Path) -> Sequence[str]:
 
 @dataclass(frozen=True)
 class Shown:
-    """A picture of a head's answers, what it shows in words, and the worst of them."""
+    """A picture of a head's answers, what it shows in words, what its scores are worth, and the worst answers."""
 
     title: str
     picture: bytes
     said: str
     is_square: bool
+    scores: Scorecard | None
     mistakes: Sequence[Mistake]
 
 
 def _shown(answers: Answers, alone: bool) -> Shown:
     head = answers.head
+    scores = scorecard(head.targets, head.predictions, head.labels) if head.labels else None
     title = ("Right and wrong" if head.labels else "Answers and truth") + ("" if alone else f": {head.field.name}")
     if head.labels:
         picture = draw_confusion(head.targets, head.predictions, head.labels)
@@ -159,7 +162,7 @@ def _shown(answers: Answers, alone: bool) -> Shown:
     else:
         picture = draw_residuals(head.targets, head.predictions, head.field.unit)
         said = _off_by(np.abs(head.predictions.reshape(-1) - head.targets.reshape(-1)), head.field.unit)
-    return Shown(title, picture, said, bool(head.labels), answers.mistakes)
+    return Shown(title, picture, said, bool(head.labels), scores, answers.mistakes)
 
 
 def _off_by(errors: Any, unit: str) -> str:

@@ -45,6 +45,10 @@ class RunFolder:
         """The SavedModel, as it was checked and published."""
         return self.path / "export"
 
+    def activations(self, stage: str) -> Path:
+        """What one trained model's layers made of a sample, a file an epoch."""
+        return self.path / "activations" / stage.replace(" ", "-")
+
     def checkpoints(self, stage: str) -> Path:
         """Where one trained model's checkpoints are kept."""
         folder = self.path / CHECKPOINTS / stage.replace(" ", "-")

@@ -93,7 +93,7 @@ def _draw(ranked: Curves, found: Curves, sure: Reliability | None) -> bytes:
         panels.append(lambda axes: _draw_found(axes, found))
     if sure is not None:
         panels.append(lambda axes: _draw_reliability(axes, sure))
-    figure = new_figure(4.4 * len(panels), 4.3)
+    figure = new_figure(3.8 * len(panels), 3.8)
     for number, panel in enumerate(panels):
         axes = figure.add_subplot(1, len(panels), number + 1)
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -11,23 +10,14 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from rich.console import Console
 
 from plugins.contract import Array, Samples, Untrained, Variant
-from services.trainer.fitting import Recipe, batches
+from services.trainer.fitting import batches
 from services.trainer.pipeline import fit_all
-from services.trainer.progress import PlainProgress
-from services.trainer.run_folder import RunFolder
 from services.trainer.run_record import MetricRecord
-from tests.trainer.tiny_plugin import Tiny, TinyConfig, draw
+from tests.trainer.tiny_plugin import Tiny, TinyConfig, draw, recipe_of
 
 CONFIG = TinyConfig(epochs=2)
-
-
-def recipe_of(plugin: Tiny, folder: Path) -> Recipe:
-    progress = PlainProgress(Console(quiet=True), time.monotonic)
-    metric = MetricRecord(name="accuracy", higher_is_better=True)
-    return Recipe(plugin, next(iter(plugin.variants)), CONFIG, metric, RunFolder(folder), progress)
 
 
 class TwoInputs(Tiny):
@@ -52,7 +42,7 @@ def in_halves(samples: Samples) -> Samples:
 def test_inputs_and_targets_may_have_names(tmp_path: Path) -> None:
     samples = in_halves(draw(80, 1))
     assert len(samples) == 80
-    recipe = recipe_of(TwoInputs(), tmp_path)
+    recipe = recipe_of(TwoInputs(), tmp_path, CONFIG)
     recipe = replace(recipe, metric=MetricRecord(name="chance_accuracy", higher_is_better=True))
     model, (validated,), _ = fit_all(recipe, samples)
     assert set(validated.history) >= {"loss", "chance_accuracy", "val_chance_accuracy"}
@@ -99,7 +89,7 @@ class Frozen(Tiny):
 
 def test_a_frozen_part_is_run_once_and_the_whole_model_comes_back(tmp_path: Path) -> None:
     plugin, samples = Frozen(), draw(120, 1)
-    recipe = recipe_of(plugin, tmp_path)
+    recipe = recipe_of(plugin, tmp_path, CONFIG)
     keras.utils.set_random_seed(CONFIG.seed)
     before = plugin.build_model(CONFIG, "dense", samples)
     model, (validated,), _ = fit_all(recipe, samples)
@@ -116,8 +106,8 @@ def test_training_behind_a_frozen_part_is_training_with_it_frozen(tmp_path: Path
             return None
 
     samples = draw(120, 1)
-    split, _, _ = fit_all(recipe_of(Frozen(), tmp_path / "split"), samples)
-    whole, _, _ = fit_all(recipe_of(Whole(), tmp_path / "whole"), samples)
+    split, _, _ = fit_all(recipe_of(Frozen(), tmp_path / "split", CONFIG), samples)
+    whole, _, _ = fit_all(recipe_of(Whole(), tmp_path / "whole", CONFIG), samples)
     np.testing.assert_allclose(split.predict(samples.inputs, verbose=0), whole.predict(samples.inputs, verbose=0), 1e-5)
 
 
@@ -137,6 +127,6 @@ class Rule(Tiny):
 
 def test_a_variant_may_come_as_it_is_where_others_are_trained(tmp_path: Path) -> None:
     samples = draw(100, 1)
-    model, validated, final = fit_all(recipe_of(Rule(), tmp_path), samples)
+    model, validated, final = fit_all(recipe_of(Rule(), tmp_path, CONFIG), samples)
     assert (validated, final.best_epoch, dict(final.history)) == ((), 0, {})
     assert Rule().evaluate(model, samples, CONFIG)["accuracy"] == 1.0

@@ -87,7 +87,8 @@ def test_a_model_that_is_as_sure_as_it_is_right_has_no_calibration_error() -> No
 def test_each_class_has_its_rates() -> None:
     counts = np.array([[3, 1, 0], [2, 4, 0], [0, 0, 0]])
     cat, dog, never = class_rates(counts)
-    assert (cat.precision, cat.recall, cat.f1, cat.support) == (3 / 5, 3 / 4, pytest.approx(2 / 3), 4)
+    assert (cat.precision, cat.recall, cat.support) == (3 / 5, 3 / 4, 4)
+    assert cat.f1 == pytest.approx(2 / 3)
     assert (dog.precision, dog.recall, dog.support) == (4 / 5, 4 / 6, 6)
     assert (never.precision, never.recall, never.f1, never.support) == (None, None, None, 0)
 

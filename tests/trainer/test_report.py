@@ -109,6 +109,9 @@ def test_a_classification_report_says_what_is_mixed_up(tmp_path: Path, model: An
     page = written(tmp_path, Report(record(task=Task.CLASSIFY), model, [Answers(head, mistakes)], figures))
     assert "2 of 4 answers are wrong. The most frequent mistake: cat taken for dog, 2 times." in page
     assert "What it looks at" in page
+    row = re.search("<td>cat</td>(.*)</tr>", page)
+    assert row is not None  # precision, recall and F1 of a class that is never answered
+    assert re.sub("<[^>]*>", " ", row.group(1)).split() == ["&ndash;", "0.000", "0.000", "2"]
 
 
 def test_of_several_heads_each_has_its_picture_and_its_mistakes(tmp_path: Path, model: Any) -> None:

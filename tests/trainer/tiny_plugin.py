@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
 
 import keras
 import numpy as np
 import tensorflow as tf
+from rich.console import Console
 
 from plugins.contract import (
     Array,
@@ -26,6 +29,10 @@ from plugins.contract import (
     Task,
     Variant,
 )
+from services.trainer.fitting import Recipe
+from services.trainer.progress import PlainProgress
+from services.trainer.run_folder import RunFolder
+from services.trainer.run_record import MetricRecord
 
 LABELS = ("negative", "positive")
 
@@ -95,3 +102,10 @@ class Tiny(Plugin[TinyConfig]):
 
 
 PLUGIN = Tiny()
+
+
+def recipe_of(plugin: Tiny, folder: Path, config: TinyConfig) -> Recipe:
+    """How the first variant is trained, in silence."""
+    progress = PlainProgress(Console(quiet=True), time.monotonic)
+    metric = MetricRecord(name="accuracy", higher_is_better=True)
+    return Recipe(plugin, next(iter(plugin.variants)), config, metric, RunFolder(folder), progress)
