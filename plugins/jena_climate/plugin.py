@@ -79,6 +79,7 @@ class JenaClimate(Plugin[ForecastConfig]):
 
         def regress(rows: Any) -> Mapping[str, Any]:
             filled = fill_gaps(rows)
+            # Said here, because not every kernel passes NaN on: cuDNN's largest of some numbers leaves it out.
             told = tf.reduce_all(tf.math.is_finite(filled), axis=[1, 2])
             values = tf.where(told[:, tf.newaxis], model(filled), float("nan"))
             return {"values": values, "naive": filled[:, -1, series.target : series.target + 1]}

@@ -236,10 +236,11 @@ def test_a_missing_number_is_filled_as_in_training(regress: Endpoint, small: Dat
         assert np.isfinite(with_gaps[name]).all()
 
 
-def test_a_column_without_a_number_gets_no_forecast_and_spoils_no_other_row(regress: Endpoint, small: Data) -> None:
+def test_a_column_without_a_number_gets_no_forecast_and_spoils_no_other_row(small: Data, serve: Serve) -> None:
+    naive = PLUGIN.build_model(ForecastConfig.model_validate({"file": "", **SMALL}), "naive", small.train)
     rows = rows_of(small.test)[:2].copy()
     rows[0, :, 1] = np.nan
-    answer = regress(rows=rows)
+    answer = serve(PLUGIN, naive)["regress"](rows=rows)
     assert np.isnan(answer["values"]).ravel().tolist() == [True, False]
     assert answer["naive"].tolist() == rows[:, -1, :1].tolist()
 
