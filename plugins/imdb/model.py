@@ -21,12 +21,14 @@ WIDTH = 100  # numbers in one of GloVe's word vectors
 class ReviewsConfig(Config):
     """Hyper-parameters; the defaults are the book's for a bag of words (3.4)."""
 
-    epochs: int = 20
+    epochs: int = 4
     batch_size: int = 512
     top_words: int = Field(default=10_000, ge=10, le=65_536, description="numbers; all but 4 are frequent words")
     length: int = Field(default=2_500, ge=2, description="words that are read; the longest review has 2,494")
     from_start: bool = Field(default=False, description="read the first words instead of the last")
-    embedding: Literal["learned", "glove"] = Field(default="learned", description="glove: its vectors, left as they are")
+    embedding: Literal["learned", "glove"] = Field(
+        default="learned", description="glove: vectors that stay as they are"
+    )
     optimizer: str = "rmsprop"
     learning_rate: float = Field(default=1e-3, gt=0, description="at the start")
     cosine: bool = Field(default=False, description="the learning rate falls to 0 along half a cosine")

@@ -53,13 +53,20 @@ EXAMPLE = {"text": "What a wonderful film! The story is moving, and I enjoyed ev
 BAG = HoldOut(validation=10_000, refit=True)
 # 6.1.3: trained on 200 reviews, validated on 10,000.
 FEW, FEW_SAMPLES = HoldOut(validation=10_000), 10_200
-RECURRENT = {"length": 500, "epochs": 4, "batch_size": 128, "optimizer": "adam", "cosine": True}
+# 6.2 to 6.4: the last 500 words. The learning rate falls to 0, so that few epochs do: each takes a minute or two.
+SEQUENCE = {"length": 500, "batch_size": 128, "cosine": True}
+LSTM = {**SEQUENCE, "epochs": 4, "optimizer": "adam", "learning_rate": 2e-3}
 HUNDRED_WORDS = {"length": 100, "epochs": 10, "batch_size": 32}
 
 
 def book(value: float, section: str) -> BookFigure:
     """An accuracy that the book states."""
     return BookFigure(metric="accuracy", value=value, section=section)
+
+
+def studied(summary: str) -> Variant:
+    """A bag of words that 4.4 compares with the first one, over the 20 epochs that its pictures show."""
+    return Variant(summary, settings={"epochs": 20}, protocol=BAG)
 
 
 class Imdb(Plugin[ReviewsConfig]):
@@ -80,11 +87,11 @@ class Imdb(Plugin[ReviewsConfig]):
                 book=book(0.88328, "3.4"),
                 protocol=BAG,
             ),
-            "smaller": Variant("a bag of words; hidden layers of 4 units, 40,029 parameters", protocol=BAG),
-            "larger": Variant("a bag of words; hidden layers of 512 units, 5,383,681 parameters", protocol=BAG),
-            "l1": Variant("bag_of_words with an L1 penalty of 0.001 on its weights", protocol=BAG),
-            "l2": Variant("bag_of_words with an L2 penalty of 0.001 on its weights", protocol=BAG),
-            "dropout": Variant("bag_of_words with half of the hidden units dropped", protocol=BAG),
+            "smaller": studied("a bag of words; hidden layers of 4 units, 40,029 parameters"),
+            "larger": studied("a bag of words; hidden layers of 512 units, 5,383,681 parameters"),
+            "l1": studied("bag_of_words with an L1 penalty of 0.001 on its weights"),
+            "l2": studied("bag_of_words with an L2 penalty of 0.001 on its weights"),
+            "dropout": studied("bag_of_words with half of the hidden units dropped"),
             "embedding_20": Variant(
                 "the last 20 words, a learned vector of 8 each, 80,161 parameters",
                 settings={"length": 20, "epochs": 10, "batch_size": 32},
@@ -111,18 +118,24 @@ class Imdb(Plugin[ReviewsConfig]):
             ),
             "learned_all": Variant("learned vectors of the last 100 words, on all reviews", settings=HUNDRED_WORDS),
             "simple_rnn": Variant(
-                "a SimpleRNN(32) over the last 500 words", settings=RECURRENT, book=book(0.85, "6.2.1")
+                "a SimpleRNN(32) over the last 500 words, 322,113 parameters",
+                settings={**SEQUENCE, "epochs": 6},
+                book=book(0.85, "6.2.1"),
             ),
-            "lstm": Variant("an LSTM(32) over the last 500 words", settings=RECURRENT, book=book(0.89, "6.2.3")),
+            "lstm": Variant(
+                "an LSTM(32) over the last 500 words, 328,353 parameters", settings=LSTM, book=book(0.89, "6.2.3")
+            ),
             "lstm_reversed": Variant(
-                "an LSTM(32) over the first 500 words, from the last of them to the first",
-                settings={**RECURRENT, "from_start": True},
+                "an LSTM(32) over the first 500 words, last word first, 1,300,641 parameters",
+                settings={**LSTM, "from_start": True},
             ),
             "bidirectional_lstm": Variant(
-                "LSTM(32) in both directions over the last 500 words", settings=RECURRENT, book=book(0.89, "6.3.8")
+                "LSTM(32) both ways over the last 500 words, 336,705 parameters",
+                settings=LSTM,
+                book=book(0.89, "6.3.8"),
             ),
             "conv1d": Variant(
-                "two 1D convolutions over the last 500 words", settings={"length": 500, "epochs": 4, "batch_size": 128}
+                "two 1D convolutions over the last 500 words, 1,315,937 parameters", settings={**SEQUENCE, "epochs": 3}
             ),
         }
     )

@@ -94,7 +94,7 @@ def test_raw_text_and_its_numbers_get_the_same_scores(served: tuple[Any, Mapping
 
 
 def test_a_text_without_words_is_judged_by_its_start_mark(served: tuple[Any, Mapping[str, Endpoint]]) -> None:
-    model, endpoints = served
+    _, endpoints = served
     empty = endpoints["classify"](text=texts("", " \t", "!?...", "film"))["scores"]
     np.testing.assert_array_equal(empty[:3], empty[[0, 0, 0]])
     assert abs(empty[3, 1] - empty[0, 1]) > 1e-3
