@@ -162,7 +162,7 @@ def draw_comparison(comparison: Comparison) -> bytes:
     variants, metric = comparison.variants, comparison.metric.name
     rows = -(-len(variants) // _ACROSS)
     figure = new_figure(11, 4 + 2.4 * rows)
-    above, below = figure.subfigures(2, 1, height_ratios=[4, 2.4 * rows])
+    above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=[4, 2.4 * rows]).ravel()
     names = ["loss"] if metric == "loss" else ["loss", metric]
     for axes, name in zip(above.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         style(axes, f"validation {name}", "epoch")
