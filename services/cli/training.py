@@ -85,6 +85,24 @@ def ensemble(
     _end(ensemble_and_publish(runs, model, CliSettings()), as_json)
 
 
+def compare(
+    plugin: Annotated[str, typer.Argument(help="A name from `tensorgate plugins`.")],
+    variants: Annotated[list[str], typer.Argument(metavar="VARIANT...", help="Two recipes or more.")],
+    settings: Annotated[list[str] | None, typer.Option("--set", help="A hyper-parameter of all: epochs=20.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Train variants side by side and draw how each learns and from when it overfits; nothing is published.
+
+    tensorgate compare imdb bag_of_words smaller larger --set epochs=20
+    """
+    from services.trainer.comparison import CompareRequest, compare_here  # TensorFlow, as above
+
+    request = CompareRequest(plugin, variants, tuple(settings or ()))
+    _, comparison = compare_here(request, CliSettings())
+    if as_json:
+        print_json(comparison.model_dump(mode="json"))
+
+
 def runs(as_json: JsonFlag = False) -> None:
     """List the runs of this home folder, oldest first."""
     settings = CliSettings()

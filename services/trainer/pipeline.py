@@ -170,10 +170,22 @@ def fewer(data: Data, config: Config) -> Data:
 
 def fit_all(recipe: Recipe, train: Samples) -> tuple[Any, tuple[StageRecord, ...], StageRecord]:
     """Train as the plugin's protocol says: the model to publish, the validated ones' records, the published one's."""
-    protocol, epochs = recipe.protocol, recipe.config.epochs
+    protocol = recipe.protocol
     if isinstance(protocol, Untrained):
         model = fresh_model(recipe, recipe.config.seed, train)
         return model, (), StageRecord(name=FINAL, best_epoch=0, history={})
+    model, folds = fit_folds(recipe, train)
+    if not trains_again(protocol):
+        return model, folds, folds[0]
+    best = best_epoch(recipe.metric, [fold.history for fold in folds])
+    recipe.progress.step(f"training on all {len(train)} samples for {best} epochs, which validated best")
+    model, final = fit(recipe, Stage(FINAL, len(folds), best, 0, published=True, train=train))
+    return model, folds, final
+
+
+def fit_folds(recipe: Recipe, train: Samples) -> tuple[Any, tuple[StageRecord, ...]]:
+    """Train the models that are validated: the last of them, and all their records."""
+    protocol, epochs = recipe.protocol, recipe.config.epochs
     parts, again = cuts(protocol, len(train), recipe.config.seed), trains_again(protocol)
     folds = []
     for number, cut in enumerate(parts):
@@ -181,12 +193,7 @@ def fit_all(recipe: Recipe, train: Samples) -> tuple[Any, tuple[StageRecord, ...
         stage = Stage(cut.name, number, epochs, after, not again, train.take(cut.train), train.take(cut.validation))
         model, record = fit(recipe, stage)
         folds.append(record)
-    if not again:
-        return model, tuple(folds), folds[0]
-    best = best_epoch(recipe.metric, [fold.history for fold in folds])
-    recipe.progress.step(f"training on all {len(train)} samples for {best} epochs, which validated best")
-    model, final = fit(recipe, Stage(FINAL, len(parts), best, 0, published=True, train=train))
-    return model, tuple(folds), final
+    return model, tuple(folds)
 
 
 def _can_be_told(record: RunRecord) -> bool:

@@ -28,6 +28,11 @@ class TrainerSettings(BaseSettings):
         return self.home / "runs"
 
     @property
+    def comparisons(self) -> Path:
+        """Where the folders of comparisons are kept."""
+        return self.home / "comparisons"
+
+    @property
     def datasets_folder(self) -> Path:
         """Where fetched datasets are kept, and where a person puts one by hand."""
         return self.home / "datasets"

@@ -1,0 +1,54 @@
+"""Which words moved a text classifier's answer, in the graph: integrated gradients (Sundararajan, Taly and Yan 2017).
+
+From the text without its words to the text, in a straight line through what the first layer makes of numbers (vectors,
+or marks): the slopes on that way, added up, are what each word contributed. All contributions together are the
+difference of the two answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from plugins.texts import PADDING, UNKNOWN
+
+_STEPS = 16  # points on the way; their gradients are taken in one batch
+
+
+def word_attributions(model: Any, numbers: Any) -> Any:
+    """float32 [N, most words]: how much each word moved the model's answer [N, 1], in the order of the words.
+
+    `numbers` int32 [N, length] are as `plugins.texts` makes them; the model's first layer turns them into vectors
+    [N, length, any] or into marks [N, any]. A word that occurs several times in marks shares what its mark moved. Short
+    rows are filled up with 0. Each row is worked out on its own, so memory is bounded however many there are.
+    """
+    front, head = _halves(model)
+    moved = tf.map_fn(
+        lambda row: _of_one(front, head, row), numbers, fn_output_signature=tf.TensorSpec([None], tf.float32)
+    )
+    return tf.ragged.boolean_mask(moved, numbers >= UNKNOWN).to_tensor()
+
+
+def _halves(model: Any) -> tuple[Any, Any]:
+    """The first layer, and the model from there on."""
+    front = model.layers[0]
+    return front, keras.Model(front.output, model.outputs[0])
+
+
+def _of_one(front: Any, head: Callable[[Any], Any], row: Any) -> Any:
+    """float32 [length]: of one row of numbers, int32 [length]."""
+    without_words = tf.where(row >= UNKNOWN, PADDING, row)
+    here, there = tf.unstack(front(tf.stack([without_words, row])), num=2)
+    way = (tf.range(_STEPS, dtype=tf.float32) + 0.5) / _STEPS  # the middle of each step
+    points = here + tf.reshape(way, [-1] + [1] * here.shape.rank) * (there - here)
+    with tf.GradientTape() as tape:
+        tape.watch(points)
+        answers = head(points)
+    moved = tf.reduce_mean(tape.gradient(answers, points), axis=0) * (there - here)
+    if moved.shape.rank == 2:
+        return tf.reduce_sum(moved, axis=-1)
+    occurrences = tf.math.bincount(row, minlength=tf.size(moved), maxlength=tf.size(moved), dtype=tf.float32)
+    return tf.gather(tf.math.divide_no_nan(moved, occurrences), row)

