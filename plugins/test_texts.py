@@ -1,6 +1,6 @@
 import tensorflow as tf
 
-from plugins.texts import last, lookup, multi_hot, numbers_of, words_of
+from plugins.texts import beginning, ending, first, last, lookup, multi_hot, numbers_of, words_of
 
 WORDS = lookup(["the", "film", "don't"])
 
@@ -27,3 +27,15 @@ def test_a_text_is_marked_by_which_numbers_it_has() -> None:
     marks = multi_hot(tf.constant([[3, 1, 3, 0, 0], [0, -2, 4, 99, 2], [0, 0, 0, 0, 0]]), 5)
     assert marks.dtype == tf.float32
     assert marks.numpy().tolist() == [[0, 1, 0, 1, 0], [0, 0, 1, 0, 1], [0, 0, 0, 0, 0]]
+
+
+def test_the_first_words_are_kept_and_short_texts_padded_behind() -> None:
+    numbers = numbers_of(WORDS, tf.constant(["the film the end", "film"]))
+    assert first(numbers, 3).numpy().tolist() == [[1, 4, 5], [1, 5, 0]]
+
+
+def test_of_a_huge_text_one_end_is_read() -> None:
+    huge, short = b"a" * 70_000 + "é".encode(), b"short"
+    assert [len(text) for text in ending(tf.constant([huge, short])).numpy()] == [2**16, 5]
+    assert ending(tf.constant([huge])).numpy()[0].endswith("é".encode())
+    assert beginning(tf.constant([huge, short, b""])).numpy().tolist() == [b"a" * 2**16, short, b""]

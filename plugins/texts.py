@@ -14,7 +14,20 @@ from keras import layers
 # What the Tokenizer of Keras takes out, which numbered the words of IMDB and Reuters. The apostrophe stays.
 _PUNCTUATION = r"""[!"#$%&()*+,\-./:;<=>?@\[\\\]^_`{|}~\s]+"""
 
+_MOST_BYTES = 2**16  # of a text: five times the longest film review
+
 PADDING, START, UNKNOWN, FIRST = 0, 1, 2, 4  # in the datasets of Keras, whose most frequent word is 4: rank + 3
+
+
+def ending(texts: Any) -> Any:
+    """The last 64 KiB of each string [N]: what is before them is not read by any network, and must not cost memory."""
+    length = tf.strings.length(texts)
+    return tf.strings.substr(texts, tf.maximum(length - _MOST_BYTES, 0), tf.fill(tf.shape(length), _MOST_BYTES))
+
+
+def beginning(texts: Any) -> Any:
+    """The first 64 KiB of each string [N]."""
+    return tf.strings.substr(texts, 0, _MOST_BYTES)
 
 
 def words_of(texts: Any) -> Any:
@@ -41,6 +54,11 @@ def last(numbers: Any, length: int) -> Any:
     padded_behind = kept.to_tensor(default_value=PADDING, shape=[None, length])
     backwards = tf.reverse_sequence(padded_behind, kept.row_lengths(), seq_axis=1)
     return tf.reverse(backwards, axis=[1])
+
+
+def first(numbers: Any, length: int) -> Any:
+    """The first `length` numbers of each row, int32 [N, length]; shorter rows are padded behind."""
+    return numbers[:, :length].to_tensor(default_value=PADDING, shape=[None, length])
 
 
 def multi_hot(numbers: Any, size: int) -> Any:

@@ -1,0 +1,53 @@
+"""Lists of numbers of different lengths, as Keras's text datasets keep them: an npz file of pickled lists."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from plugins.contract import Array
+
+_ALLOWED = {"_reconstruct", "ndarray", "dtype"}  # of NumPy: all that an array of lists of numbers is made of
+
+
+class _ListsOnly(pickle.Unpickler):
+    """A pickle may run any code, and the file is from elsewhere: this one makes arrays and lists."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if module.split(".")[0] != "numpy" or name not in _ALLOWED:
+            raise pickle.UnpicklingError(f"An array of lists holds nothing else. Received: {module}.{name}")
+        return super().find_class(module, name)
+
+
+def read_lists(file: Path) -> Mapping[str, Array]:
+    """Each array of lists in the file as two: `name`, all numbers in one row (uint32), and `name_lengths` (uint32).
+
+    Arrays of numbers, the labels, become uint8. Raises UnpicklingError for a file that holds anything else.
+    """
+    arrays: dict[str, Array] = {}
+    with zipfile.ZipFile(file) as archive:
+        for member in archive.namelist():
+            name = Path(member).stem
+            with archive.open(member) as content:
+                array = _read_array(content)
+            if array.dtype.hasobject:
+                arrays[f"{name}_lengths"] = np.array([len(row) for row in array], np.uint32)
+                arrays[name] = np.concatenate([np.asarray(row, np.uint32) for row in array])
+            else:
+                arrays[name] = array.astype(np.uint8)
+    return arrays
+
+
+def _read_array(content: IO[bytes]) -> Array:
+    version = np.lib.format.read_magic(content)
+    read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read_header(content)
+    if dtype.hasobject:
+        array: Array = _ListsOnly(content).load()
+        return array
+    return np.frombuffer(content.read(), dtype).reshape(shape)
