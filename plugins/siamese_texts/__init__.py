@@ -1,0 +1,1 @@
+"""Are two newswires about the same thing? One LSTM reads both (book 7.1.5)."""
