@@ -73,30 +73,34 @@ class Trained:
 
 
 @pytest.fixture(scope="module")
-def data_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Data]:
-    """A few rows of a plugin's data; the test skips where no source of it is within reach."""
+def data_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Data]:
+    """A few rows of a variant's data (of the first, if none is named); skips where no source is within reach."""
     datasets = DatasetFetcher(
         tmp_path_factory.mktemp("datasets"), os.environ.get("TENSORGATE_DATASETS", ""), lambda _: None
     )
 
     @cache
-    def load(name: str) -> Data:
+    def load(name: str, own_settings: str) -> Data:
         plugin = plugin_of(name)
         try:
-            return few_rows(plugin.load_data(resolve_config(plugin, None), datasets))
+            return few_rows(plugin.load_data(plugin.config.model_validate_json(own_settings), datasets))
         except Unavailable as absent:
             pytest.skip(f"no source of the data of {name} is within reach: {absent.message}")
 
-    return load
+    def load_once(name: str, variant: str | None = None) -> Data:
+        # Variants that differ in epochs and the like only share their data.
+        return load(name, resolve_config(plugin_of(name), variant).model_dump_json(exclude=set(Config.model_fields)))
+
+    return load_once
 
 
 @pytest.fixture(scope="module")
-def trained(data_of: Callable[[str], Data]) -> Callable[[str, str], Trained]:
+def trained(data_of: Callable[..., Data]) -> Callable[[str, str], Trained]:
     """A variant that took one short epoch."""
 
     @cache
     def build(name: str, variant: str) -> Trained:
-        plugin, data = plugin_of(name), data_of(name)
+        plugin, data = plugin_of(name), data_of(name, variant)
         config = resolve_config(plugin, variant)
         tf.keras.utils.set_random_seed(1)
         model = plugin.build_model(config, variant, data.train)
@@ -184,7 +188,7 @@ def test_a_books_figure_is_of_the_plugins_metric(name: str) -> None:
 
 
 @EVERY_PLUGIN
-def test_every_sample_has_a_target(name: str, data_of: Callable[[str], Data]) -> None:
+def test_every_sample_has_a_target(name: str, data_of: Callable[..., Data]) -> None:
     data = data_of(name)
     for samples in (data.train, data.test):
         for column in tf.nest.flatten((samples.inputs, samples.targets)):
@@ -193,13 +197,13 @@ def test_every_sample_has_a_target(name: str, data_of: Callable[[str], Data]) ->
 
 
 @EVERY_PLUGIN
-def test_the_baseline_is_a_number_for_the_plugins_metric(name: str, data_of: Callable[[str], Data]) -> None:
+def test_the_baseline_is_a_number_for_the_plugins_metric(name: str, data_of: Callable[..., Data]) -> None:
     plugin = plugin_of(name)
     assert np.isfinite(plugin.baseline(data_of(name))[plugin.metric.name])
 
 
 @EVERY_PLUGIN
-def test_a_sample_can_be_shown(name: str, data_of: Callable[[str], Data]) -> None:
+def test_a_sample_can_be_shown(name: str, data_of: Callable[..., Data]) -> None:
     shown = plugin_of(name).show(one_input(data_of(name).test, 0))
     assert shown.startswith(IMAGE_STARTS) if isinstance(shown, bytes) else shown
 
@@ -359,7 +363,7 @@ def shortened(plugin: Plugin[Any], data: Data) -> Plugin[Any]:
 
 @EVERY_PLUGIN
 def test_the_whole_road_from_data_to_a_labelled_version(
-    name: str, data_of: Callable[[str], Data], tmp_path: Path
+    name: str, data_of: Callable[..., Data], tmp_path: Path
 ) -> None:
     plugin = shortened(plugin_of(name), data_of(name))
     store = open_store(str(tmp_path / "store"))
