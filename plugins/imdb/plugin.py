@@ -78,7 +78,6 @@ class Imdb(Plugin[ReviewsConfig]):
     metric = Metric("accuracy", higher_is_better=True)
     protocol = HoldOut(validation=5_000)
     config = ReviewsConfig
-    labels = LABELS
     words: Sequence[str] = ()  # by number, once data are loaded, for people to read
     variants = MappingProxyType(
         {
