@@ -55,7 +55,6 @@ class Cifar10(Plugin[PhotographsConfig]):
     metric = Metric("accuracy", higher_is_better=True)
     protocol = HoldOut(validation=0.1)
     config = PhotographsConfig
-    labels = LABELS
     variants = MappingProxyType(
         {
             "residual": Variant("shortcuts past two or three convolutions, 104,530 parameters"),

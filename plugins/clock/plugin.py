@@ -106,7 +106,6 @@ class Clock(Plugin[ClockConfig]):
     metric = Metric("accuracy", higher_is_better=True)
     protocol = HoldOut(validation=0.1)
     config = ClockConfig
-    labels = LABELS
     variants = MappingProxyType(
         {
             "pixels": Variant("a convnet on the picture, 286,020 parameters"),

@@ -58,7 +58,6 @@ class Imdb(Plugin[ReviewsConfig]):
     # 3.4: validated on 10,000 reviews, then trained afresh on all 25,000.
     protocol = HoldOut(validation=10_000, refit=True)
     config = ReviewsConfig
-    labels = LABELS
     words: Sequence[str] = ()  # by number, once data are loaded, for people to read
     variants = VARIANTS
 

@@ -58,7 +58,6 @@ class QuestionAnswering(Plugin[AnswersConfig]):
     metric = Metric("accuracy", higher_is_better=True)
     protocol = HoldOut(validation=1000)
     config = AnswersConfig
-    labels = ANSWERS
     variants = MappingProxyType(
         {
             "attention": Variant(

@@ -46,7 +46,6 @@ class SiameseTexts(Plugin[PairsConfig]):
     metric = Metric("accuracy", higher_is_better=True)
     protocol = HoldOut(validation=VALIDATION_PAIRS, in_order=True)
     config = PairsConfig
-    labels = LABELS
     variants = MappingProxyType({"lstm": Variant("one LSTM of 32 units reads both texts; the score is symmetric")})
 
     def load_data(self, config: PairsConfig, datasets: Datasets) -> Data:
