@@ -119,7 +119,7 @@ def batches_of(photographs: Mapping[str, Array]) -> Mapping[str, tuple[Array, Ar
 def test_the_binary_version_is_read_plane_by_plane(photographs: Mapping[str, Array], tmp_path: Path) -> None:
     archive = tmp_path / "archive.tar.gz"
     with tarfile.open(archive, "w:gz") as tarball:
-        for batch, (pixels, labels) in list(batches_of(photographs).items())[::-1]:
+        for batch, (pixels, labels) in reversed(list(batches_of(photographs).items())):
             rows = np.concatenate([labels, pixels.transpose(0, 3, 1, 2).reshape(len(labels), -1)], axis=1).tobytes()
             member = tarfile.TarInfo(f"cifar-10-batches-bin/{batch}.bin")
             member.size = len(rows)

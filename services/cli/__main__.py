@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from services.cli import models, predict, training, up
+from services.cli import models, predict, reproduce, training, up
 from services.cli.console import EXIT_ERROR, print_error
 from services.core.errors import TensorgateError
 from services.core.settings import quiet_tensorflow
@@ -25,6 +25,7 @@ app.command()(training.train)
 app.command()(training.tune)
 app.command()(training.ensemble)
 app.command()(training.compare)
+app.command()(reproduce.reproduce)
 app.command()(training.runs)
 app.command()(training.plugins)
 app.command("new-plugin")(training.new_plugin)

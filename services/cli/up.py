@@ -7,9 +7,10 @@ import fcntl
 import signal
 import socket
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -26,7 +27,7 @@ from services.store import open_store
 
 # Quickest first, so that something can be called early.
 STARTERS = ("boston_housing", "mnist", "nietzsche", "digits_vae")
-_POLL_SECONDS = 0.5
+POLL_SECONDS = 0.5
 _LONGEST_LINE = 1 << 24  # bytes of one line that a training run prints
 
 HttpPort = Annotated[int, typer.Option(help="The gateway's REST port.")]
@@ -69,7 +70,7 @@ def _serve(address: Address, plugins: Sequence[str]) -> None:
     with _only_one(settings.home):
         for port in (address.http_port, address.grpc_port):
             _check_free(address.host, port)
-        asyncio.run(_run(settings, address, plugins))
+        asyncio.run(serve_while(settings, address, partial(_work, settings, address, plugins)))
 
 
 @contextmanager
@@ -98,22 +99,23 @@ def _check_free(host: str, port: int) -> None:
             ) from error
 
 
-async def _run(settings: CliSettings, address: Address, plugins: Sequence[str]) -> None:
+async def serve_while(settings: CliSettings, address: Address, work: Callable[[Supervisor], Awaitable[None]]) -> None:
+    """Serve everything in the store until the work is done or we are told to stop."""
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with Supervisor(settings.logs, inherited_environment(), _say) as supervisor:
-        for service in services(settings, address, (_free_port(), _free_port())):
+    async with Supervisor(settings.logs, inherited_environment(), say) as supervisor:
+        for service in services(settings, address, (free_port(), free_port())):
             supervisor.start(service)
-        work = asyncio.create_task(_work(settings, address, plugins, supervisor))
+        working = asyncio.ensure_future(work(supervisor))
         stopped = asyncio.create_task(stop.wait())
-        await asyncio.wait((work, stopped), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((working, stopped), return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
-        work.cancel()
+        working.cancel()
         with suppress(asyncio.CancelledError):
-            await work
-        _say("stopping")
-    _say("stopped; models and runs stay in " + str(settings.home))
+            await working
+        say("stopping")
+    say("stopped; models and runs stay in " + str(settings.home))
 
 
 def services(settings: CliSettings, address: Address, model_server_ports: tuple[int, int]) -> Sequence[Service]:
@@ -160,7 +162,7 @@ async def _work(settings: CliSettings, address: Address, plugins: Sequence[str],
     """Announce models as they go live, and train the missing ones meanwhile; then wait until cancelled."""
     await supervisor.ready("gateway")
     http = address.gateway.http
-    _say(f"the gateway is up: {http}/docs (REST), {address.gateway.grpc} (gRPC), {http}/metrics")
+    say(f"the gateway is up: {http}/docs (REST), {address.gateway.grpc} (gRPC), {http}/metrics")
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(_announce(settings, address))
         tasks.create_task(_train_missing(settings, plugins))
@@ -172,19 +174,19 @@ async def _train_missing(settings: CliSettings, plugins: Sequence[str]) -> None:
             if STABLE in open_store(settings.store_url).labels(plugin):
                 continue
         except TensorgateError as error:  # serving goes on without this plugin
-            _say(f"{plugin} is not trained: {error.message}")
+            say(f"{plugin} is not trained: {error.message}")
             continue
-        _say(f"training {plugin} (a report will be in {settings.runs})")
-        code = await _train(plugin)
+        say(f"training {plugin} (a report will be in {settings.runs})")
+        code = await train_apart(plugin, inherited_environment())
         if code != 0:
-            _say(f"training {plugin} ended with exit code {code}; the others go on. Try: tensorgate train {plugin}")
+            say(f"training {plugin} ended with exit code {code}; the others go on. Try: tensorgate train {plugin}")
 
 
-async def _train(plugin: str) -> int:
+async def train_apart(plugin: str, environment: Mapping[str, str], *options: str) -> int:
     """Train in a process of its own, its lines prefixed with the plugin's name; cancelling stops it."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "services.cli", "train", plugin),
-        env=inherited_environment(),
+        *(sys.executable, "-m", "services.cli", "train", plugin, *options),
+        env=environment,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -216,24 +218,26 @@ async def _announce(settings: CliSettings, address: Address) -> None:
                         answer = (await client.get(f"/api/models/{name}")).raise_for_status().json()
                         _show_live(Card.model_validate(answer["card"]), stable, address.gateway, examples)
                         announced[name] = stable
-            await asyncio.sleep(_POLL_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
 
 
 def _show_live(card: Card, version: int, gateway: Gateway, examples: Path) -> None:
     trial = try_out(card, gateway, examples)
     for path, content in trial.files.items():
         path.write_bytes(content)
-    _say(f"{card.model} version {version} is live: {card.title}")
+    say(f"{card.model} version {version} is live: {card.title}")
     for line in trial.lines:
         print(f"    {line}", flush=True)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nothing listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
 
 
-def _say(sentence: str) -> None:
+def say(sentence: str) -> None:
+    """Tell the person at the terminal."""
     print(f"tensorgate: {sentence}", flush=True)

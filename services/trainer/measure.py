@@ -34,6 +34,10 @@ class Served(BaseModel):
     samples: int
     others: Mapping[str, float] = Field(default_factory=dict, description="of a model's other heads, by figure")
 
+    def __str__(self) -> str:
+        figures = ", ".join(f"{name} {value:.4f}" for name, value in {self.metric: self.value, **self.others}.items())
+        return f"{self.model}/{self.version}: {figures} on {self.samples} samples"
+
 
 def measure(plugin: Plugin[Any], samples: Samples, ref: ModelRef, gateway: httpx.Client) -> Served:
     """Send every sample as the raw request its plugin would: the accuracy by label or the mean absolute error, by head.

@@ -33,7 +33,7 @@ _COLUMNS = (
 )
 _INTRODUCTION = """# Results
 
-Written by `python -m services.trainer results` from the records in `docs/results/`; nothing here is typed by hand.
+Written from the records in `docs/results/`, which `tensorgate reproduce` makes anew; nothing here is typed by hand.
 *baseline*: the common-sense figure; *book*: what the book states; *folds*: mean over the validated folds; *test*: the
 published model on the test split, in memory; *95 % interval*: percentile bootstrap of that figure over the test samples
 (Efron 1979; 1000 resamples), so luck in drawing the test split, not in training; *served*: the figure through the
