@@ -294,7 +294,7 @@ class Plugin(ABC, Generic[C]):
     def row_words(self, model: Any) -> Sequence[str]:
         """The word of each row of the model's `Embedding` layers, for TensorBoard's projector.
 
-        Default: as the `StringLookup` in `model.words` numbers them; none for a model without one.
+        Default: as the layer in `model.words` numbers them (`StringLookup`, `TextVectorization`); none without it.
         """
         return model.words.get_vocabulary() if hasattr(model, "words") else ()
 

@@ -43,6 +43,7 @@ def build(texts: Array) -> Any:
         "gender": layers.Dense(1, activation="sigmoid", name="gender")(x),
     }
     model = keras.Model(posts, answers, name="convnet")
+    model.words = words  # TensorBoard shows them beside their vectors
     model.compile(
         optimizer="rmsprop",
         loss={"age": squared_decades, "income": "sparse_categorical_crossentropy", "gender": "binary_crossentropy"},

@@ -77,6 +77,15 @@ def test_the_losses_are_weighted_as_in_the_book(model: Any, drawn: Data) -> None
     assert {"income_accuracy", "gender_accuracy", "age_mae"} <= figures.keys()
 
 
+def test_each_row_of_the_embedding_has_its_word(model: Any, drawn: Data) -> None:
+    (vectors,) = (layer for layer in model.layers if isinstance(layer, keras.layers.Embedding))
+    words = PLUGIN.row_words(model)
+    assert len(words) == vectors.input_dim
+    reader = model.get_layer(index=1)
+    (number,) = set(reader(np.array(["pension"])).numpy()[0]) - {0}
+    assert words[number] == "pension"
+
+
 def test_the_baseline_is_the_commonest_answer_of_each_head() -> None:
     def targets(ages: list[float], incomes: list[int], genders: list[float]) -> Samples:
         columns = {"age": np.array(ages)[:, None], "income": np.array(incomes), "gender": np.array(genders)[:, None]}
