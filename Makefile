@@ -33,7 +33,7 @@ up: install  ## train and serve the starter models; Ctrl-C stops everything
 	@exec $(BIN)/tensorgate up
 
 test: install  ## run all tests
-	$(BIN)/pytest --numprocesses auto --dist loadfile
+	$(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 check: install  ## lint, types, import rules, generated files
 	$(BIN)/ruff check .

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -51,6 +52,7 @@ def replay(corpus: Path, group: str, folder: Path) -> Mapping[str, Sequence[str]
     """What differed, by case; cases that agreed are not in it."""
     described = json.loads((corpus / "groups.json").read_text())[group]
     with running(flags_of(described, corpus, folder), folder / "log") as client:
+        client.settle(re.findall(r'\bname: "([^"]+)"', described["models.config"] or ""))
         differences = {**_replay_grpc(corpus, group, client), **_replay_rest(corpus, group, client)}
     return differences
 

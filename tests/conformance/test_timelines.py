@@ -178,6 +178,7 @@ def played(corpus: Path, timelines: Mapping[str, Any], tmp_path_factory: pytest.
         if "action" in event
     )
     with running(flags, folder / "log") as client:
+        client.settle(list(FIRST_VERSIONS))
         _play(models, actions, client, folder)
     return models
 

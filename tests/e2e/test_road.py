@@ -23,7 +23,7 @@ import pytest
 from services.core.card import Card
 from services.core.tryout import Gateway, try_out
 from services.stubs.tensorgate.v1 import inference_pb2, inference_pb2_grpc
-from tests.e2e.conftest import COMMAND, STARTERS, Home, Served, start, stop
+from tests.e2e.conftest import COMMAND, Home, Served, start, stop
 from tests.polling import until
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -127,15 +127,13 @@ def test_a_new_version_takes_over_under_load_without_one_failed_request(served: 
         def call() -> httpx.Response:
             return client.post("/api/models/mnist/classify", json={"instance": example})
 
-        old = call().json()["version"]
+        old, new = call().json()["version"], served.home.publish_again("mnist")
         threads = [threading.Thread(target=_hammer, args=(call, stop_now, bad, seen)) for _ in range(4)]
         for thread in threads:
             thread.start()
         try:
-            run = served.home.run("train", "mnist", *STARTERS["mnist"], "--set", "seed=2", "--force")
-            assert run.returncode == 0, run.stdout + run.stderr
+            assert served.home.run("label", "mnist", "stable", str(new)).returncode == 0
             labelled = time.monotonic()
-            new = old + 1
             until(lambda: call().json()["version"] == new, seconds=10)
             print(f"the new version answered within {time.monotonic() - labelled:.2f} s of the label's move")
         finally:
@@ -160,9 +158,7 @@ def test_a_killed_process_comes_back_and_the_models_with_it(served: Served, vict
 def test_a_version_with_a_flipped_byte_is_named_and_never_served(served: Served) -> None:
     store = served.home.folder / "store" / "boston_housing"
     live = served.models()["boston_housing"]
-    run = served.home.run("train", "boston_housing", "--set", "epochs=2", "--force", "--label", "")
-    assert run.returncode == 0, run.stdout + run.stderr
-    newest = max(int(path.name) for path in store.iterdir() if path.name.isdigit())
+    newest = served.home.publish_again("boston_housing")
     victim = store / str(newest) / "saved_model.pb"
     content = bytearray(victim.read_bytes())
     content[len(content) // 2] ^= 1

@@ -22,6 +22,7 @@ from services.core.tfs import (
     predict_pb2,
     prediction_service_pb2_grpc,
 )
+from tests.polling import until
 
 ROOT = Path(__file__).parents[2]
 _NO_PROXY = [("grpc.enable_http_proxy", 0)]
@@ -64,6 +65,10 @@ class Client:
         request.model_spec.name = name
         answered = self.models.GetModelStatus(request, timeout=20)
         return {entry.version: entry.state for entry in answered.model_version_status}
+
+    def settle(self, names: Sequence[str]) -> None:
+        """Wait for the last version of these models: the ports open with the first of each."""
+        until(lambda: all(set(self.states(name).values()) <= {AVAILABLE, ENDED} for name in names), seconds=60)
 
     def resident_bytes(self) -> int:
         pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])

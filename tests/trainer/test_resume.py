@@ -18,10 +18,10 @@ ROOT = Path(__file__).parent.parent.parent
 SCRIPT = Path(__file__).with_name("train_tiny.py")
 
 
-def start(home: Path, *resume: str) -> subprocess.Popen[bytes]:
+def start(home: Path) -> subprocess.Popen[bytes]:
     """Train in a process of its own."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
-    return subprocess.Popen([sys.executable, str(SCRIPT), str(home), *resume], env=environment, cwd=home)
+    return subprocess.Popen([sys.executable, str(SCRIPT), str(home)], env=environment, cwd=home)
 
 
 def the_run(home: Path) -> RunRecord:
@@ -55,7 +55,7 @@ def test_a_killed_run_goes_on_from_its_last_epoch_and_ends_as_if_nothing_had_hap
     assert killed.state is RunState.RUNNING
     assert len(lines(tmp_path)) < 25
 
-    assert start(tmp_path, killed.id).wait(120) == 0
+    main(tmp_path, killed.id)
 
     resumed = the_run(tmp_path)
     assert resumed.state is RunState.REJECTED

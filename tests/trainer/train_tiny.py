@@ -1,4 +1,4 @@
-"""`train_tiny.py HOME [RUN]`: train the tiny plugin behind a gate that refuses, or go on with RUN."""
+"""`train_tiny.py HOME`: train the tiny plugin behind a gate that refuses."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SETTINGS = ("epochs=25", "early_stopping_patience=24", "reduce_lr_patience=1", "
 
 
 def main(home: Path, resume: str | None = None) -> None:
-    """Train where `home` says."""
+    """Train where `home` says, or go on with the run `resume`."""
     bench = Bench(
         Refused(),
         NoDatasets(),
@@ -50,4 +50,4 @@ def main(home: Path, resume: str | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), *sys.argv[2:])
+    main(Path(sys.argv[1]))
