@@ -72,19 +72,23 @@ def load(config: ReviewsConfig, datasets: Datasets) -> Data:
     The assets are the words; for reading a review, all ranks of the split and where each review begins; and the word
     vectors, where the config asks for them.
     """
-    arrays = _fetch(datasets)
-    assets = {"words": arrays["words"]}
-    if config.embedding == "glove":
-        assets |= datasets.fetch(glove(words_of(assets)[:VECTORS]))
+    arrays = _fetch(config.embedding == "glove", datasets)
+    assets = {name: arrays[name] for name in ("words", "vectors") if name in arrays}
     train, test = (_samples(arrays, split, assets, config) for split in ("train", "test"))
     return Data(train=train, test=test)
 
 
-def _fetch(datasets: Datasets) -> Mapping[str, Array]:
-    """All reviews and words; where they cannot be had, a part of the training half to be judged on, and a warning."""
+def _fetch(with_vectors: bool, datasets: Datasets) -> Mapping[str, Array]:
+    """All reviews and words; where they cannot be had, a part of the training half to be judged on, and a warning.
+
+    Raises Unavailable where vectors are wanted and cannot be had: they are of the published words.
+    """
     try:
-        return {**datasets.fetch(REVIEWS), **datasets.fetch(WORDS)}
+        arrays = {**datasets.fetch(REVIEWS), **datasets.fetch(WORDS)}
+        return {**arrays, **datasets.fetch(glove(words_of(arrays)[:VECTORS]))} if with_vectors else arrays
     except Unavailable as absent:
+        if with_vectors:
+            raise
         LOG.warning("Judging on a fifth of the training reviews, from %s: %s", TRAINING_HALF.file, absent)
         return datasets.fetch(TRAINING_HALF)
 
