@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from plugins.contract import Array, Data, Dataset, Datasets, NpmPackage, Samples, Source, Url
+from plugins.contract import Array, Data, Dataset, Datasets, NpmPackage, Samples, Source, Unavailable, Url
 from plugins.imdb.model import WIDTH, ReviewsConfig
+from plugins.imdb.training_half import TRAINING_HALF
 from plugins.keras_lists import read_lists
 from plugins.texts import FIRST, PADDING, START, UNKNOWN
 
+LOG = logging.getLogger(__name__)
 LABELS = ("negative", "positive")
 VECTORS = 20_000  # words that may have a vector, the most frequent
 _KERAS = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
@@ -69,12 +72,25 @@ def load(config: ReviewsConfig, datasets: Datasets) -> Data:
     The assets are the words; for reading a review, all ranks of the split and where each review begins; and the word
     vectors, where the config asks for them.
     """
-    arrays = datasets.fetch(REVIEWS)
-    assets = dict(datasets.fetch(WORDS))
-    if config.embedding == "glove":
-        assets |= datasets.fetch(glove(words_of(assets)[:VECTORS]))
+    arrays = _fetch(config.embedding == "glove", datasets)
+    assets = {name: arrays[name] for name in ("words", "vectors") if name in arrays}
     train, test = (_samples(arrays, split, assets, config) for split in ("train", "test"))
     return Data(train=train, test=test)
+
+
+def _fetch(with_vectors: bool, datasets: Datasets) -> Mapping[str, Array]:
+    """All reviews and words; where they cannot be had, a part of the training half to be judged on, and a warning.
+
+    Raises Unavailable where vectors are wanted and cannot be had: they are of the published words.
+    """
+    try:
+        arrays = {**datasets.fetch(REVIEWS), **datasets.fetch(WORDS)}
+        return {**arrays, **datasets.fetch(glove(words_of(arrays)[:VECTORS]))} if with_vectors else arrays
+    except Unavailable as absent:
+        if with_vectors:
+            raise
+        LOG.warning("Judging on a fifth of the training reviews, from %s: %s", TRAINING_HALF.file, absent)
+        return datasets.fetch(TRAINING_HALF)
 
 
 def _samples(arrays: Mapping[str, Array], split: str, assets: Mapping[str, Array], config: ReviewsConfig) -> Samples:
