@@ -1,6 +1,6 @@
 import tensorflow as tf
 
-from plugins.texts import beginning, ending, first, last, lookup, multi_hot, numbers_of, words_of
+from plugins.texts import beginning, ending, first, last, lookup, multi_hot, numbers_of, words_by_number, words_of
 
 WORDS = lookup(["the", "film", "don't"])
 
@@ -15,6 +15,11 @@ def test_words_are_lower_case_and_keep_their_apostrophe() -> None:
 
 def test_words_are_numbered_as_keras_numbers_them() -> None:
     assert numbers_of(WORDS, tf.constant(["The film, the END", ""])).to_list() == [[1, 4, 5, 4, 2], [1]]
+
+
+def test_each_number_has_its_word() -> None:
+    (numbers,) = numbers_of(WORDS, tf.constant(["The film, the END"])).to_list()
+    assert [words_by_number(WORDS)[number] for number in numbers] == ["(start)", "the", "film", "the", "(unknown)"]
 
 
 def test_the_last_words_are_kept_and_short_texts_padded_in_front() -> None:

@@ -48,6 +48,11 @@ def numbers_of(words: layers.StringLookup, texts: Any) -> Any:
     return tf.concat([tf.fill([tf.shape(texts)[0], 1], START), numbers], axis=1)
 
 
+def words_by_number(words: layers.StringLookup) -> list[str]:
+    """The word behind each number that `numbers_of` gives; the first four are marks."""
+    return ["(padding)", "(start)", "(unknown)", "(unused)", *words.get_vocabulary()[1:]]
+
+
 def last(numbers: Any, length: int) -> Any:
     """The last `length` numbers of each row, int32 [N, length]; shorter rows are padded in front."""
     kept = numbers[:, -length:]

@@ -24,7 +24,7 @@ from plugins.contract import (
 from plugins.imdb.data import LABELS, load, texts_of, words_of
 from plugins.imdb.model import ReviewsConfig, build
 from plugins.imdb.variants import VARIANTS
-from plugins.texts import FIRST, UNKNOWN
+from plugins.texts import FIRST, UNKNOWN, words_by_number
 
 TEXT = InputField(
     name="text",
@@ -109,6 +109,10 @@ class Imdb(Plugin[ReviewsConfig]):
                 Task.EXPLAIN, explain, (TEXT,), EXPLANATION, EXAMPLE, "Which words moved the chance that it is positive"
             ),
         }
+
+    def row_words(self, model: Any) -> Sequence[str]:
+        """The marks, then the words that the model knows."""
+        return words_by_number(model.reader.words)
 
     def requests(self, samples: Samples) -> Iterator[Mapping[str, Any]]:
         """Each review as text, of which its numbers were made."""

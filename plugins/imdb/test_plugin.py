@@ -76,6 +76,12 @@ def test_gloves_vectors_stay_as_they_are_and_unknown_words_have_none() -> None:
     assert "vectors" not in {weights.path.split("/")[-2] for weights in model.trainable_variables}
 
 
+def test_each_vector_has_its_word() -> None:
+    model = small("lstm_reversed")
+    assert PLUGIN.row_words(model) == ["(padding)", "(start)", "(unknown)", "(unused)", *WORDS]
+    assert model.get_layer("vectors").input_dim == len(PLUGIN.row_words(model))
+
+
 def test_the_first_or_the_last_words_are_read() -> None:
     text = tf.constant([" ".join(["the"] * 20 + ["film"])])
     last, first = small("lstm"), small("lstm", from_start=True)

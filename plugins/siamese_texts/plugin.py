@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -25,7 +25,7 @@ from plugins.contract import (
 from plugins.newswires import text_of, words_in
 from plugins.siamese_texts.data import LABELS, VALIDATION_PAIRS, best_threshold, load, shared_words
 from plugins.siamese_texts.model import PairsConfig, build
-from plugins.texts import beginning, first, numbers_of
+from plugins.texts import beginning, first, numbers_of, words_by_number
 
 SIDES = ("left", "right")
 SCORES = OutputField(
@@ -89,6 +89,10 @@ class SiameseTexts(Plugin[PairsConfig]):
                 "Compare newswires by their words' numbers",
             ),
         }
+
+    def row_words(self, model: Any) -> Sequence[str]:
+        """The marks, then the words that the model knows."""
+        return words_by_number(model.words)
 
     def requests(self, samples: Samples) -> Iterator[Mapping[str, Any]]:
         """Each pair as two texts, as far as they are read."""

@@ -62,6 +62,11 @@ def test_texts_and_their_numbers_get_the_same_scores(endpoints: Mapping[str, End
     np.testing.assert_allclose(from_text, endpoints["serving_default"](**rare)["scores"], atol=1e-6)
 
 
+def test_each_vector_has_its_word(model: Any) -> None:
+    assert PLUGIN.row_words(model) == ["(padding)", "(start)", "(unknown)", "(unused)", *WORDS[:6]]
+    assert any(getattr(layer, "input_dim", 0) == FEW.top_words for layer in model._flatten_layers())
+
+
 def test_an_empty_text_is_compared_too(endpoints: Mapping[str, Endpoint]) -> None:
     scores = compare(endpoints, ("", "oil price"), ("...", "oil price"), ("", ""))
     np.testing.assert_allclose(scores[0], scores[1], atol=1e-6)

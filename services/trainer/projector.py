@@ -21,13 +21,15 @@ def write_projector(folder: Path, model: Any, words: Sequence[str]) -> None:
     """
     parts = model._flatten_layers()  # private; no public reader sees into layers made of layers
     tables = [part for part in parts if isinstance(part, keras.layers.Embedding) and part.input_dim == len(words)]
+    if not tables:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
     config = ProjectorConfig()
     for layer in tables:
         config.embeddings.add(tensor_name=layer.name, tensor_path=f"{layer.name}.tsv", metadata_path=_WORDS)
         np.savetxt(folder / f"{layer.name}.tsv", np.asarray(layer.embeddings), fmt="%.6g", delimiter="\t")
-    if tables:
-        (folder / _WORDS).write_text("".join(f"{_line(word)}\n" for word in words), encoding="utf-8")
-        (folder / "projector_config.pbtxt").write_text(text_format.MessageToString(config))
+    (folder / _WORDS).write_text("".join(f"{_line(word)}\n" for word in words), encoding="utf-8")
+    (folder / "projector_config.pbtxt").write_text(text_format.MessageToString(config))
 
 
 def _line(word: str) -> str:
