@@ -1,6 +1,7 @@
 import os
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ def test_lists_become_one_row_of_numbers_and_their_lengths(tmp_path: Path) -> No
 
 
 class Harmful:
-    def __reduce__(self) -> object:
+    def __reduce__(self) -> tuple[Any, ...]:
         return os.mkdir, ("ran",)
 
 

@@ -52,7 +52,6 @@ class Reuters(Plugin[NewswiresConfig]):
     metric = Metric("accuracy", higher_is_better=True)
     protocol = HoldOut(validation=1000)
     config = NewswiresConfig
-    labels = TOPICS
     variants = MappingProxyType(
         {
             "dense": Variant(
