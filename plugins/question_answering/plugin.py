@@ -66,7 +66,10 @@ class QuestionAnswering(Plugin[AnswersConfig]):
                 "a memory network: the question picks the sentence that answers it",
                 settings={"epochs": 5, "optimizer": "adam", "learning_rate": 0.005},
             ),
-            "two_lstms": Variant("the book's: an LSTM reads the story, another the question"),
+            "two_lstms": Variant(
+                "the book's: an LSTM reads the story, another the question",
+                settings={"epochs": 12, "learning_rate": 0.002},
+            ),
         }
     )
 

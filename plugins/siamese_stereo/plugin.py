@@ -86,7 +86,10 @@ class SiameseStereo(Plugin[StereoConfig]):
     config = StereoConfig
     variants = MappingProxyType(
         {
-            "correlated": Variant("a shared base whose features are compared at every disparity"),
+            "correlated": Variant(
+                "a shared base whose features are compared at every disparity",
+                settings={"epochs": 3, "learning_rate": 0.003},
+            ),
             "concatenated": Variant("the book's: the features of a shared base side by side"),
         }
     )
