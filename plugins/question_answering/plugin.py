@@ -37,8 +37,10 @@ QUESTION = InputField(
     name="question", dtype="string", content="text", description=f"its first {WORDS} words are read: where is ...?"
 )
 NUMBERS = (
-    InputField(name="story", dtype="int32", shape=(SENTENCES, WORDS), description="numbers of words", minimum=0),
-    InputField(name="question", dtype="int32", shape=(WORDS,), description="numbers of words", minimum=0),
+    InputField(
+        name="story_numbers", dtype="int32", shape=(SENTENCES, WORDS), description="numbers of words", minimum=0
+    ),
+    InputField(name="question_numbers", dtype="int32", shape=(WORDS,), description="numbers of words", minimum=0),
 )
 SCORES = OutputField(
     name="scores", dtype="float32", shape=(len(ANSWERS),), content="scores", description="chances", labels=ANSWERS
@@ -64,7 +66,10 @@ class QuestionAnswering(Plugin[AnswersConfig]):
                 "a memory network: the question picks the sentence that answers it",
                 settings={"epochs": 5, "optimizer": "adam", "learning_rate": 0.005},
             ),
-            "two_lstms": Variant("the book's: an LSTM reads the story, another the question"),
+            "two_lstms": Variant(
+                "the book's: an LSTM reads the story, another the question",
+                settings={"epochs": 12, "learning_rate": 0.002},
+            ),
         }
     )
 
@@ -79,9 +84,9 @@ class QuestionAnswering(Plugin[AnswersConfig]):
     def signatures(self, model: Any) -> Mapping[str, Signature]:
         """`classify` takes raw texts, `serving_default` numbers of words."""
 
-        def answer(story: Any, question: Any) -> Mapping[str, Any]:
-            scores = model({"story": story, "question": question})
-            asked = tf.reduce_any(story > 0, axis=(1, 2)) & tf.reduce_any(question > 0, axis=1)
+        def answer(story_numbers: Any, question_numbers: Any) -> Mapping[str, Any]:
+            scores = model({"story": story_numbers, "question": question_numbers})
+            asked = tf.reduce_any(story_numbers > 0, axis=(1, 2)) & tf.reduce_any(question_numbers > 0, axis=1)
             return {"scores": tf.where(asked[:, tf.newaxis], scores, 1 / len(ANSWERS))}
 
         def classify(story: Any, question: Any) -> Mapping[str, Any]:
@@ -89,8 +94,8 @@ class QuestionAnswering(Plugin[AnswersConfig]):
 
         story, question = EXAMPLE.values()
         numbers = {
-            "story": read_stories(model.words, [story]).numpy()[0].tolist(),
-            "question": read_questions(model.words, [question]).numpy()[0].tolist(),
+            "story_numbers": read_stories(model.words, [story]).numpy()[0].tolist(),
+            "question_numbers": read_questions(model.words, [question]).numpy()[0].tolist(),
         }
         return {
             "classify": Signature(

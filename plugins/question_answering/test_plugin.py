@@ -79,7 +79,7 @@ def test_texts_and_their_numbers_get_the_same_scores(endpoints: Mapping[str, End
     asked = [(request["story"], request["question"]) for request in PLUGIN.requests(few.train)]
     scores = ask(endpoints, *asked)
     np.testing.assert_allclose(scores, model.predict(few.train.inputs, verbose=0), atol=1e-5)
-    numbers = {name: column.astype(np.int32) for name, column in few.train.inputs.items()}
+    numbers = {f"{name}_numbers": column.astype(np.int32) for name, column in few.train.inputs.items()}
     np.testing.assert_allclose(scores, endpoints["serving_default"](**numbers)["scores"], atol=1e-5)
     as_written = [(" ".join(one.story).upper(), one.question) for one in questions_in(BABI)]
     np.testing.assert_allclose(scores, ask(endpoints, *as_written), atol=1e-5)

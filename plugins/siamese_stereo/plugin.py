@@ -37,7 +37,12 @@ PICTURES = tuple(
 )
 PIXELS = tuple(
     InputField(
-        name=side, dtype="float32", shape=(SIDE, SIDE, 3), description="red, green, blue", minimum=0, maximum=255
+        name=f"{side}_pixels",
+        dtype="float32",
+        shape=(SIDE, SIDE, 3),
+        description="red, green, blue",
+        minimum=0,
+        maximum=255,
     )
     for side in SIDES
 )
@@ -81,7 +86,10 @@ class SiameseStereo(Plugin[StereoConfig]):
     config = StereoConfig
     variants = MappingProxyType(
         {
-            "correlated": Variant("a shared base whose features are compared at every disparity"),
+            "correlated": Variant(
+                "a shared base whose features are compared at every disparity",
+                settings={"epochs": 3, "learning_rate": 0.003},
+            ),
             "concatenated": Variant("the book's: the features of a shared base side by side"),
         }
     )
@@ -97,15 +105,15 @@ class SiameseStereo(Plugin[StereoConfig]):
     def signatures(self, model: Any) -> Mapping[str, Signature]:
         """`regress` takes two pictures, `serving_default` their pixels."""
 
-        def regress_pixels(left: Any, right: Any) -> Mapping[str, Any]:
-            return {"values": model({"left": left, "right": right})}
+        def regress_pixels(left_pixels: Any, right_pixels: Any) -> Mapping[str, Any]:
+            return {"values": model({"left": left_pixels, "right": right_pixels})}
 
         def regress(left: Any, right: Any) -> Mapping[str, Any]:
             return regress_pixels(read_pictures(left), read_pictures(right))
 
         scene = example()
         pictures = {side: png(pixels) for side, pixels in scene.items()}
-        numbers = {side: pixels.astype(float).tolist() for side, pixels in scene.items()}
+        numbers = {f"{side}_pixels": pixels.astype(float).tolist() for side, pixels in scene.items()}
         return {
             "regress": Signature(Task.REGRESS, regress, PICTURES, (DISTANCE,), pictures, "Tell a scene's distance"),
             "serving_default": Signature(

@@ -110,7 +110,7 @@ def test_pictures_and_their_pixels_get_the_same_distance(endpoints: Mapping[str,
     pairs = samples_of(NOISY, 4, seed=3)
     sent = list(PLUGIN.requests(pairs))
     from_pictures = endpoints["regress"](**{side: np.array([one[side] for one in sent], object) for side in SIDES})
-    pixels = {side: column.astype(np.float32) for side, column in pairs.inputs.items()}
+    pixels = {f"{side}_pixels": column.astype(np.float32) for side, column in pairs.inputs.items()}
     np.testing.assert_allclose(from_pictures["values"], endpoints["serving_default"](**pixels)["values"], rtol=1e-5)
     np.testing.assert_allclose(from_pictures["values"], model.predict(pairs.inputs, verbose=0), rtol=1e-4)
 

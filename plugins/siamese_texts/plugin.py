@@ -67,8 +67,8 @@ class SiameseTexts(Plugin[PairsConfig]):
         length = model.input["left"].shape[1]
         texts, numbers = _fields(length)
 
-        def compare(left: Any, right: Any) -> Mapping[str, Any]:
-            same = model({"left": left, "right": right})
+        def compare(left_numbers: Any, right_numbers: Any) -> Mapping[str, Any]:
+            same = model({"left": left_numbers, "right": right_numbers})
             return {"scores": tf.concat([1 - same, same], axis=1)}
 
         def read(text: Any) -> Any:
@@ -77,7 +77,7 @@ class SiameseTexts(Plugin[PairsConfig]):
         def classify(left: Any, right: Any) -> Mapping[str, Any]:
             return compare(read(left), read(right))
 
-        example = {side: read([text]).numpy()[0].tolist() for side, text in EXAMPLE.items()}
+        example = {f"{side}_numbers": read([text]).numpy()[0].tolist() for side, text in EXAMPLE.items()}
         return {
             "classify": Signature(Task.CLASSIFY, classify, texts, (SCORES,), EXAMPLE, "Compare two newswires"),
             "serving_default": Signature(
@@ -110,7 +110,10 @@ def _fields(length: int) -> tuple[tuple[InputField, ...], tuple[InputField, ...]
     told = "as keras.datasets.reuters numbers words: 0 padding, 1 start, 2 unknown, then rank + 3"
     read = f"a newswire; its first {length - 1} words are read"
     texts = (InputField(name=side, dtype="string", content="text", description=read) for side in SIDES)
-    numbers = (InputField(name=side, dtype="int32", shape=(length,), description=told, minimum=0) for side in SIDES)
+    numbers = (
+        InputField(name=f"{side}_numbers", dtype="int32", shape=(length,), description=told, minimum=0)
+        for side in SIDES
+    )
     return tuple(texts), tuple(numbers)
 
 

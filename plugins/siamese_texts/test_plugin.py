@@ -36,6 +36,10 @@ def compare(endpoints: Mapping[str, Endpoint], *pairs: tuple[str, str]) -> Array
     return endpoints["classify"](left=left, right=right)["scores"]
 
 
+def by_numbers(endpoints: Mapping[str, Endpoint], numbers: Mapping[str, Array]) -> Array:
+    return endpoints["serving_default"](left_numbers=numbers["left"], right_numbers=numbers["right"])["scores"]
+
+
 def wires(topics: list[int]) -> Samples:
     """Newswires of these topics; the first word of each tells which one it is."""
     numbers = np.arange(len(topics), dtype=np.uint16)[:, np.newaxis] + 4
@@ -56,10 +60,10 @@ def test_texts_and_their_numbers_get_the_same_scores(endpoints: Mapping[str, End
         "left": np.array([[1, 5, 6, 0, 0, 0], [1, 4, 4, 0, 0, 0]], np.int32),
         "right": np.array([[1, 8, 9, 2, 0, 0], [1, 7, 0, 0, 0, 0]], np.int32),
     }
-    np.testing.assert_allclose(from_text, endpoints["serving_default"](**numbers)["scores"], atol=1e-6)
+    np.testing.assert_allclose(from_text, by_numbers(endpoints, numbers), atol=1e-6)
     np.testing.assert_allclose(from_text[:, 1:], model.predict(numbers, verbose=0), atol=1e-6)
     rare = {**numbers, "right": np.where(numbers["right"] == 2, 10, numbers["right"])}
-    np.testing.assert_allclose(from_text, endpoints["serving_default"](**rare)["scores"], atol=1e-6)
+    np.testing.assert_allclose(from_text, by_numbers(endpoints, rare), atol=1e-6)
 
 
 def test_each_vector_has_its_word(model: Any) -> None:
