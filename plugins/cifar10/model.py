@@ -21,7 +21,7 @@ class PhotographsConfig(Config):
     """Hyper-parameters, the same for all variants; the book gives none."""
 
     whole: bool = Field(default=False, description="learn from all 50,000 photographs instead of 5,000")
-    epochs: int = Field(default=30, ge=1)
+    epochs: int = Field(default=20, ge=1)
     batch_size: int = Field(default=64, ge=1)
     learning_rate: float = Field(default=3e-3, gt=0, description="at the start; falls to 0 along half a cosine")
 
