@@ -51,7 +51,7 @@ class SocialPosts(Plugin[PostsConfig]):
 
     def build_model(self, config: PostsConfig, variant: str, train: Samples) -> Any:
         """The network, knowing the words of this fold's training part."""
-        return build(train.inputs)
+        return build(config, train.inputs)
 
     def signatures(self, model: Any) -> Mapping[str, Signature]:
         """`classify` takes a text."""

@@ -29,7 +29,7 @@ def drawn() -> Data:
 @pytest.fixture(scope="module")
 def model(drawn: Data) -> Any:
     keras.utils.set_random_seed(1)
-    return build(drawn.train.take(np.arange(200)).inputs)
+    return build(PostsConfig(), drawn.train.take(np.arange(200)).inputs)
 
 
 @pytest.fixture(scope="module")
