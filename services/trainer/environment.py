@@ -12,10 +12,11 @@ import keras
 import tensorflow as tf
 
 _ROOT = Path(__file__).parent.parent.parent
+_CODE = ("services", "plugins")  # what is written elsewhere, such as results, changes no run
 
 
 def environment() -> Mapping[str, str]:
-    """Versions by name; the git commit too, with `-dirty` where files differ from it, when run from a checkout."""
+    """Versions by name; the git commit too, with `-dirty` where code differs from it, when run from a checkout."""
     versions = {
         "tensorgate": version("tensorgate"),
         "python": platform.python_version(),
@@ -30,8 +31,11 @@ def environment() -> Mapping[str, str]:
 def _commit() -> str:
     if not (_ROOT / ".git").exists():  # an installed package may lie in a checkout of something else
         return ""
-    command = ("git", "-C", str(_ROOT), "describe", "--always", "--exclude=*", "--abbrev=40", "--dirty")
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        return _git("rev-parse", "HEAD") + ("-dirty" if _git("status", "--porcelain", "--", *_CODE) else "")
     except (FileNotFoundError, subprocess.CalledProcessError):
         return ""
+
+
+def _git(*words: str) -> str:
+    return subprocess.run(("git", "-C", str(_ROOT), *words), capture_output=True, text=True, check=True).stdout.strip()
