@@ -1,15 +1,40 @@
-"""What the plugins' tests share: an exported model, called as TensorFlow Serving calls it."""
+"""What the plugins' tests share: real data, and an exported model, called as TensorFlow Serving calls it."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import keras
 import pytest
 import tensorflow as tf
 
-from plugins.contract import Array, Plugin
+from plugins.contract import Array, Dataset, Plugin
+
+
+class Folder:
+    """Datasets from a folder, unverified, each read once; what needs a file that is not there skips."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._read: dict[str, Mapping[str, Array]] = {}
+
+    def fetch(self, dataset: Dataset) -> Mapping[str, Array]:
+        file = self.folder / dataset.file
+        if not file.is_file():
+            pytest.skip(f"TENSORGATE_DATASETS names no folder with {dataset.file}")
+        if dataset.file not in self._read:
+            self._read[dataset.file] = dataset.read(file)
+        return self._read[dataset.file]
+
+
+@pytest.fixture(scope="session")
+def mirror() -> Folder:
+    """The real data, where TENSORGATE_DATASETS names a folder of them."""
+    return Folder(Path(os.environ.get("TENSORGATE_DATASETS", "")))
+
 
 Endpoint = Callable[..., Mapping[str, Array]]
 Serve = Callable[[Plugin[Any], Any], Mapping[str, Endpoint]]

@@ -1,4 +1,3 @@
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -7,11 +6,11 @@ import keras
 import numpy as np
 import pytest
 
-from plugins.boston_housing.data import BOSTON_HOUSING, FEATURES, load, read_csv
+from plugins.boston_housing.data import FEATURES, load, read_csv
 from plugins.boston_housing.model import PricesConfig, build
 from plugins.boston_housing.plugin import EXAMPLE, PLUGIN
-from plugins.conftest import Endpoint, Serve
-from plugins.contract import Array, Data, Dataset, IteratedKFold, Samples
+from plugins.conftest import Endpoint, Folder, Serve
+from plugins.contract import Array, Data, IteratedKFold, Samples
 
 NAMES = [feature.name for feature in FEATURES]
 
@@ -76,22 +75,9 @@ def test_the_packages_table_is_read_without_its_header(tmp_path: Path) -> None:
     assert arrays["y"].tolist() == [24.0, 21.6]
 
 
-class Folder:
-    """Datasets from a folder, unverified."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def fetch(self, dataset: Dataset) -> Mapping[str, Array]:
-        return dataset.read(self.folder / dataset.file)
-
-
 @pytest.fixture(scope="module")
-def real() -> Data:
-    file = Path(os.environ.get("TENSORGATE_DATASETS", ""), BOSTON_HOUSING.file)
-    if not file.is_file():
-        pytest.skip("TENSORGATE_DATASETS names no folder with boston_housing.npz")
-    return load(Folder(file.parent))
+def real(mirror: Folder) -> Data:
+    return load(mirror)
 
 
 def test_the_split_is_that_of_keras(real: Data) -> None:

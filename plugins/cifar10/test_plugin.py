@@ -1,6 +1,5 @@
 import io
 import json
-import os
 import tarfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +13,6 @@ from PIL import Image
 
 from plugins.cifar10.data import (
     BATCHES,
-    CIFAR10_SUBSET,
     LABELS,
     SUBSET,
     load,
@@ -24,8 +22,8 @@ from plugins.cifar10.data import (
 )
 from plugins.cifar10.model import NETWORKS, PhotographsConfig, build, module, shortcut
 from plugins.cifar10.plugin import PLUGIN, png
-from plugins.conftest import Serve
-from plugins.contract import Array, Data, Dataset, Samples
+from plugins.conftest import Folder, Serve
+from plugins.contract import Array, Data, Samples
 
 PER_BATCH = 20
 
@@ -149,22 +147,9 @@ def test_the_subset_is_the_first_of_each_class(photographs: Mapping[str, Array],
     assert len(few["x_test"]) == 0
 
 
-class Folder:
-    """Datasets from a folder, unverified."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def fetch(self, dataset: Dataset) -> Mapping[str, Array]:
-        return dataset.read(self.folder / dataset.file)
-
-
 @pytest.fixture(scope="module")
-def real() -> Data:
-    file = Path(os.environ.get("TENSORGATE_DATASETS", ""), CIFAR10_SUBSET.file)
-    if not file.is_file():
-        pytest.skip(f"TENSORGATE_DATASETS names no folder with {CIFAR10_SUBSET.file}")
-    return load(Folder(file.parent), whole=False)
+def real(mirror: Folder) -> Data:
+    return load(mirror, whole=False)
 
 
 def test_every_class_is_there_as_often(real: Data) -> None:

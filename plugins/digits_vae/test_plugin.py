@@ -1,15 +1,13 @@
 import io
-import os
 from collections.abc import Mapping
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 from PIL import Image
 
-from plugins.conftest import Endpoint, Serve
-from plugins.contract import Array, Data, Dataset, Samples
+from plugins.conftest import Endpoint, Folder, Serve
+from plugins.contract import Array, Data, Samples
 from plugins.digits_vae.data import load, mean_image_nats
 from plugins.digits_vae.figures import png
 from plugins.digits_vae.model import VaeConfig, VariationalAutoencoder, build
@@ -142,13 +140,7 @@ def test_the_baseline_knows_only_how_often_each_pixel_is_light() -> None:
     assert mean_image_nats(train, train[:1]) == pytest.approx(784 * np.log(2))
 
 
-class Mirror:
-    def fetch(self, dataset: Dataset) -> Mapping[str, Array]:
-        return dataset.read(Path(os.environ["TENSORGATE_DATASETS"]) / dataset.file)
-
-
-@pytest.mark.skipif("TENSORGATE_DATASETS" not in os.environ, reason="TENSORGATE_DATASETS is not set")
-def test_mnist_is_whole() -> None:
-    data = load(Mirror())
+def test_mnist_is_whole(mirror: Folder) -> None:
+    data = load(mirror)
     assert (data.train.inputs.shape, data.test.inputs.shape) == ((60_000, 28, 28), (10_000, 28, 28))
     assert 200 < PLUGIN.baseline(data)["negative_elbo"] < 210

@@ -1,6 +1,5 @@
 import csv
 import lzma
-import os
 from collections.abc import Iterator, Mapping
 from itertools import islice, pairwise
 from pathlib import Path
@@ -11,9 +10,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from plugins.conftest import Endpoint, Serve
-from plugins.contract import Array, Data, Dataset, Samples
-from plugins.imdb.data import REVIEWS, load, texts_of, words_of
+from plugins.conftest import Endpoint, Folder, Serve
+from plugins.contract import Array, Data, Samples
+from plugins.imdb.data import load, texts_of, words_of
 from plugins.imdb.model import ReviewsConfig, build
 from plugins.imdb.plugin import PLUGIN
 from plugins.texts import multi_hot
@@ -150,25 +149,9 @@ def test_words_that_occur_twice_share_what_their_mark_moved(served: tuple[Any, M
 # --- the real reviews ----------------------------------------------------------------------------------------------
 
 
-class Folder:
-    """Datasets from a folder, unverified; each is read once."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.read: dict[str, Mapping[str, Array]] = {}
-
-    def fetch(self, dataset: Dataset) -> Mapping[str, Array]:
-        if dataset.file not in self.read:
-            self.read[dataset.file] = dataset.read(self.folder / dataset.file)
-        return self.read[dataset.file]
-
-
 @pytest.fixture(scope="module")
-def datasets() -> Folder:
-    file = Path(os.environ.get("TENSORGATE_DATASETS", ""), REVIEWS.file)
-    if not file.is_file():
-        pytest.skip("TENSORGATE_DATASETS names no folder with imdb.npz")
-    return Folder(file.parent)
+def datasets(mirror: Folder) -> Folder:
+    return mirror
 
 
 @pytest.fixture(scope="module")

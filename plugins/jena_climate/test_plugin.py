@@ -1,7 +1,5 @@
 import gzip
-import os
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +8,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from plugins.conftest import Endpoint, Serve
-from plugins.contract import Array, Data, Dataset, InvalidArgument, Samples
+from plugins.conftest import Endpoint, Folder, Serve
+from plugins.contract import Array, Data, InvalidArgument, Samples
 from plugins.jena_climate.data import GAP, ClimateConfig, Windows, load, read_table
 from plugins.jena_climate.model import ForecastConfig, build
 from plugins.jena_climate.plugin import PLUGIN
@@ -21,23 +19,6 @@ BEIJING = "jena/beijing_PRSA_2010_2014.csv.gz"
 NEW_YORK = "jena/nycflights13_weather_JFK_2013.csv.gz"
 JENA = "jena/jena_climate_first_4000_rows_11cols.csv.gz"
 SMALL = {"time": "when", "target": "t", "lookback": 6, "horizon": 4}
-
-
-class Folder:
-    """Datasets from a folder, unverified."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def fetch(self, dataset: Dataset) -> Mapping[str, Array]:
-        return dataset.read(self.folder / dataset.file)
-
-
-def real(file: str) -> Folder:
-    folder = Path(os.environ.get("TENSORGATE_DATASETS", ""))
-    if not (folder / file).is_file():
-        pytest.skip(f"TENSORGATE_DATASETS names no folder with {file}")
-    return Folder(folder)
 
 
 def own(folder: Path, gaps: tuple[int, ...] = (), **changes: Any) -> tuple[ForecastConfig, Folder]:
@@ -81,9 +62,9 @@ def test_a_window_is_what_was_measured_and_its_target_what_came(small: Data) -> 
         assert target == (start + 5 + 4) ** 2
 
 
-def test_the_windows_are_the_books() -> None:
+def test_the_windows_are_the_books(mirror: Folder) -> None:
     config = ForecastConfig()
-    table = read_table(config, real(BEIJING))
+    table = read_table(config, mirror)
     rows = np.nan_to_num(table.rows, nan=0.0)  # fine dust only; it is filled in ours
     samples, targets = next(generator(rows, 240, 23, 0, 35_000, False, 200, 1, table.target))
     ours = Windows(table, config).between(0, 35_000).take(np.arange(200))
@@ -148,8 +129,8 @@ def test_a_series_must_be_known_or_described(changes: Any) -> None:
         ClimateConfig.model_validate(changes)
 
 
-def test_beijings_columns_carry_their_units() -> None:
-    train = load(ForecastConfig(), real(BEIJING)).train
+def test_beijings_columns_carry_their_units(mirror: Folder) -> None:
+    train = load(ForecastConfig(), mirror).train
     assert train.assets["columns"].tolist() == [
         "pm2.5 (fine dust, µg/m³)",
         "DEWP (dew point, °C)",
@@ -163,17 +144,19 @@ def test_beijings_columns_carry_their_units() -> None:
     assert (len(train), int(train.assets["target"])) == (34796, 2)
 
 
-def test_new_yorks_weather_is_read_by_naming_its_columns() -> None:
+def test_new_yorks_weather_is_read_by_naming_its_columns(mirror: Folder) -> None:
     columns = "temp,dewp,humid,wind_dir,wind_gust,pressure,origin"
     config = ForecastConfig(file=NEW_YORK, time="time_hour", target="temp", columns=columns, unit="°F")
-    data = load(config, real(NEW_YORK))
+    data = load(config, mirror)
     assert data.train.assets["columns"].tolist() == ["temp", "dewp", "humid", "wind_dir", "pressure"]
     assert not np.isnan(rows_of(data.train)).any()
     assert PLUGIN.baseline(data)["mae"] == pytest.approx(6, abs=2)
 
 
-def test_jenas_rows_are_read_from_its_zip_every_sixth(tmp_path: Path) -> None:
-    content = gzip.decompress((real(JENA).folder / JENA).read_bytes())
+def test_jenas_rows_are_read_from_its_zip_every_sixth(mirror: Folder, tmp_path: Path) -> None:
+    if not (mirror.folder / JENA).is_file():
+        pytest.skip(f"TENSORGATE_DATASETS names no folder with {JENA}")
+    content = gzip.decompress((mirror.folder / JENA).read_bytes())
     with zipfile.ZipFile(tmp_path / "jena_climate_2009_2016.csv.zip", "w") as archive:
         archive.writestr("jena_climate_2009_2016.csv", content)
     data = load(ForecastConfig(series="jena", lookback=72, horizon=24), Folder(tmp_path))

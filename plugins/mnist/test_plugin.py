@@ -1,7 +1,5 @@
 import io
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -10,9 +8,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageDraw, ImageFont
 
-from plugins.conftest import Endpoint, Serve
-from plugins.contract import Array, Data, Dataset, Samples
-from plugins.digits import MNIST
+from plugins.conftest import Endpoint, Folder, Serve
+from plugins.contract import Array, Data, Samples
 from plugins.mnist.data import load
 from plugins.mnist.model import DigitsConfig, build
 from plugins.mnist.plugin import EXAMPLE, PLUGIN, png
@@ -180,22 +177,9 @@ def test_a_person_sees_dark_ink_on_light_paper() -> None:
         np.testing.assert_array_equal(np.asarray(picture), 255 - EXAMPLE)
 
 
-class Folder:
-    """Datasets from a folder, unverified."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def fetch(self, dataset: Dataset) -> Mapping[str, Array]:
-        return dataset.read(self.folder / dataset.file)
-
-
 @pytest.fixture(scope="module")
-def real() -> Data:
-    folder = Path(os.environ.get("TENSORGATE_DATASETS", ""), MNIST.file)
-    if not folder.is_file():
-        pytest.skip("TENSORGATE_DATASETS names no folder with mnist.npz")
-    return load(Folder(folder.parent))
+def real(mirror: Folder) -> Data:
+    return load(mirror)
 
 
 def test_the_baseline_is_the_most_frequent_digit(real: Data) -> None:

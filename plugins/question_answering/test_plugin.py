@@ -1,5 +1,4 @@
 import gzip
-import os
 import tarfile
 from collections.abc import Mapping
 from io import BytesIO
@@ -11,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from plugins.conftest import Endpoint, Serve
+from plugins.conftest import Endpoint, Folder, Serve
 from plugins.contract import Array, Data, Dataset
 from plugins.question_answering.data import ANSWERS, TRAIN, Question, load, questions_in, words_in
 from plugins.question_answering.model import AnswersConfig, build
@@ -156,22 +155,9 @@ def test_the_archive_and_the_mirrors_file_hold_the_same_text(tmp_path: Path) -> 
     assert TRAIN.read(mirrored)["text"].tobytes() == source.read(archive)["text"].tobytes() == BABI.encode()
 
 
-class Folder:
-    """Datasets from a folder, unverified."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def fetch(self, dataset: Dataset) -> Mapping[str, Array]:
-        return dataset.read(self.folder / dataset.file)
-
-
 @pytest.fixture(scope="module")
-def real() -> Data:
-    folder = Path(os.environ.get("TENSORGATE_DATASETS", ""))
-    if not (folder / TRAIN.file).is_file():
-        pytest.skip(f"TENSORGATE_DATASETS names no folder with {TRAIN.file}")
-    return load(Folder(folder))
+def real(mirror: Folder) -> Data:
+    return load(mirror)
 
 
 def test_babi_has_10000_questions_and_1000_to_be_judged_on(real: Data) -> None:

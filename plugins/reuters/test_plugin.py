@@ -1,15 +1,13 @@
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
 
-from plugins.conftest import Endpoint, Serve
-from plugins.contract import Array, Data, Dataset, Samples
-from plugins.newswires import REUTERS, TOPICS, load, words_in
+from plugins.conftest import Endpoint, Folder, Serve
+from plugins.contract import Array, Data, Samples
+from plugins.newswires import TOPICS, load, words_in
 from plugins.reuters.model import NewswiresConfig, build
 from plugins.reuters.plugin import EXAMPLE, PLUGIN
 
@@ -101,22 +99,9 @@ def test_the_shuffled_baseline_is_the_mean_over_all_orders() -> None:
     assert baseline["accuracy"] == 0.5
 
 
-class Folder:
-    """Datasets from a folder, unverified."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def fetch(self, dataset: Dataset) -> Mapping[str, Array]:
-        return dataset.read(self.folder / dataset.file)
-
-
 @pytest.fixture(scope="module")
-def real() -> Data:
-    file = Path(os.environ.get("TENSORGATE_DATASETS", ""), REUTERS.file)
-    if not file.is_file():
-        pytest.skip("TENSORGATE_DATASETS names no folder with reuters.npz")
-    return load(Folder(file.parent))
+def real(mirror: Folder) -> Data:
+    return load(mirror)
 
 
 def test_the_split_is_that_of_keras(real: Data) -> None:

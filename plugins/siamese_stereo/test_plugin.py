@@ -1,7 +1,5 @@
-import os
 from collections.abc import Mapping
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -9,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from plugins.conftest import Endpoint, Serve
-from plugins.contract import Array, Data, Dataset
+from plugins.conftest import Endpoint, Folder, Serve
+from plugins.contract import Data
 from plugins.siamese_stereo.data import (
     NOISE,
     TEST_PHOTOS,
@@ -142,22 +140,9 @@ def test_a_person_sees_both_pictures() -> None:
         assert picture.size == (128, 64)
 
 
-class Folder:
-    """Datasets from a folder, unverified."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def fetch(self, dataset: Dataset) -> Mapping[str, Array]:
-        return dataset.read(self.folder / dataset.file)
-
-
 @pytest.fixture(scope="module")
-def real() -> Data:
-    folder = Path(os.environ.get("TENSORGATE_DATASETS", ""))
-    if not (folder / TRAIN_PHOTOS[0].file).is_file():
-        pytest.skip(f"TENSORGATE_DATASETS names no folder with {TRAIN_PHOTOS[0].file}")
-    return load(Folder(folder))
+def real(mirror: Folder) -> Data:
+    return load(mirror)
 
 
 def test_each_part_has_photographs_of_its_own(real: Data) -> None:

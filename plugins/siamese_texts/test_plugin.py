@@ -1,16 +1,13 @@
-import os
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
 
-from plugins.conftest import Endpoint, Serve
-from plugins.contract import Array, Data, Dataset, Samples
-from plugins.newswires import REUTERS
+from plugins.conftest import Endpoint, Folder, Serve
+from plugins.contract import Array, Data, Samples
 from plugins.newswires import load as load_newswires
 from plugins.siamese_texts.data import Drawing, best_threshold, draw_pairs, load, shared_words
 from plugins.siamese_texts.model import PairsConfig, build
@@ -114,22 +111,9 @@ def test_requests_are_the_words_behind_the_numbers() -> None:
     assert list(PLUGIN.requests(two)) == [{"left": "the", "right": "oil"}, {"left": "oil", "right": "price"}]
 
 
-class Folder:
-    """Datasets from a folder, unverified."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def fetch(self, dataset: Dataset) -> Mapping[str, Array]:
-        return dataset.read(self.folder / dataset.file)
-
-
 @pytest.fixture(scope="module")
-def datasets() -> Folder:
-    folder = Path(os.environ.get("TENSORGATE_DATASETS", ""))
-    if not (folder / REUTERS.file).is_file():
-        pytest.skip("TENSORGATE_DATASETS names no folder with reuters.npz")
-    return Folder(folder)
+def datasets(mirror: Folder) -> Folder:
+    return mirror
 
 
 @pytest.fixture(scope="module")
