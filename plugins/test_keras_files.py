@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from plugins.keras_lists import read_lists
+from plugins.keras_files import read_lists
 
 
 def saved(folder: Path, rows: object) -> Path:

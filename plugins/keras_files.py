@@ -1,18 +1,31 @@
-"""Lists of numbers of different lengths, as Keras's text datasets keep them: an npz file of pickled lists."""
+"""The files behind `keras.datasets`: where they are, and how those of texts are read."""
 
 from __future__ import annotations
 
+import json
 import pickle
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
-from plugins.contract import Array
+from plugins.contract import Array, Dataset, Source, Url
 
+_ADDRESS = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
 _ALLOWED = {"_reconstruct", "ndarray", "dtype"}  # of NumPy: all that an array of lists of numbers is made of
+
+
+def keras_file(name: str, sha256: str, read: Callable[[Path], Mapping[str, Array]], *others: Source) -> Dataset:
+    """One of Keras's files, called the same in a mirror; `others` are further places that have its content."""
+    return Dataset(name, sha256, read, (Source(Url(_ADDRESS + name), read), *others))
+
+
+def read_words(file: Path) -> Mapping[str, Array]:
+    """An index of words, {word: rank}: the words in the order of their rank, a line each, as UTF-8."""
+    ranks = json.loads(file.read_text())
+    return {"words": np.frombuffer("\n".join(sorted(ranks, key=ranks.__getitem__)).encode(), np.uint8)}
 
 
 class _ListsOnly(pickle.Unpickler):
