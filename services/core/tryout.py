@@ -48,8 +48,9 @@ def try_out(card: Card, gateway: Gateway, folder: Path) -> TryOut:
         return TryOut([_curl(card, url, signature.example), grpc], {})
     suffix, media_type = ("png", "image/png") if picture.startswith(b"\x89PNG") else ("jpg", "image/jpeg")
     image, request = folder / f"{card.model}.{suffix}", folder / f"{card.model}.grpc.json"
-    curl = f"curl -s -H 'Content-Type: {media_type}' --data-binary @{image} {url}"
-    return TryOut([curl, f"grpcurl -plaintext -d @ {method} < {request}"], {image: picture, request: body.encode()})
+    curl = f"curl -s -H 'Content-Type: {media_type}' --data-binary @{shlex.quote(str(image))} {url}"
+    grpc = f"grpcurl -plaintext -d @ {method} < {shlex.quote(str(request))}"
+    return TryOut([curl, grpc], {image: picture, request: body.encode()})
 
 
 def _only_picture(inputs: Sequence[InputField], example: Mapping[str, Any]) -> bytes | None:
