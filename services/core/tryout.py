@@ -54,8 +54,8 @@ def try_out(card: Card, gateway: Gateway, folder: Path) -> TryOut:
         return TryOut(lines, {})
     suffix, media_type = ("png", "image/png") if picture.startswith(b"\x89PNG") else ("jpg", "image/jpeg")
     image, request = folder / f"{card.model}.{suffix}", folder / f"{card.model}.grpc.json"
-    post = f"curl -s -H 'Content-Type: {media_type}' --data-binary @{image}"
-    lines = [f"{post} {url}", f"grpcurl -plaintext -d @ {method} < {request}"]
+    post = f"curl -s -H 'Content-Type: {media_type}' --data-binary @{shlex.quote(str(image))}"
+    lines = [f"{post} {url}", f"grpcurl -plaintext -d @ {method} < {shlex.quote(str(request))}"]
     if explain is not None:
         lines.append(f"{post} -H 'Accept: image/png' -o {card.model}.explained.png {model_url}/explain")
     return TryOut(lines, {image: picture, request: body.encode()})

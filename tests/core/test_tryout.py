@@ -46,11 +46,13 @@ def test_named_numbers_are_sent_as_one_instance() -> None:
 def test_a_picture_is_posted_from_a_file_that_is_the_cards_example() -> None:
     field = InputField(name="image_bytes", dtype="string", content="image")
     example = {"image_bytes": {"b64": base64.b64encode(PNG).decode()}}
-    trial = try_out(card_of(Task.CLASSIFY, [field], example), GATEWAY, Path("examples"))
-    assert trial.files[Path("examples/m.png")] == PNG
-    assert "--data-binary @examples/m.png" in trial.lines[0]
-    assert "image/png" in trial.lines[0]
-    body = trial.files[Path("examples/m.grpc.json")].decode()
+    trial = try_out(card_of(Task.CLASSIFY, [field], example), GATEWAY, Path("my examples"))
+    assert trial.files[Path("my examples/m.png")] == PNG
+    curl, grpc = map(shlex.split, trial.lines)
+    assert curl[curl.index("--data-binary") + 1] == "@my examples/m.png"
+    assert "Content-Type: image/png" in curl
+    assert grpc[-2:] == ["<", "my examples/m.grpc.json"]
+    body = trial.files[Path("my examples/m.grpc.json")].decode()
     request = json_format.Parse(body, inference_pb2.ClassifyRequest())
     assert request.instances[0].inputs["image_bytes"].data == PNG
 
