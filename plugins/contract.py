@@ -89,7 +89,7 @@ class Config(BaseModel):
 
 
 C = TypeVar("C", bound=Config)
-EVALUATION_BATCH = 512  # rows
+EVALUATION_BATCH = 128  # rows; a photograph takes a large network 20 MB
 
 
 @dataclass(frozen=True)
@@ -255,7 +255,7 @@ class Plugin(ABC, Generic[C]):
     protocol: ClassVar[EvaluationProtocol]
     # ClassVar cannot hold a type variable (PEP 526), so this one is typed by the base and narrowed by the subclass.
     config: ClassVar[type[Config]] = Config
-    labels: ClassVar[Sequence[str]] = ()
+    labels: Sequence[str] = ()  # of a classifier, in order; known at the latest when `load_data` returns
 
     @abstractmethod
     def load_data(self, config: C, datasets: Datasets) -> Data:
