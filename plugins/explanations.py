@@ -18,7 +18,7 @@ import tensorflow as tf
 from plugins.contract import Array, InputField, OutputField, Signature, Task
 from plugins.pictures import EXAMPLE, IMAGE, View, decode
 
-EPSILON = 1e-5  # keeps a flat gradient, map or pattern from being divided by 0, as the book's listings do or should
+EPSILON = 1e-5  # keeps a flat slope, map or pattern from being divided by 0
 LONGEST = 1024  # pixels a side of an overlay; a larger photograph is made smaller
 COLUMNS = 16  # pictures a row of a grid
 SMALLEST = 32  # pixels a side of a picture in a grid; a smaller one is enlarged
@@ -135,7 +135,7 @@ class Explained:
             reason = tf.gather(logits, wanted, axis=1, batch_dims=1)
         weights = tf.reduce_mean(tape.gradient(reason, maps), axis=(1, 2), keepdims=True)
         heat = tf.nn.relu(tf.reduce_sum(weights * maps, axis=3))
-        return heat / (tf.reduce_max(heat, axis=(1, 2), keepdims=True) + EPSILON)
+        return tf.math.divide_no_nan(heat, tf.reduce_max(heat, axis=(1, 2), keepdims=True))
 
     def _overlay(self, image_bytes: Any, heat: Any, alpha: Any) -> Any:
         image = _bounded(decode(image_bytes))

@@ -14,6 +14,7 @@ from plugins.contract import Array, Config, Samples
 from plugins.pictures import View
 
 VIEW = View(side=150)
+SMALLER = 100  # pixels a side, for training that takes many epochs
 TUNED = "block5"  # of VGG16, listing 5.22
 
 
@@ -35,7 +36,8 @@ def build(config: CatsConfig, variant: str, train: Samples) -> Any:
         case "from_scratch":
             chance = convnet(inputs)
         case "augmented":
-            chance = convnet(augmentation(config.seed)(inputs), dropout=0.5)
+            smaller = layers.Resizing(SMALLER, SMALLER)(inputs)
+            chance = convnet(augmentation(config.seed)(smaller), dropout=0.5)
         case "vgg16_features":
             chance = head(vgg16(inputs, train.assets), dropout=0.5)
         case "vgg16_augmented":

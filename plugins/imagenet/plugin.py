@@ -68,7 +68,7 @@ class Imagenet(Plugin[Config]):
             shape=(len(self.labels),),
             content="scores",
             description="chances",
-            labels=self.labels,
+            labels=tuple(self.labels),
         )
         return {
             "classify": Signature(

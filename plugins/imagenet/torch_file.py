@@ -12,7 +12,7 @@ import numpy as np
 
 from plugins.contract import Array
 
-DTYPES = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
+DTYPES: Mapping[str, Any] = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
 
 
 def read_state(file: Path) -> Mapping[str, Array]:
