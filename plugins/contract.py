@@ -100,7 +100,7 @@ class Config(BaseModel):
 
 
 C = TypeVar("C", bound=Config)
-EVALUATION_BATCH = 512  # rows
+EVALUATION_BATCH = 128  # rows; a photograph takes a large network 20 MB
 
 
 @dataclass(frozen=True)

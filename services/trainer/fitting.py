@@ -15,14 +15,13 @@ from plugins.contract import EVALUATION_BATCH, Config, EvaluationProtocol, Plugi
 from services.trainer.activations import ActivationLog
 from services.trainer.balance import class_weights
 from services.trainer.checkpoint import Checkpoint, StateFile
+from services.trainer.frozen import features
 from services.trainer.log import EpochLog, Lines, trim_lines, trim_rows
 from services.trainer.progress import RunProgress
 from services.trainer.projector import write_projector
 from services.trainer.protocols import best_epoch
 from services.trainer.run_folder import RunFolder
 from services.trainer.run_record import MetricRecord, StageRecord
-
-_FROZEN_BATCH = 32  # rows; a frozen part is large
 
 
 @dataclass(frozen=True)
@@ -103,15 +102,15 @@ def _without_frozen_part(recipe: Recipe, stage: Stage, model: Any) -> tuple[Any,
     if frozen is None:
         return model, stage
 
-    def run(samples: Samples) -> Samples:
+    def run(samples: Samples, part: str) -> Samples:
         recipe.progress.step(f"running the frozen part of the model once over {len(samples)} samples")
-        features = frozen.predict(samples.in_order(_FROZEN_BATCH), verbose=0)
-        return replace(samples, inputs=features, read=None)
+        folder = recipe.folder.features / stage.name.replace(" ", "-") / part
+        return replace(samples, inputs=features(frozen, samples, folder), read=None)
 
     rest = keras.Model(frozen.output, model.output)
     rest.compile_from_config(model.get_compile_config())
-    validation = run(stage.validation) if stage.validation is not None else None
-    return rest, replace(stage, train=run(stage.train), validation=validation)
+    validation = run(stage.validation, "validation") if stage.validation is not None else None
+    return rest, replace(stage, train=run(stage.train, "train"), validation=validation)
 
 
 def _train(model: Any, recipe: Recipe, stage: Stage, callbacks: list[Any]) -> None:

@@ -6,6 +6,7 @@ load_data -> baseline -> fit -> evaluate -> gate -> export -> check -> publish -
 from __future__ import annotations
 
 import math
+import shutil
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -151,6 +152,7 @@ def _walk(request: TrainRequest, bench: Bench, config: Config, journal: Journal)
     progress.step(f"report {journal.folder.path / 'report.html'}")
     with journal.timed("report"):
         write_report(journal.folder.path, report_of(plugin, journal.record, run))
+    shutil.rmtree(journal.folder.features, ignore_errors=True)  # they may be large
 
 
 def _interval(record: RunRecord, run: Finished) -> Interval | None:

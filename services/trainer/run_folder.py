@@ -41,6 +41,11 @@ class RunFolder:
         return self.path / "tensorboard"
 
     @property
+    def features(self) -> Path:
+        """What came out of a model's frozen part, until the run is over."""
+        return self.path / "features"
+
+    @property
     def export(self) -> Path:
         """The SavedModel, as it was checked and published."""
         return self.path / "export"

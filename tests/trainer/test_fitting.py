@@ -9,10 +9,12 @@ from typing import Any
 
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from plugins.contract import Array, Samples, Untrained, Variant
 from services.trainer.fitting import batches
+from services.trainer.frozen import features
 from services.trainer.pipeline import fit_all
 from services.trainer.run_record import MetricRecord
 from tests.trainer.tiny_plugin import Tiny, TinyConfig, draw, recipe_of
@@ -109,6 +111,30 @@ def test_training_behind_a_frozen_part_is_training_with_it_frozen(tmp_path: Path
     split, _, _ = fit_all(recipe_of(Frozen(), tmp_path / "split", CONFIG), samples)
     whole, _, _ = fit_all(recipe_of(Whole(), tmp_path / "whole", CONFIG), samples)
     np.testing.assert_allclose(split.predict(samples.inputs, verbose=0), whole.predict(samples.inputs, verbose=0), 1e-5)
+
+
+def test_a_killed_run_goes_on_with_the_frozen_part_where_it_was(tmp_path: Path) -> None:
+    class Dies(Exception):
+        """While the second piece is made."""
+
+    class Part:
+        """Doubles numbers."""
+
+        calls = 0
+        dies_at: int | None = 2
+
+        def predict(self, batches: Any, verbose: int) -> Any:
+            self.calls += 1
+            if self.calls == self.dies_at:
+                raise Dies
+            return np.concatenate([2 * numbers for numbers, _ in batches.as_numpy_iterator()])
+
+    samples, part = draw(1100, 1), Part()
+    with pytest.raises(Dies):
+        features(part, samples, tmp_path)
+    part.dies_at = None
+    np.testing.assert_array_equal(features(part, samples, tmp_path), 2 * samples.inputs)
+    assert part.calls == 4  # of three pieces, the first is not made again
 
 
 class Rule(Tiny):
