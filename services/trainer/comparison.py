@@ -167,7 +167,7 @@ def draw_comparison(comparison: Comparison) -> bytes:
     for axes, name in zip(above.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         style(axes, f"validation {name}", "epoch")
         _overlay(axes, variants, f"val_{name}")
-    small = below.subplots(rows, _ACROSS, sharex=True, sharey=True, squeeze=False).ravel()
+    small = below.subplots(rows, _ACROSS, sharey=True, squeeze=False).ravel()
     for axes, variant in zip(small, variants, strict=False):
         style(axes, variant.variant, "epoch", "loss")
         _own(axes, variant)
