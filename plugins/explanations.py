@@ -47,7 +47,8 @@ class Explained:
     """A classifier to be looked into.
 
     `model` takes what `view` reads; its last layer makes scores of logits, one a class, or a single one for the second
-    of two. `layers` are names of those that may be looked at, all of them maps; Grad-CAM explains by the last.
+    of two. `layers` are names of those that may be looked at, all of them maps; Grad-CAM explains by the last, and
+    patterns are made for the others, for it is the dearest.
     """
 
     model: Any
@@ -78,10 +79,7 @@ class Explained:
             minimum=-1,
             maximum=self.classes - 1,
         )
-        numbered = ", ".join(f"{number} {name}" for number, name in enumerate(self.layers))
-        layer = InputField(
-            name="layer", dtype="int32", description=numbered, default=0, minimum=0, maximum=len(self.layers) - 1
-        )
+        layer, sought = _choice(self.layers), _choice(self.layers[:-1])
         filter_number = InputField(
             name="filter", dtype="int32", description="its number, modulo how many the layer has", default=0, minimum=0
         )
@@ -106,7 +104,7 @@ class Explained:
             "filters": Signature(
                 Task.EXPLAIN,
                 self.filters,
-                (layer, filter_number, STEPS, SEED),
+                (sought, filter_number, STEPS, SEED),
                 (OVERLAY,),
                 {"layer": 0, "filter": 0, "steps": 10, "seed": 0},
                 "What a filter would most like to see",
@@ -160,7 +158,8 @@ class Explained:
 
     def filters(self, layer: Any, filter: Any, steps: Any, seed: Any) -> Mapping[str, Any]:
         """What excites a filter most, found by gradient ascent from grey noise (listing 5.38)."""
-        probes = [keras.Model(self.model.input, _unrectified(self.model.get_layer(name))) for name in self.layers]
+        inputs = self.model.input
+        probes = [keras.Model(inputs, _unrectified(self.model.get_layer(name))) for name in self.layers[:-1]]
 
         def pattern(row: tuple[Any, ...]) -> Any:
             chosen, *knobs = row
@@ -177,7 +176,7 @@ class Explained:
             with tf.GradientTape() as tape:
                 tape.watch(pixels)
                 maps = probe(pixels)
-                excitement = tf.reduce_mean(maps[..., number % maps.shape[-1]])
+                excitement = tf.reduce_mean(tf.gather(maps, number % maps.shape[-1], axis=-1))
             slope = tape.gradient(excitement, pixels)
             return step + 1, pixels + slope / (tf.sqrt(tf.reduce_mean(slope**2)) + EPSILON)
 
@@ -185,6 +184,11 @@ class Explained:
         return tf.io.encode_png(
             tf.cast(255 * tf.clip_by_value(0.5 + CONTRAST * _standardised(pixels[0]), 0, 1), tf.uint8)
         )
+
+
+def _choice(layers: Sequence[str]) -> InputField:
+    numbered = ", ".join(f"{number} {name}" for number, name in enumerate(layers))
+    return InputField(name="layer", dtype="int32", description=numbered, default=0, minimum=0, maximum=len(layers) - 1)
 
 
 def _unrectified(layer: Any) -> Any:

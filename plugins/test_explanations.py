@@ -27,7 +27,8 @@ def seer(classes: int) -> Any:
     pixels = keras.Input((16, 16, 3))
     x = layers.Conv2D(3, 3, padding="same", activation="relu", name="edges")(layers.Rescaling(1 / 255)(pixels))
     colour = layers.Conv2D(2, 1, activation="relu", name="colour")(x)
-    logits = layers.Dense(classes)(layers.GlobalAveragePooling2D()(colour))
+    again = layers.ReLU(name="again")(colour)
+    logits = layers.Dense(classes)(layers.GlobalAveragePooling2D()(again))
     last = layers.Softmax() if classes > 1 else layers.Activation("sigmoid")
     model = keras.Model(pixels, last(logits))
     pick = np.zeros((3, 3, 3, 3))
@@ -55,7 +56,7 @@ class Seer(Plugin[Any]):
         raise NotImplementedError
 
     def signatures(self, model: Any) -> Mapping[str, Signature]:
-        return Explained(model, VIEW, ("edges", "colour")).signatures()
+        return Explained(model, VIEW, ("edges", "colour", "again")).signatures()
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +89,7 @@ def explained(endpoints: Mapping[str, Endpoint], picture: Image.Image, target: i
 
 @pytest.mark.parametrize("logits", [1, 2])
 def test_the_heat_of_a_class_is_where_the_class_is(logits: int) -> None:
-    explained = Explained(seer(logits), VIEW, ("edges", "colour"))
+    explained = Explained(seer(logits), VIEW, ("edges", "colour", "again"))
     pixels = VIEW.read(tf.constant([encoded(apart())]))
     red, green = explained.heat(tf.repeat(pixels, 2, axis=0), tf.constant([RED, GREEN])).numpy()
     assert red[:, :8].sum() > 10 * red[:, 8:].sum()

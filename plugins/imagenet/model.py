@@ -14,7 +14,7 @@ from plugins.pictures import View
 
 # As both networks were judged: the middle of a picture, of which an eighth is cut off.
 VIEW = View(side=224, share=0.875, method="bicubic")
-# What `activations` and `filters` can show: in each size of map one layer, and the last, which `explain` uses.
+# What can be looked into: layers from all depths, and the last of maps, by which `explain` explains.
 LAYERS = {
     "efficientnet_lite0": (
         "stem",
