@@ -127,7 +127,7 @@ class Explained:
         )
         with tf.GradientTape() as tape:
             tape.watch(pixels)
-            maps, logits = probe(pixels)
+            maps, logits = probe(pixels, training=False)
             logits = tf.concat([-logits, logits], axis=1) if logits.shape[1] == 1 else logits
             wanted = tf.where(target < 0, tf.argmax(logits, axis=1, output_type=tf.int32), target)
             reason = tf.gather(logits, wanted, axis=1, batch_dims=1)
@@ -146,7 +146,7 @@ class Explained:
 
     def activations(self, image_bytes: Any, layer: Any) -> Mapping[str, Any]:
         """A grid of what each filter of the layer makes of the photograph (listing 5.31)."""
-        maps = self.maps(self.view.read(image_bytes))
+        maps = self.maps(self.view.read(image_bytes), training=False)
         maps = maps if isinstance(maps, list) else [maps]
 
         def grid(row: tuple[Any, Any]) -> Any:
@@ -175,7 +175,7 @@ class Explained:
         def climb(step: Any, pixels: Any) -> tuple[Any, Any]:
             with tf.GradientTape() as tape:
                 tape.watch(pixels)
-                maps = probe(pixels)
+                maps = probe(pixels, training=False)
                 excitement = tf.reduce_mean(tf.gather(maps, number % maps.shape[-1], axis=-1))
             slope = tape.gradient(excitement, pixels)
             return step + 1, pixels + slope / (tf.sqrt(tf.reduce_mean(slope**2)) + EPSILON)

@@ -90,7 +90,7 @@ class CatsVsDogs(Plugin[CatsConfig]):
         """`classify` takes a photograph; so do `explain` and `activations`."""
 
         def classify(image_bytes: Any) -> Mapping[str, Any]:
-            dog = model(VIEW.read(image_bytes))
+            dog = model(VIEW.read(image_bytes), training=False)  # nothing is changed by chance
             return {"scores": tf.concat([1 - dog, dog], axis=1)}
 
         return {

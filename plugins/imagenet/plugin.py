@@ -60,7 +60,7 @@ class Imagenet(Plugin[Config]):
         """`classify` takes a photograph; so do `explain` and `activations`."""
 
         def classify(image_bytes: Any) -> Mapping[str, Any]:
-            return {"scores": model(VIEW.read(image_bytes))}
+            return {"scores": model(VIEW.read(image_bytes), training=False)}
 
         scores = OutputField(
             name="scores",

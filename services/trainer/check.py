@@ -166,13 +166,14 @@ def _same(field: OutputField, served: Array, expected: Array) -> bool:
     if served.shape != expected.shape:
         return False
     if field.content == "image":
-        return all(_same_picture(a, b) for a, b in zip(served.ravel(), expected.ravel(), strict=True))
+        return all(same_picture(a, b) for a, b in zip(served.ravel(), expected.ravel(), strict=True))
     if served.dtype.kind == "f":
         return np.allclose(served, expected, rtol=_RELATIVE, atol=_ABSOLUTE, equal_nan=True)
     return np.array_equal(served, expected)
 
 
-def _same_picture(served: bytes, expected: bytes) -> bool:
+def same_picture(served: bytes, expected: bytes) -> bool:
+    """Whether two PNGs show the same but for rounding: _PIXEL_STEPS grey levels."""
     if served == expected:
         return True
     one, other = (np.asarray(Image.open(io.BytesIO(encoded)), np.int16) for encoded in (served, expected))
