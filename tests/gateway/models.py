@@ -7,12 +7,16 @@ import struct
 import zlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
-from services.core.card import Card, InputField, Lineage, OutputField, SignatureCard, Task
+from services.core.card import CARD_PATH, Card, InputField, Lineage, OutputField, SignatureCard, Task
+from services.core.refs import STABLE
 from services.core.tensors import Array
+from services.store import open_store
 from tests.gateway.backend import Model, Signature, refuse
 
 LABELS = ("zero", "one", "two")
@@ -42,6 +46,15 @@ def card_of(name: str, model: Model) -> Card:
         baseline={},
         lineage=Lineage(plugin=name, variant="", run="", seed=1, config={}, created=datetime.now(UTC)),
     )
+
+
+def publish_all(store: str) -> None:
+    """Publish and label every tiny model."""
+    with TemporaryDirectory() as folder:
+        (Path(folder) / CARD_PATH).parent.mkdir()
+        for name, model in ALL.items():
+            (Path(folder) / CARD_PATH).write_text(card_of(name, model).model_dump_json())
+            open_store(store).move_label(name, STABLE, open_store(store).publish(name, Path(folder)))
 
 
 def scores_of(data: bytes) -> Array:

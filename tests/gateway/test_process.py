@@ -20,9 +20,7 @@ import httpx
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from services.core.card import CARD_PATH
-from services.store import open_store
-from tests.gateway.models import ALL, card_of
+from tests.gateway.models import publish_all
 from tests.polling import until
 
 MODEL_SERVER = Path(__file__).with_name("backend_process.py")
@@ -70,11 +68,8 @@ def started(command: list[str], room: str = "gateway", **settings: Any) -> Itera
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny models, published and labelled."""
-    root, folder = tmp_path_factory.mktemp("store"), tmp_path_factory.mktemp("model")
-    (folder / CARD_PATH).parent.mkdir()
-    for name, model in ALL.items():
-        (folder / CARD_PATH).write_text(card_of(name, model).model_dump_json())
-        open_store(str(root)).move_label(name, "stable", open_store(str(root)).publish(name, folder))
+    root = tmp_path_factory.mktemp("store")
+    publish_all(str(root))
     return root
 
 
@@ -107,19 +102,12 @@ def test_tensorflow_is_never_imported() -> None:
     assert not {name for name in imported if name.startswith(("tensorflow.python", "boto3", "botocore"))}
 
 
-def test_it_is_ready_soon_and_small(store: Path) -> None:
-    began = time.monotonic()
+def test_it_is_small(store: Path) -> None:
     with gateway(store) as running:
-        took = time.monotonic() - began
         process = Path(f"/proc/{running.process.pid}")
         resident = next(line for line in (process / "status").read_text().splitlines() if line.startswith("VmRSS"))
-        ticks = (process / "stat").read_text().rpartition(")")[2].split()[11:13]
         assert "libtensorflow" not in (process / "maps").read_text()
-    worked = sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
-    megabytes = int(resident.split()[1]) / 1024
-    print(f"ready after {took:.2f} s, the model server's start included; {worked:.2f} s of work; {megabytes:.0f} MiB")
-    assert megabytes <= 100
-    assert worked <= 1.5  # processor time: the clock would measure what else this machine does
+    assert int(resident.split()[1]) / 1024 <= 100
 
 
 def test_a_misspelt_setting_stops_the_start() -> None:
