@@ -37,7 +37,7 @@ app.command()(predict.predict)
 
 def main() -> None:
     """Run the command; an error of ours becomes one sentence and exit code 1."""
-    quiet_tensorflow()
+    quiet_tensorflow(errors=True)
     try:
         app()
     except TensorgateError as error:

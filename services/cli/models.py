@@ -10,7 +10,7 @@ import typer
 from services.cli.console import EXIT_FAULTS, JsonFlag, print_json, print_rows
 from services.cli.settings import CliSettings
 from services.core.errors import InvalidArgument
-from services.core.refs import ModelRef, parse_ref
+from services.core.refs import STABLE, ModelRef, parse_ref
 from services.store import Store, open_store
 from services.store.garbage import collect_garbage
 
@@ -117,7 +117,7 @@ def _summary(store: Store, model: str) -> dict[str, Any]:
 def _version(store: Store, ref: ModelRef) -> int:
     if ref.version is not None:
         return ref.version
-    wanted = ref.label or "stable"
+    wanted = ref.label or STABLE
     labels = store.labels(ref.name)
     if wanted not in labels:
         raise InvalidArgument(f"{ref.name} has the labels {_labels(labels) or '(none)'}. Received: {wanted!r}")

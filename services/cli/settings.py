@@ -8,13 +8,14 @@ from pathlib import Path
 
 from pydantic import Field
 
+from services.core.tryout import Gateway
 from services.trainer.settings import TrainerSettings
 
 
 class CliSettings(TrainerSettings):
     """What every command needs to know; each field is the variable TENSORGATE_<FIELD>."""
 
-    gateway: str = Field(default="http://127.0.0.1:8080", description="address that `predict` and `measure` talk to")
+    gateway: str = Field(default=Gateway().http, description="address that `predict` and `measure` talk to")
 
     @property
     def logs(self) -> Path:

@@ -22,6 +22,7 @@ from services.cli.supervisor import Service, Supervisor
 from services.core.card import Card
 from services.core.errors import FailedPrecondition, TensorgateError
 from services.core.refs import STABLE
+from services.core.settings import GRPC_PORT, HTTP_PORT
 from services.core.tryout import Gateway, try_out
 from services.store import open_store
 
@@ -37,15 +38,15 @@ Host = Annotated[str, typer.Option(help="The address the gateway listens on.")]
 
 def up(
     plugins: Annotated[list[str] | None, typer.Argument(help="Plugins to train if not in the store yet.")] = None,
-    http_port: HttpPort = 8080,
-    grpc_port: GrpcPort = 8090,
+    http_port: HttpPort = HTTP_PORT,
+    grpc_port: GrpcPort = GRPC_PORT,
     host: Host = "127.0.0.1",
 ) -> None:
     """Serve everything in the store, and train the starter models that are not there yet. Ctrl-C stops it all."""
     _serve(Address(host, http_port, grpc_port), plugins or STARTERS)
 
 
-def serve(http_port: HttpPort = 8080, grpc_port: GrpcPort = 8090, host: Host = "127.0.0.1") -> None:
+def serve(http_port: HttpPort = HTTP_PORT, grpc_port: GrpcPort = GRPC_PORT, host: Host = "127.0.0.1") -> None:
     """Serve everything in the store; train nothing. Ctrl-C stops it."""
     _serve(Address(host, http_port, grpc_port), ())
 

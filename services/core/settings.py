@@ -11,6 +11,8 @@ from services.core.errors import InvalidArgument
 
 S = TypeVar("S", bound=BaseSettings)
 
+HTTP_PORT, GRPC_PORT = 8080, 8090  # where the gateway listens, and where everybody looks for it
+
 
 def read_settings(settings: type[S]) -> S:
     """The settings in the environment. Raises InvalidArgument for a variable with the prefix that no field has.
@@ -25,9 +27,10 @@ def read_settings(settings: type[S]) -> S:
     return settings()
 
 
-def quiet_tensorflow() -> None:
-    """Keep TensorFlow's C++ log off the terminal; must run before it is imported.
+def quiet_tensorflow(*, errors: bool) -> None:
+    """Keep TensorFlow's C++ notices out of what we print, and its `errors` too; must run before it is imported.
 
-    Level 3 hides errors too: those of consequence are raised as exceptions, the others alarm people for nothing.
+    A person's terminal does without the errors: those of consequence are raised as exceptions, the others alarm for
+    nothing. A server's log keeps them.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3" if errors else "2")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from services.core.card import Card, InputField, Task
+from services.core.settings import GRPC_PORT, HTTP_PORT
 
 _GRPC_METHODS = {
     Task.CLASSIFY: "Classify",
@@ -24,8 +25,8 @@ _GRPC_METHODS = {
 class Gateway:
     """Where the gateway listens, as a client writes it; by default where `tensorgate up` has it."""
 
-    http: str = "http://127.0.0.1:8080"
-    grpc: str = "127.0.0.1:8090"
+    http: str = f"http://127.0.0.1:{HTTP_PORT}"
+    grpc: str = f"127.0.0.1:{GRPC_PORT}"
 
 
 @dataclass(frozen=True)

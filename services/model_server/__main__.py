@@ -10,9 +10,10 @@ import sys
 import uvloop
 
 from services.core.errors import TensorgateError
+from services.core.settings import quiet_tensorflow
 from services.core.telemetry import configure_logging
 from services.model_server.server import Server
-from services.model_server.settings import REFUSED, Settings, parse, quiet_tensorflow
+from services.model_server.settings import REFUSED, Settings, parse
 
 
 async def _serve(settings: Settings) -> None:
@@ -40,7 +41,7 @@ def main() -> None:
     """Serve until SIGTERM or Ctrl-C; exit 255 when the flags or the first models do not allow a start."""
     settings = parse(sys.argv[1:])
     configure_logging()
-    quiet_tensorflow()
+    quiet_tensorflow(errors=False)
     try:
         uvloop.run(_serve(settings))
     except TensorgateError as error:

@@ -13,7 +13,7 @@ import numpy as np
 from services.core.errors import InvalidArgument, Unimplemented
 from services.core.tensors import Array, type_name
 from services.core.tfs import classification_pb2, inference_pb2, input_pb2, meta_graph_pb2, model_pb2, regression_pb2
-from services.model_server.predict import DEFAULT_SIGNATURE
+from services.core.tfs_json import DEFAULT_SIGNATURE
 from services.model_server.servable import Servable
 
 CLASSIFY_METHOD = "tensorflow/serving/classify"

@@ -7,9 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from services.core.errors import FailedPrecondition, InvalidArgument
 from services.core.tensors import DTYPES, Array, from_proto, short_name, to_typed_proto, type_of
 from services.core.tfs import meta_graph_pb2, predict_pb2
+from services.core.tfs_json import DEFAULT_SIGNATURE
 from services.model_server.servable import Servable
-
-DEFAULT_SIGNATURE = "serving_default"
 
 
 def predict(servable: Servable, request: predict_pb2.PredictRequest) -> predict_pb2.PredictResponse:

@@ -90,11 +90,6 @@ def _switch(text: str) -> bool:
     return values[text.lower()]
 
 
-def quiet_tensorflow() -> None:
-    """Keep TensorFlow's start-up notices out of the log; before its import, which reads this."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
-
 def cores() -> int:
     """The cores this process may use."""
     return len(os.sched_getaffinity(0))

@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from services.core.errors import TensorgateError
+from services.core.tryout import Gateway
 from services.trainer.recording import keep_run, measure_run, write_page
 from services.trainer.settings import TrainerSettings
 
@@ -23,7 +24,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("command", choices=("measure", "keep", "results"))
     parser.add_argument("runs", nargs="*", metavar="RUN")
-    parser.add_argument("--gateway", default="http://127.0.0.1:8080")
+    parser.add_argument("--gateway", default=Gateway().http)
     parser.add_argument("--page", type=Path, default=Path("docs/results.md"))
     asked = parser.parse_args()
     try:

@@ -24,7 +24,7 @@ from services.trainer.reporting import one_input
 
 TRAIN, TEST = 160, 64  # rows
 LARGE = 50_000  # numbers in a row, such as a photograph's: each takes a large network 0.1 s,
-FEWER = 8  # so there are so many times fewer
+FEWER = 16  # so there are so many times fewer
 PARTS = 5  # batches an epoch; and the part of the training rows that is validated on
 SEED = 1
 IMAGE_STARTS = (b"\x89PNG", b"\xff\xd8")
