@@ -32,8 +32,9 @@ install: .venv/installed  ## create .venv and install everything pinned in requi
 up: install  ## train and serve the starter models; Ctrl-C stops everything
 	@exec $(BIN)/tensorgate up
 
+# One process more than processors, because tests of kills and of time limits mostly wait.
 test: install  ## run all tests
-	$(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest --numprocesses $$(($$(nproc) + 1)) --dist loadfile --no-loadscope-reorder
 
 check: install  ## lint, types, import rules, generated files
 	$(BIN)/ruff check .

@@ -24,7 +24,7 @@ from services.trainer.reporting import one_input
 
 TRAIN, TEST = 160, 64  # rows
 LARGE = 50_000  # numbers in a row, such as a photograph's: each takes a large network 0.1 s,
-FEWER = 16  # so there are so many times fewer
+FEWER = 32  # so there are so many times fewer
 PARTS = 5  # batches an epoch; and the part of the training rows that is validated on
 SEED = 1
 IMAGE_STARTS = (b"\x89PNG", b"\xff\xd8")
@@ -39,7 +39,7 @@ BUILT_IN = {name: point for name, point in plugin_names().items() if point.value
 VARIANTS = [(name, variant) for name, point in BUILT_IN.items() for variant in load_entry_point(point).variants]
 EVERY_PLUGIN = pytest.mark.parametrize("name", BUILT_IN)
 EVERY_VARIANT = pytest.mark.parametrize(("name", "variant"), VARIANTS)
-# Those between differ in their network, which its training tells, and their plugin's own tests.
+# Each takes seconds to train. Those between differ in their network, which their plugin's own tests build.
 FIRST_AND_LAST = pytest.mark.parametrize(("name", "variant"), [pair for pair in VARIANTS if pair[1] in _ends(pair[0])])
 
 

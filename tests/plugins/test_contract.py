@@ -1,4 +1,4 @@
-"""What every built-in plugin promises by being one: names, data, variants that learn, endpoints that answer.
+"""What every built-in plugin promises by being one: names, data, first and last variants that learn and answer.
 
 One file, so that one process trains each variant once.
 """
@@ -116,7 +116,7 @@ def test_the_same_seed_builds_the_same_model(name: str, variant: str, trained: C
         np.testing.assert_array_equal(first, second)
 
 
-@EVERY_VARIANT
+@FIRST_AND_LAST
 def test_training_changes_every_trainable_weight(
     name: str, variant: str, trained: Callable[[str, str], Trained]
 ) -> None:
@@ -133,7 +133,7 @@ def test_training_changes_every_trainable_weight(
         assert trainable and not still
 
 
-@EVERY_VARIANT
+@FIRST_AND_LAST
 def test_evaluation_gives_the_metric_the_plugin_is_judged_by(
     name: str, variant: str, trained: Callable[[str, str], Trained]
 ) -> None:
