@@ -25,12 +25,3 @@ def read_settings(settings: type[S]) -> S:
     if strange:
         raise InvalidArgument(f"The settings here are {', '.join(sorted(known))}. Received: {', '.join(strange)}")
     return settings()
-
-
-def quiet_tensorflow(*, errors: bool) -> None:
-    """Keep TensorFlow's C++ notices out of what we print, and its `errors` too; must run before it is imported.
-
-    A person's terminal does without the errors: those of consequence are raised as exceptions, the others alarm for
-    nothing. A server's log keeps them.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3" if errors else "2")

@@ -10,8 +10,7 @@ import sys
 import uvloop
 
 from services.core.errors import TensorgateError
-from services.core.settings import quiet_tensorflow
-from services.core.telemetry import configure_logging
+from services.core.telemetry import configure_logging, quiet_tensorflow
 from services.model_server.server import Server
 from services.model_server.settings import REFUSED, Settings, parse
 
