@@ -65,7 +65,11 @@ def test_a_plugin_imports_no_other_plugin() -> None:
 
 
 def test_only_settings_modules_read_the_environment() -> None:
-    readers = [str(path.relative_to(ROOT)) for path in OURS if path.name != "settings.py" and _reads_environment(path)]
+    readers = [
+        str(path.relative_to(ROOT))
+        for path in OURS
+        if not path.name.endswith("settings.py") and _reads_environment(path)
+    ]
     assert not readers
 
 

@@ -9,7 +9,7 @@ import typer
 from services.cli import models, predict, reproduce, training, up
 from services.cli.console import EXIT_ERROR, print_error
 from services.core.errors import TensorgateError
-from services.core.telemetry import quiet_tensorflow
+from services.core.tensorflow_settings import quiet_tensorflow
 
 app = typer.Typer(
     name="tensorgate",

@@ -10,7 +10,8 @@ import sys
 import uvloop
 
 from services.core.errors import TensorgateError
-from services.core.telemetry import configure_logging, quiet_tensorflow
+from services.core.telemetry import configure_logging
+from services.core.tensorflow_settings import quiet_tensorflow
 from services.model_server.server import Server
 from services.model_server.settings import REFUSED, Settings, parse
 
