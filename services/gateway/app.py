@@ -44,7 +44,7 @@ class PlainRoute(APIRoute):
 
 
 @dataclass(frozen=True)
-class Task:
+class TaskRoute:
     """One task's path: its endpoint, and its bodies as the OpenAPI page shows them."""
 
     path: str
@@ -86,30 +86,32 @@ def _documented(typed: TypedRest, tfs: TfsRest, pages: Pages) -> FastAPI:
     return app
 
 
-def _tasks(typed: TypedRest) -> tuple[Task, ...]:
+def _tasks(typed: TypedRest) -> tuple[TaskRoute, ...]:
     uploads = ("image/png", "image/jpeg", "multipart/form-data")
     return (
-        Task("classify", typed.classify, schemas.ClassifyBody, schemas.ClassifyReply, takes=uploads),
-        Task("regress", typed.regress, schemas.InstancesBody, schemas.RegressReply, takes=uploads),
-        Task(
+        TaskRoute("classify", typed.classify, schemas.ClassifyBody, schemas.ClassifyReply, takes=uploads),
+        TaskRoute("regress", typed.regress, schemas.InstancesBody, schemas.RegressReply, takes=uploads),
+        TaskRoute(
             "generate-text",
             typed.generate_text,
             schemas.GenerateTextBody,
             schemas.GenerateTextReply,
             gives=("text/event-stream",),
         ),
-        Task(
+        TaskRoute(
             "generate-image",
             typed.generate_image,
             schemas.GenerateImageBody,
             schemas.GenerateImageReply,
             gives=("image/png",),
         ),
-        Task("explain", typed.explain, schemas.ExplainBody, schemas.ExplainReply, takes=uploads, gives=("image/png",)),
+        TaskRoute(
+            "explain", typed.explain, schemas.ExplainBody, schemas.ExplainReply, takes=uploads, gives=("image/png",)
+        ),
     )
 
 
-def _add_task(app: FastAPI, path: str, task: Task) -> None:
+def _add_task(app: FastAPI, path: str, task: TaskRoute) -> None:
     content: dict[str, Any] = {"application/json": {"schema": task.body.model_json_schema()}}
     content |= {media: {"schema": {"type": "string", "format": "binary"}} for media in task.takes}
     answer = {"model": task.reply, "content": {media: {} for media in task.gives}}

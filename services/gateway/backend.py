@@ -39,9 +39,10 @@ def open_channel(address: str) -> grpc.aio.Channel:
 
 
 class Backend:
-    """Translates calls to messages and statuses to errors; keeps nothing."""
+    """Translates calls to messages and statuses to errors; tells the log when the model server goes and comes."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._answers = True
         self._prediction = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         self._models = model_service_pb2_grpc.ModelServiceStub(channel)
 
@@ -77,18 +78,24 @@ class Backend:
 
     async def _ask(self, method: Any, request: Any, seconds: float) -> Any:
         try:
-            return await method(request, timeout=seconds)
+            reply = await method(request, timeout=seconds)
         except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.UNAVAILABLE and self._answers:  # once, not at each poll
+                self._answers = False
+                _log.warning("the model server does not answer: %s", error.details())
             raise _error_of(error) from None
+        if not self._answers:
+            self._answers = True
+            _log.warning("the model server answers again")
+        return reply
 
 
 def _error_of(error: grpc.aio.AioRpcError) -> TensorgateError:
-    """The model server's own text is for clients, except where it is gRPC's or a fault's: that goes to the log."""
+    """The model server's own text is for clients, except where it is gRPC's own or a fault's."""
     code, details = Code[error.code().name], error.details() or ""
     if code is Code.DEADLINE_EXCEEDED:
         return DeadlineExceeded("The model server did not answer within the request's time budget.")
     if code is Code.UNAVAILABLE:
-        _log.warning("model server unavailable: %s", details)
         return Unavailable("The model server does not answer; try again in a moment.")
     if code in (Code.INTERNAL, Code.UNKNOWN):
         _log.error("model server failed: %s: %s", code.name, details)

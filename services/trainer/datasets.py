@@ -87,7 +87,10 @@ class DatasetFetcher:
     def _keep(self, arrays: Mapping[str, Array], cached: Path) -> None:
         self._cache.mkdir(parents=True, exist_ok=True)
         unfinished = self._cache / f".{os.getpid()}.{cached.name}"
-        np.savez(unfinished, **arrays)  # type: ignore[arg-type]  # its stub mistakes names for the option allow_pickle
+        with zipfile.ZipFile(unfinished, "w") as file:  # as np.savez writes, which takes no array called "file"
+            for name, array in arrays.items():
+                with file.open(f"{name}.npy", "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, array, allow_pickle=False)
         unfinished.replace(cached)
 
     def _fetch_first(self, dataset: Dataset) -> Mapping[str, Array]:

@@ -146,7 +146,9 @@ async def test_labels_and_models_that_appear_later_can_be_called(here: World) ->
     await eventually(cottages)
 
 
-async def test_without_a_model_server_requests_are_unavailable_and_the_gateway_is_not_ready() -> None:
+async def test_without_a_model_server_requests_are_unavailable_and_the_gateway_is_not_ready(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async with world() as here:
         await here.listener.stop()
         await eventually(lambda: unready(here))
@@ -160,6 +162,11 @@ async def test_without_a_model_server_requests_are_unavailable_and_the_gateway_i
         await here.listener.start()
         await eventually(here.is_ready)
         await eventually(lambda: answers(here))
+    told = [record.getMessage() for record in caplog.records if record.name == "services.gateway.backend"]
+    assert [line.split(":")[0] for line in told] == [
+        "the model server does not answer",
+        "the model server answers again",
+    ]
 
 
 async def unready(here: World) -> bool:

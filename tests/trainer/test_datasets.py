@@ -152,6 +152,16 @@ def test_a_fetched_dataset_is_read_from_the_cache_when_the_mirror_has_gone(tmp_p
     assert fetcher(tmp_path / "cache").fetch(text_dataset())["text"].tobytes() == TEXT
 
 
+def test_a_dataset_may_call_its_arrays_what_it_likes(tmp_path: Path) -> None:
+    (tmp_path / "mirror").mkdir()
+    (tmp_path / "mirror" / "text.txt").write_bytes(TEXT)
+    arrays = {"file": ARRAYS["text"], "args/0": ARRAYS["text"][:3]}
+    dataset = Dataset("text.txt", content_sha256(arrays), lambda _: arrays, ())
+    fetcher(tmp_path / "cache", str(tmp_path / "mirror")).fetch(dataset)
+    again = fetcher(tmp_path / "cache").fetch(dataset)
+    assert content_sha256(again) == dataset.sha256
+
+
 def test_a_damaged_cache_is_fetched_again(tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_bytes(TEXT)
     fetcher(tmp_path / "cache", str(tmp_path)).fetch(text_dataset())
