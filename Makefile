@@ -32,7 +32,9 @@ install: .venv/installed  ## create .venv and install everything pinned in requi
 up: install  ## train and serve the starter models; Ctrl-C stops everything
 	@exec $(BIN)/tensorgate up
 
-# One process more than processors, because tests of kills and of time limits mostly wait.
+# One process more than processors, because tests of kills and of time limits mostly wait. They start a hundred processes
+# of ours: without bytecode on the disk each would compile all of it.
+test: export PYTHONDONTWRITEBYTECODE =
 test: install  ## run all tests
 	$(BIN)/pytest --numprocesses $$(($$(nproc) + 1)) --dist loadfile --no-loadscope-reorder
 

@@ -59,7 +59,7 @@ class DigitsVae(Plugin[VaeConfig]):
     title = "Digits drawn from a plane"
     task = Task.GENERATE_IMAGE
     metric = Metric("negative_elbo", higher_is_better=False, unit="nats per image")
-    protocol = HoldOut(validation=5000)
+    protocol = HoldOut(validation=1 / 12)
     config = VaeConfig
     variants = MappingProxyType(
         {"convnet": Variant("the book's convolutional encoder and decoder, two latent numbers")}

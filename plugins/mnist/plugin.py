@@ -66,7 +66,7 @@ class Mnist(Plugin[DigitsConfig]):
     title = "Handwritten digits"
     task = Task.CLASSIFY
     metric = Metric("accuracy", higher_is_better=True)
-    protocol = HoldOut(validation=5000)
+    protocol = HoldOut(validation=1 / 12)
     config = DigitsConfig
     search = MappingProxyType({"learning_rate": Range(2e-4, 5e-3, log=True), "batch_size": Choice((32, 64, 128, 256))})
     variants = MappingProxyType(

@@ -90,6 +90,7 @@ def label(
     name: Annotated[str, typer.Argument(metavar="LABEL", help="stable, canary, or any other name.")],
     version: Annotated[int | None, typer.Argument(help="Where it shall point.")] = None,
     remove: Annotated[bool, typer.Option("--remove", help="Take the label away.")] = False,
+    as_json: JsonFlag = False,
 ) -> None:
     """Move a label to a version; running gateways follow within seconds.
 
@@ -100,10 +101,12 @@ def label(
     store = _store()
     if version is None:
         store.remove_label(model, name)
-        print(f"{model}@{name} is gone")
     else:
         store.move_label(model, name, version)
-        print(f"{model}@{name} -> {version}")
+    if as_json:
+        print_json({"model": model, "label": name, "version": version})
+    else:
+        print(f"{model}@{name} is gone" if version is None else f"{model}@{name} -> {version}")
 
 
 def _store() -> Store:

@@ -1,4 +1,4 @@
-"""`tensorgate train`, `runs`, `plugins`, `new-plugin`: everything before a model is published."""
+"""`tensorgate train`, `tune`, `ensemble`, `compare`, `runs`, `plugins`, `new-plugin`: before publishing."""
 
 from __future__ import annotations
 

@@ -27,12 +27,16 @@ class Overloaded(ResourceExhausted):
 
 @dataclass(frozen=True)
 class BatchLimits:
-    """Bounds of one batch and of what waits: rows and bytes of a batch, rows a lane, bytes in all lanes together."""
+    """Bounds of one batch and of what waits: rows and bytes of a batch, rows a lane, bytes in all lanes together.
+
+    `calls_alone` bounds the calls under way that no batch can take.
+    """
 
     batch_rows: int = 128
     batch_bytes: int = 32 << 20
     queue_rows: int = 4096
     queue_bytes: int = 256 << 20
+    calls_alone: int = 64
 
 
 @dataclass(slots=True, eq=False)
@@ -58,6 +62,7 @@ class Batcher:
         self._observe = observe
         self._lanes: dict[Any, _Lane] = {}
         self._queued_bytes = 0
+        self._alone = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def predict(self, call: Call) -> Columns:
@@ -66,7 +71,7 @@ class Batcher:
         Raises Overloaded when too much waits already, else what the backend raises.
         """
         if call.rows is None:
-            return await self._send(call)
+            return await self._send_alone(call)
         key = _lane_of(call)
         lane = self._lanes.get(key)
         if lane is not None:
@@ -76,6 +81,19 @@ class Batcher:
             return await self._send(call)
         finally:
             self._go_on(key)
+
+    async def _send_alone(self, call: Call) -> Columns:
+        """A call that no other can join: its inputs have no axis 0 in common."""
+        if self._alone >= self._limits.calls_alone:
+            raise Overloaded(
+                f"At most {self._limits.calls_alone} calls whose inputs differ in their first dimension are under way "
+                "at once. Received: one more"
+            )
+        self._alone += 1
+        try:
+            return await self._send(call)
+        finally:
+            self._alone -= 1
 
     async def _send(self, call: Call) -> Columns:
         self._observe(call.servable.name, call.rows or 1)

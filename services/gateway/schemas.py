@@ -124,6 +124,7 @@ class RegressReply(BaseModel):
     version: int
     predictions: list[dict[str, Any]]
     unit: str = ""
+    units: dict[str, str] = {}
 
 
 class GenerateTextReply(BaseModel):

@@ -82,7 +82,8 @@ class TfsRest:
     async def status(self, http: Http) -> Response:
         """The states of a model's versions; a label is ignored, as in TensorFlow Serving."""
         ref = ref_of(http)
-        return _reply(_plain(await self._backend.status(ref.name, ref.version, self._seconds)))
+        seconds = seconds_allowed(http, self._seconds)
+        return _reply(_plain(await self._backend.status(ref.name, ref.version, seconds)))
 
     async def metadata(self, http: Http) -> Response:
         """The signatures of the version that predict would ask."""

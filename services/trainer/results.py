@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -42,7 +43,7 @@ gateway, from raw requests; *stored*: the published version's files; *train*: al
 
 
 class Result(BaseModel):
-    """What is worth keeping of a run: one line of the table."""
+    """What is worth keeping of a run: one line of the table, and what it takes to run it again."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -62,6 +63,8 @@ class Result(BaseModel):
     seconds: float
     day: date
     environment: dict[str, str]
+    config: dict[str, Any] = {}
+    metrics: dict[str, float] = {}
 
 
 def result_of(run: RunRecord, served: Served | None) -> Result:
@@ -84,6 +87,8 @@ def result_of(run: RunRecord, served: Served | None) -> Result:
         seconds=run.seconds["fit"],
         day=run.created.date(),
         environment=dict(run.environment),
+        config=dict(run.config),
+        metrics=dict(run.metrics),
     )
 
 

@@ -16,27 +16,22 @@ from tests.e2e.conftest import Home
 RECORDS = Path(__file__).parent.parent.parent / "docs" / "results"
 
 
-def test_a_line_is_trained_served_measured_kept_and_written(tmp_path: Path) -> None:
-    home, page = Home(tmp_path / "home"), tmp_path / "results.md"
-    run = home.run("reproduce", "clock/angles", "--page", str(page))
-    assert run.returncode == 0, run.stdout + run.stderr
-    (result,) = read_results(tmp_path / "results")
-    assert (result.plugin, result.variant, result.seed, result.parameters) == ("clock", "angles", 1, 0)
-    assert result.test == result.served == 1
-    assert result.size is not None and result.size > 0
-    assert "| clock | angles | accuracy |" in page.read_text()
-    assert json.loads(home.run("models", "--json").stdout) == []
-
-
-def test_a_line_that_cannot_be_made_is_told_and_the_command_fails(tmp_path: Path) -> None:
-    home, page = Home(tmp_path), tmp_path / "results.md"
-    (tmp_path / "results").mkdir()
-    record = json.loads((RECORDS / "boston_housing-dense.json").read_text())
-    (tmp_path / "results" / "boston_housing-dense.json").write_text(json.dumps({**record, "seed": -1}))
+def test_lines_are_trained_served_measured_and_written_and_one_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    home, page, records = Home(tmp_path / "home"), tmp_path / "results.md", tmp_path / "results"
+    records.mkdir()
+    for name, seed in (("boston_housing-dense", -1), ("clock-angles", 1)):
+        record = json.loads((RECORDS / f"{name}.json").read_text())
+        (records / f"{name}.json").write_text(json.dumps({**record, "seed": seed, "test": 0, "served": 0, "size": 0}))
     run = home.run("reproduce", "--page", str(page))
     assert run.returncode == 1
     assert "not reproduced: boston_housing/dense" in run.stdout
-    assert not page.exists()
+    failed, made = read_results(records)
+    assert failed.seed == -1 and failed.served == 0
+    assert (made.plugin, made.variant, made.seed, made.parameters) == ("clock", "angles", 1, 0)
+    assert made.test == made.served == 1
+    assert made.size and made.config["seed"] == 1 and made.metrics["accuracy"] == 1
+    assert "| clock | angles | accuracy |" in page.read_text()
+    assert json.loads(home.run("models", "--json").stdout) == []
 
 
 def test_names_ask_for_a_variant_a_plugin_or_everything_recorded(tmp_path: Path) -> None:

@@ -125,6 +125,19 @@ async def test_beyond_the_bound_of_the_queue_requests_are_refused_and_those_befo
     assert (await batcher.predict(call([4])))["y"].tolist() == [9]
 
 
+async def test_calls_that_cannot_be_batched_are_bounded_too() -> None:
+    door = Door()
+    batcher = batcher_over(door, calls_alone=2)
+    scalar = call(4)
+    assert scalar.rows is None
+    tasks = await start(batcher, scalar, scalar)
+    with pytest.raises(Overloaded, match="Received: one more"):
+        await batcher.predict(scalar)
+    door.open.set()
+    assert [(await task)["y"].tolist() for task in tasks] == [9, 9]
+    assert (await batcher.predict(scalar))["y"].tolist() == 9
+
+
 async def test_one_bad_request_does_not_fail_its_neighbours() -> None:
     door = Door()
     first, good, bad, also_good = await start(batcher_over(door), call([0]), call([1]), call([-5]), call([2]))

@@ -19,12 +19,14 @@ from services.trainer.configuration import resolve_config
 from services.trainer.datasets import DatasetFetcher
 from tests.plugins.few_rows import (
     PARTS,
+    ROADS,
     SEED,
     Trained,
     few_rows,
     plugin_of,
     protocol_of,
 )
+from tests.plugins.road import Walked, walk
 
 
 @pytest.fixture(scope="session")
@@ -50,12 +52,25 @@ def data_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Data]:
 
 
 @pytest.fixture(scope="session")
-def trained(data_of: Callable[..., Data]) -> Callable[[str, str], Trained]:
+def walked(data_of: Callable[..., Data], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Walked]:
+    """A plugin's first variant, trained and published."""
+
+    @cache
+    def publish(name: str) -> Walked:
+        return walk(plugin_of(name), data_of(name), tmp_path_factory.mktemp(name))
+
+    return publish
+
+
+@pytest.fixture(scope="session")
+def trained(data_of: Callable[..., Data], walked: Callable[[str], Walked]) -> Callable[[str, str], Trained]:
     """A variant that took one short epoch."""
 
     @cache
     def build(name: str, variant: str) -> Trained:
         plugin, data = plugin_of(name), data_of(name, variant)
+        if name in ROADS and variant == next(iter(plugin.variants)):
+            return walked(name).trained
         config = resolve_config(plugin, variant)
         tf.keras.utils.set_random_seed(SEED)
         try:

@@ -22,6 +22,7 @@ from plugins.contract import (
 )
 from services.trainer.discovery import load_entry_point, plugin_names
 from services.trainer.reporting import one_input
+from tests.e2e.conftest import STARTERS
 
 TRAIN, TEST = 160, 64  # rows
 LARGE = 50_000  # numbers in a row, such as a photograph's: each takes a large network 0.1 s,
@@ -51,6 +52,8 @@ EVERY_VARIANT = pytest.mark.parametrize(("name", "variant"), VARIANTS)
 # Each takes seconds to train. Those between differ in their network, which their plugin's own tests build.
 FIRST_AND_LAST = pytest.mark.parametrize(("name", "variant"), [pair for pair in VARIANTS if pair[1] in _ends(pair[0])])
 TAUGHT = [name for name in BUILT_IN if not _untrained(name)]
+# The starters walk the whole road in tests/e2e, and so does a variant without training.
+ROADS = [name for name in TAUGHT if name not in STARTERS]
 
 
 def plugin_of(name: str) -> Plugin[Any]:

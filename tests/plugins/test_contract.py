@@ -22,25 +22,28 @@ from plugins.contract import (
     Task,
     Untrained,
 )
-from services.core.card import SignatureCard
+from services.core.card import WARMUP_PATH, SignatureCard
 from services.core.refs import check_model_name
 from services.trainer.check import same_picture
 from services.trainer.configuration import resolve_config
 from services.trainer.export import signature_cards
 from services.trainer.heads import head_fields, heads_of
 from services.trainer.reporting import one_input
+from services.trainer.run_record import RunState
 from tests.plugins.few_rows import (
     BUILT_IN,
     EVERY_PLUGIN,
     EVERY_VARIANT,
     FIRST_AND_LAST,
     IMAGE_STARTS,
+    ROADS,
     SEED,
     TAUGHT,
     Trained,
     plugin_of,
     protocol_of,
 )
+from tests.plugins.road import Walked
 
 ROOT = Path(__file__).parent.parent.parent
 FEW_STEPS = 12
@@ -104,6 +107,21 @@ def test_the_baseline_is_a_number_for_the_plugins_metric(name: str, data_of: Cal
 def test_a_sample_can_be_shown(name: str, data_of: Callable[..., Data]) -> None:
     shown = plugin_of(name).show(one_input(data_of(name).test, 0))
     assert shown.startswith(IMAGE_STARTS) if isinstance(shown, bytes) else shown
+
+
+# --- the road ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ROADS)
+def test_the_whole_road_from_data_to_a_labelled_version(name: str, walked: Callable[[str], Walked]) -> None:
+    end, metric = walked(name), plugin_of(name).metric.name
+    assert end.record.state is RunState.PUBLISHED
+    assert end.store.labels(name) == {"stable": 1}
+    card = end.store.card(name, 1)
+    assert card.metrics[metric] == end.record.metrics[metric]
+    assert card.lineage.run == end.record.id
+    assert str(WARMUP_PATH) in {entry.path for entry in end.store.manifest(name, 1).files}
+    assert (end.runs / end.record.id / "report.html").is_file()
 
 
 # --- models --------------------------------------------------------------------------------------------------------

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -153,13 +151,6 @@ def test_a_labelled_version_cannot_be_removed(store: Store, folder: Path) -> Non
     store.move_label("m", "stable", 1)
     with pytest.raises(FailedPrecondition, match="m/1, which is stable"):
         store.remove("m", 1)
-
-
-def test_boto3_is_not_loaded_for_a_folder() -> None:
-    program = (
-        "import sys; from services.store import open_store; open_store('/tmp/x'); sys.exit('boto3' in sys.modules)"
-    )
-    assert subprocess.run([sys.executable, "-c", program]).returncode == 0
 
 
 def test_publishing_a_changed_model_leaves_the_old_version_alone(store: Store, tmp_path: Path) -> None:

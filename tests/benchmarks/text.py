@@ -1,0 +1,59 @@
+"""What a character costs each variant of nietzsche: `python -m tests.benchmarks.text` prints the table of its README.
+
+Writes 400 characters at temperature 0.5 through `start`, one text and 64 side by side, no network between.
+The network has the weights it starts with: what it has learned does not change what a character costs.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from plugins.contract import Samples
+from plugins.nietzsche.plugin import PLUGIN
+from services.trainer.configuration import resolve_config
+
+CHARACTERS, SIDE_BY_SIDE, TURNS = 400, 64, 3
+ALPHABET = "\n !\"'(),-.0123456789:;=?[]_abcdefghijklmnopqrstuvwxyzäæéë"  # the book's 57, as its text has them
+
+
+def writer_of(variant: str) -> Any:
+    """The variant's `start`, as it is exported."""
+    config = resolve_config(PLUGIN, variant)
+    text = np.resize(np.array(list(map(ord, ALPHABET))), (1, config.window))
+    model = PLUGIN.build_model(config, variant, Samples(text, text))
+    signature = PLUGIN.signatures(model)["start"]
+    specs = [tf.TensorSpec((None, *field.shape), field.dtype, name=field.name) for field in signature.inputs]
+    return tf.function(signature.function, input_signature=specs, autograph=False)
+
+
+def characters_a_second(start: Any, texts: int) -> float:
+    """The best of several turns, after one that is not counted."""
+    asked = (
+        tf.fill([texts], "the eternal recurrence of "),
+        tf.fill([texts], CHARACTERS),
+        tf.fill([texts], 0.5),
+        tf.range(texts, dtype=tf.int64),
+    )
+    took = []
+    for _ in range(TURNS + 1):
+        began = time.perf_counter()
+        start(*asked)["text"].numpy()
+        took.append(time.perf_counter() - began)
+    return texts * CHARACTERS / min(took[1:])
+
+
+def main() -> None:
+    """Measure both variants."""
+    print("| characters a second | one text | 64 side by side |\n|---|---|---|")
+    for variant in PLUGIN.variants:
+        start = writer_of(variant)
+        one, many = (characters_a_second(start, texts) for texts in (1, SIDE_BY_SIDE))
+        print(f"| `{variant}` | {one:,.0f} | {many:,.0f} |")
+
+
+if __name__ == "__main__":
+    main()
