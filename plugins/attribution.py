@@ -13,21 +13,39 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from plugins.contract import OutputField
 from plugins.texts import PADDING, UNKNOWN
 
 _STEPS = 16  # points on the way; their gradients are taken in one batch
 
 
-def word_attributions(model: Any, numbers: Any) -> Any:
-    """float32 [N, most words]: how much each word moved the model's answer [N, 1], in the order of the words.
+def explanation(moved: str) -> tuple[OutputField, OutputField]:
+    """The answers of a signature that explains: words, and how much each moved what `moved` says."""
+    return (
+        OutputField(name="words", dtype="string", shape=(None,), content="words", description="those that were read"),
+        OutputField(
+            name="attributions",
+            dtype="float32",
+            shape=(None,),
+            content="attributions",
+            description=f"how much each word moved {moved}",
+        ),
+    )
 
-    `numbers` int32 [N, length] are as `plugins.texts` makes them; the model's first layer turns them into vectors
-    [N, length, any] or into marks [N, any]. A word that occurs several times in marks shares what its mark moved. Short
-    rows are filled up with 0. Each row is worked out on its own, so memory is bounded however many there are.
+
+def word_attributions(model: Any, numbers: Any, target: Any) -> Any:
+    """float32 [N, most words]: how much each word moved an answer of the model's, in the order of the words.
+
+    `target` int32 [N] says which of its answers [N, any]; -1 is the largest. `numbers` int32 [N, length] are as
+    `plugins.texts` makes them; the model's first layer turns them into vectors [N, length, any] or into marks [N, any].
+    A word that occurs several times in marks shares what its mark moved. Short rows are filled up with 0. Each row is
+    worked out on its own, so memory is bounded however many there are.
     """
     front, head = _halves(model)
     moved = tf.map_fn(
-        lambda row: _of_one(front, head, row), numbers, fn_output_signature=tf.TensorSpec([None], tf.float32)
+        lambda row: _of_one(front, head, *row),
+        (numbers, target),
+        fn_output_signature=tf.TensorSpec([None], tf.float32),
     )
     return tf.ragged.boolean_mask(moved, numbers >= UNKNOWN).to_tensor()
 
@@ -38,8 +56,8 @@ def _halves(model: Any) -> tuple[Any, Any]:
     return front, keras.Model(front.output, model.outputs[0])
 
 
-def _of_one(front: Any, head: Callable[[Any], Any], row: Any) -> Any:
-    """float32 [length]: of one row of numbers, int32 [length]."""
+def _of_one(front: Any, head: Callable[[Any], Any], row: Any, target: Any) -> Any:
+    """float32 [length]: of one row of numbers, int32 [length], and one target."""
     without_words = tf.where(row >= UNKNOWN, PADDING, row)
     here, there = tf.unstack(front(tf.stack([without_words, row])), num=2)
     way = (tf.range(_STEPS, dtype=tf.float32) + 0.5) / _STEPS  # the middle of each step
@@ -47,7 +65,9 @@ def _of_one(front: Any, head: Callable[[Any], Any], row: Any) -> Any:
     with tf.GradientTape() as tape:
         tape.watch(points)
         answers = head(points)
-    moved = tf.reduce_mean(tape.gradient(answers, points), axis=0) * (there - here)
+        wanted = tf.where(target < 0, tf.argmax(answers[-1], output_type=tf.int32), target)
+        reason = answers[:, wanted]
+    moved = tf.reduce_mean(tape.gradient(reason, points), axis=0) * (there - here)
     if moved.shape.rank == 2:
         return tf.reduce_sum(moved, axis=-1)
     occurrences = tf.math.bincount(row, minlength=tf.size(moved), maxlength=tf.size(moved), dtype=tf.float32)

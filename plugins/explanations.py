@@ -1,4 +1,4 @@
-"""What a convolutional network sees, as pictures (book 5.4), for every plugin that classifies photographs.
+"""What a convolutional network sees, as pictures (book 5.4), for every plugin that classifies pictures by convolutions.
 
 All of it is traced into the SavedModel. `explain` shows where on a photograph the reasons for a class are,
 `activations` what each filter of a layer makes of a photograph, `filters` what a filter would most like to see.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 import matplotlib
@@ -16,10 +16,10 @@ import numpy as np
 import tensorflow as tf
 
 from plugins.contract import Array, InputField, OutputField, Signature, Task
-from plugins.pictures import EXAMPLE, IMAGE, View, decode
+from plugins.pictures import EXAMPLE, IMAGE
+from plugins.targets import BEST, target_field
 
 EPSILON = 1e-5  # keeps a flat slope, map or pattern from being divided by 0
-LONGEST = 1024  # pixels a side of an overlay; a larger photograph is made smaller
 COLUMNS = 16  # pictures a row of a grid
 SMALLEST = 32  # pixels a side of a picture in a grid; a smaller one is enlarged
 MOST_STEPS = 200
@@ -42,6 +42,17 @@ STEPS = InputField(
 )
 
 
+class Seen(Protocol):
+    """How a network sees pictures: `plugins.pictures.View`, or a plugin's own way."""
+
+    def read(self, image_bytes: Any) -> Any:
+        """PNG or JPEG strings [N] to what the network takes, 0 to 255."""
+
+    def shown(self, image_bytes: Any) -> tuple[Any, tuple[Any, Any, Any]]:
+        """One string to a picture for people, float32 [height, width, 3] of 0 to 255, and what of it is read: the first
+        row and column of a square and its side."""
+
+
 @dataclass(frozen=True)
 class Explained:
     """A classifier to be looked into.
@@ -52,18 +63,20 @@ class Explained:
     """
 
     model: Any
-    view: View
+    view: Seen
     layers: Sequence[str]
+    image: InputField = IMAGE
+    example: bytes = EXAMPLE
 
     @property
     def maps(self) -> Any:
         """From pixels to what each of `layers` makes of them."""
-        return keras.Model(self.model.input, [self.model.get_layer(name).output for name in self.layers])
+        return keras.Model(self.model.inputs[0], [self.model.get_layer(name).output for name in self.layers])
 
     @property
     def classes(self) -> int:
         """How many there are."""
-        return max(2, self.model.output.shape[-1])
+        return max(2, self.model.outputs[0].shape[-1])
 
     def signatures(self) -> Mapping[str, Signature]:
         """`explain`, `activations` and `filters`."""
@@ -71,32 +84,24 @@ class Explained:
         heatmap = OutputField(
             name="heatmap", dtype="float32", shape=tuple(heated.shape[1:3]), description="0 to 1, of the square seen"
         )
-        target = InputField(
-            name="target",
-            dtype="int32",
-            description="number of the class to give reasons for; -1: the one with the best score",
-            default=-1,
-            minimum=-1,
-            maximum=self.classes - 1,
-        )
         layer, sought = _choice(self.layers), _choice(self.layers[:-1])
         filter_number = InputField(
             name="filter", dtype="int32", description="its number, modulo how many the layer has", default=0, minimum=0
         )
-        example = {"image_bytes": EXAMPLE}
+        example = {"image_bytes": self.example}
         return {
             "explain": Signature(
                 Task.EXPLAIN,
                 self.explain,
-                (IMAGE, target, ALPHA),
+                (self.image, target_field(self.classes), ALPHA),
                 (OVERLAY, heatmap),
-                {**example, "target": -1, "alpha": 0.4},
+                {**example, "target": BEST, "alpha": 0.4},
                 "Where the reasons for a class are: Grad-CAM",
             ),
             "activations": Signature(
                 Task.EXPLAIN,
                 self.activations,
-                (IMAGE, layer),
+                (self.image, layer),
                 (OVERLAY,),
                 {**example, "layer": 0},
                 "What each filter of a layer makes of the picture",
@@ -123,7 +128,7 @@ class Explained:
         Of the logit, not of the score as in listing 5.42: a score near 1 has hardly any gradient.
         """
         probe = keras.Model(
-            self.model.input, [self.model.get_layer(self.layers[-1]).output, self.model.layers[-1].input]
+            self.model.inputs[0], [self.model.get_layer(self.layers[-1]).output, self.model.layers[-1].input]
         )
         with tf.GradientTape() as tape:
             tape.watch(pixels)
@@ -136,9 +141,8 @@ class Explained:
         return tf.math.divide_no_nan(heat, tf.reduce_max(heat, axis=(1, 2), keepdims=True))
 
     def _overlay(self, image_bytes: Any, heat: Any, alpha: Any) -> Any:
-        image = _bounded(decode(image_bytes))
+        image, (top, left, side) = self.view.shown(image_bytes)
         size = tf.shape(image)[:2]
-        top, left, side = self.view.square(size)
         warm = tf.image.resize(heat[..., tf.newaxis], (side, side), "bicubic")
         warm = tf.image.pad_to_bounding_box(tf.clip_by_value(warm, 0, 1), top, left, size[0], size[1])
         mixed = (1 - alpha) * image + alpha * _coloured(warm[..., 0], JET)  # a mean, where listing 5.44's sum overflows
@@ -158,7 +162,7 @@ class Explained:
 
     def filters(self, layer: Any, filter: Any, steps: Any, seed: Any) -> Mapping[str, Any]:
         """What excites a filter most, found by gradient ascent from grey noise (listing 5.38)."""
-        inputs = self.model.input
+        inputs = self.model.inputs[0]
         probes = [keras.Model(inputs, _unrectified(self.model.get_layer(name))) for name in self.layers[:-1]]
 
         def pattern(row: tuple[Any, ...]) -> Any:
@@ -169,8 +173,8 @@ class Explained:
         return {"image_bytes": patterns}
 
     def _pattern(self, probe: Any, number: Any, steps: Any, seed: Any) -> Any:
-        side = self.view.side
-        noise = tf.random.stateless_uniform((1, side, side, 3), tf.stack([seed, 0]), 128, 148)
+        height, width, *channels = self.model.inputs[0].shape[1:]
+        noise = tf.random.stateless_uniform((1, height, width, *channels), tf.stack([seed, 0]), 128, 148)
 
         def climb(step: Any, pixels: Any) -> tuple[Any, Any]:
             with tf.GradientTape() as tape:
@@ -181,9 +185,8 @@ class Explained:
             return step + 1, pixels + slope / (tf.sqrt(tf.reduce_mean(slope**2)) + EPSILON)
 
         _, pixels = tf.while_loop(lambda step, _: step < steps, climb, (0, noise))
-        return tf.io.encode_png(
-            tf.cast(255 * tf.clip_by_value(0.5 + CONTRAST * _standardised(pixels[0]), 0, 1), tf.uint8)
-        )
+        levels = tf.clip_by_value(0.5 + CONTRAST * _standardised(pixels), 0, 1)
+        return tf.io.encode_png(tf.cast(255 * tf.reshape(levels, (height, width, -1)), tf.uint8))
 
 
 def _choice(layers: Sequence[str]) -> InputField:
@@ -194,13 +197,6 @@ def _choice(layers: Sequence[str]) -> InputField:
 def _unrectified(layer: Any) -> Any:
     """What a layer puts out, before it is cut off at 0 where a layer of its own does that: there, slopes are 0."""
     return layer.input if isinstance(layer, keras.layers.ReLU) else layer.output
-
-
-def _bounded(image: Any) -> Any:
-    """uint8 [height, width, 3] as float32, its longer side at most 1024 pixels."""
-    size = tf.cast(tf.shape(image)[:2], tf.float32)
-    smaller = tf.minimum(1.0, LONGEST / tf.reduce_max(size))
-    return tf.image.resize(image, tf.maximum(1, tf.cast(tf.round(smaller * size), tf.int32)), antialias=True)
 
 
 def _coloured(levels: Any, table: Array) -> Any:

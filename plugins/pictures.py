@@ -12,6 +12,7 @@ from PIL import Image
 
 from plugins.contract import InputField
 
+LONGEST = 1024  # pixels a side of a picture that is shown; a larger one is made smaller
 HEAD = 512  # bytes of a JPEG; cameras write the orientation into the first 250
 # An entry of the first directory of EXIF 2.3 (4.6.4, A): tag 0x0112, one SHORT; big-endian and little-endian.
 ORIENTATION = (b"\x01\x12\x00\x03\x00\x00\x00\x01\x00", b"\x12\x01\x03\x00\x01\x00\x00\x00")
@@ -47,6 +48,11 @@ class View:
         shape = tf.TensorSpec((self.side, self.side, 3), tf.float32)
         return tf.map_fn(self._see, image_bytes, fn_output_signature=shape)
 
+    def shown(self, image_bytes: Any) -> tuple[Any, tuple[Any, Any, Any]]:
+        """For people: the photograph, float32 [height, width, 3], and of it the square that `read` takes."""
+        image = _bounded(decode(image_bytes))
+        return image, self.square(tf.shape(image)[:2])
+
     def square(self, size: Any) -> tuple[Any, Any, Any]:
         """Of a picture of `size` (height, width): the first row and column of the square, and its side, in pixels."""
         shorter = tf.cast(tf.reduce_min(size), tf.float32)
@@ -60,6 +66,21 @@ class View:
         # Antialiased, as the tools are that made the training pictures smaller.
         seen = tf.image.resize(square, (self.side, self.side), self.method, antialias=True)
         return tf.clip_by_value(tf.ensure_shape(seen, (self.side, self.side, 3)), 0, 255)
+
+
+class GreyView(View):
+    """The same in shades of grey."""
+
+    def read(self, image_bytes: Any) -> Any:
+        """PNG or JPEG strings [N] to float32 [N, side, side], 0 to 255: the mean of red, green and blue."""
+        return tf.reduce_mean(super().read(image_bytes), axis=-1)
+
+
+def _bounded(image: Any) -> Any:
+    """uint8 [height, width, 3] as float32, its longer side at most 1024 pixels."""
+    size = tf.cast(tf.shape(image)[:2], tf.float32)
+    smaller = tf.minimum(1.0, LONGEST / tf.reduce_max(size))
+    return tf.image.resize(image, tf.maximum(1, tf.cast(tf.round(smaller * size), tf.int32)), antialias=True)
 
 
 def decode(image_bytes: Any) -> Any:

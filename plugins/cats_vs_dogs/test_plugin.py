@@ -39,7 +39,7 @@ def data() -> Data:
 @pytest.fixture(scope="module")
 def endpoints(serve: Serve) -> Mapping[str, Endpoint]:
     keras.utils.set_random_seed(1)
-    return serve(PLUGIN, build(CatsConfig(), "from_scratch", Samples(np.zeros(1), np.zeros(1))))
+    return serve(PLUGIN, build(CatsConfig(), "from_scratch", Samples(np.zeros(1), np.zeros(1))), "classify")
 
 
 def trainable(model: Any) -> int:

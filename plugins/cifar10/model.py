@@ -26,6 +26,9 @@ class PhotographsConfig(Config):
     learning_rate: float = Field(default=3e-3, gt=0, description="at the start; falls to 0 along half a cosine")
 
 
+MAPS = ("edges", "things")  # the names of the first convolution's answer and of what is averaged at the end
+
+
 def convolve(x: Any, filters: int, size: int = 3, strides: int = 1, kind: type[layers.Layer] = layers.Conv2D) -> Any:
     """A convolution, normalised by batch (book 7.3.1), then relu."""
     x = kind(filters, size, strides=strides, padding="same", use_bias=False)(x)
@@ -97,9 +100,11 @@ def build(config: PhotographsConfig, variant: str, samples: int) -> Any:
     pixels = keras.Input((SIDE, SIDE, 3))
     x = layers.Rescaling(1 / 127.5, offset=-1)(pixels)
     x = layers.RandomTranslation(0.1, 0.1, fill_mode="reflect")(layers.RandomFlip("horizontal")(x))
-    x = layers.MaxPooling2D(2)(convolve(x, 24))
-    x = layers.Dropout(0.2)(layers.GlobalAveragePooling2D()(NETWORKS[variant](x)))
-    model = keras.Model(pixels, layers.Dense(len(LABELS), activation="softmax")(x), name=variant)
+    edges, things = MAPS
+    x = layers.MaxPooling2D(2)(layers.Identity(name=edges)(convolve(x, 24)))
+    x = layers.GlobalAveragePooling2D()(layers.Identity(name=things)(NETWORKS[variant](x)))
+    x = layers.Dense(len(LABELS))(layers.Dropout(0.2)(x))
+    model = keras.Model(pixels, layers.Softmax()(x), name=variant)  # a layer of its own: explanations need the logits
     steps = config.epochs * -(-samples // config.batch_size)
     schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, steps)
     model.compile(

@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from plugins.cifar10.data import LABELS, SIDE, load
-from plugins.cifar10.model import PhotographsConfig, build
+from plugins.cifar10.model import MAPS, PhotographsConfig, build
 from plugins.contract import (
     Array,
     Data,
@@ -24,6 +24,7 @@ from plugins.contract import (
     Task,
     Variant,
 )
+from plugins.explanations import Explained
 from plugins.pictures import EXAMPLE, IMAGE, View
 
 VIEW = View(SIDE)
@@ -73,7 +74,7 @@ class Cifar10(Plugin[PhotographsConfig]):
         return build(config, variant, len(train))
 
     def signatures(self, model: Any) -> Mapping[str, Signature]:
-        """`classify` takes a picture, `serving_default` pixels."""
+        """`classify` takes a picture, `serving_default` pixels; and what the network sees."""
 
         # Said aloud, because Keras's layers that change a picture by chance do so unless they are told not to.
         def classify(image_bytes: Any) -> Mapping[str, Any]:
@@ -90,6 +91,7 @@ class Cifar10(Plugin[PhotographsConfig]):
             "serving_default": Signature(
                 Task.CLASSIFY, classify_pixels, (PIXELS,), (SCORES,), {"pixels": small}, "The same from 32 x 32 pixels"
             ),
+            **Explained(model, VIEW, MAPS).signatures(),
         }
 
     def requests(self, samples: Samples) -> Iterator[Mapping[str, Any]]:

@@ -76,7 +76,7 @@ def test_a_photograph_of_any_size_is_seen_small(serve: Serve) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3)).astype(np.uint8)
     large = io.BytesIO()
     Image.fromarray(pixels).resize((320, 320), Image.Resampling.NEAREST).save(large, "PNG")
-    endpoints = serve(PLUGIN, model)
+    endpoints = serve(PLUGIN, model, "classify", "serving_default")
     pictures = np.array([png(pixels), large.getvalue()], object)
     as_pictures = endpoints["classify"](image_bytes=pictures)["scores"]
     as_pixels = endpoints["serving_default"](pixels=pixels[None].astype(np.float32))["scores"]

@@ -25,17 +25,20 @@ class ClockConfig(Config):
     learning_rate: float = Field(default=2e-3, gt=0, description="at the start; falls to 0 along half a cosine")
 
 
+MAPS = ("edges", "strokes", "hands")  # the names of the convnet's convolutions
+
+
 class Face(layers.Layer):
-    """From two vectors [N, 4] (x and y of the hour hand, then of the minute hand) to the chances of 720 times.
+    """From two vectors [N, 4] (x and y of the hour hand, then of the minute hand) to the scores of 720 times.
 
     The score of a time is how far the hands lie along where they point at that time. Nothing is learned here: it is
     the "rounding and a lookup" of book 4.3.2.
     """
 
     def call(self, hands: Any) -> Any:
-        """Chances [N, 720]."""
+        """Logits [N, 720]."""
         pointing = directions(angles_of(np.arange(TIMES))).reshape(TIMES, 4)
-        return ops.softmax(SHARPNESS * ops.matmul(hands, ops.convert_to_tensor(pointing.T, "float32")))
+        return SHARPNESS * ops.matmul(hands, ops.convert_to_tensor(pointing.T, "float32"))
 
 
 class Directions(layers.Layer):
@@ -50,13 +53,14 @@ class Directions(layers.Layer):
 
 def pixels() -> list[layers.Layer]:
     """A convnet: it has to find the centre, the hands, which is which and where they point; 286,020 parameters."""
+    edges, strokes, hands = MAPS
     return [
         keras.Input((SIDE, SIDE)),
         layers.Rescaling(1 / 255),
         layers.Reshape((SIDE, SIDE, 1)),
-        layers.Conv2D(16, 5, strides=2, padding="same", activation="relu"),
-        layers.Conv2D(32, 3, strides=2, padding="same", activation="relu"),
-        layers.Conv2D(64, 3, strides=2, padding="same", activation="relu"),
+        layers.Conv2D(16, 5, strides=2, padding="same", activation="relu", name=edges),
+        layers.Conv2D(32, 3, strides=2, padding="same", activation="relu", name=strokes),
+        layers.Conv2D(64, 3, strides=2, padding="same", activation="relu", name=hands),
         layers.Flatten(),
         layers.Dense(64, activation="relu"),
         layers.Dense(4),
@@ -84,7 +88,7 @@ def minutes_off(times: Any, chances: Any) -> Any:
 
 def build(config: ClockConfig, variant: str, samples: int) -> Any:
     """The variant's network and the face, compiled for training on so many samples."""
-    model = keras.Sequential([*NETWORKS[variant](), Face()], name=variant)
+    model = keras.Sequential([*NETWORKS[variant](), Face(), layers.Softmax()], name=variant)
     schedule = keras.optimizers.schedules.CosineDecay(
         config.learning_rate, config.epochs * -(-samples // config.batch_size)
     )

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from plugins.clock.data import LABELS, LENGTHS, SIDE, angles_of, directions, draw, invent, load
-from plugins.clock.model import ClockConfig, build
+from plugins.clock.model import MAPS, ClockConfig, build
 from plugins.contract import (
     Array,
     Data,
@@ -26,9 +26,10 @@ from plugins.contract import (
     Untrained,
     Variant,
 )
-from plugins.pictures import IMAGE, View
+from plugins.explanations import Explained
+from plugins.pictures import IMAGE, GreyView
 
-VIEW = View(SIDE)
+VIEW = GreyView(SIDE)
 FROM_CENTRE = "from the centre {}, in radii of the face"
 TIPS = tuple(
     InputField(name=f"{hand}_{axis}", dtype="float32", description=f"tip of the {hand} hand {FROM_CENTRE.format(way)}")
@@ -66,9 +67,11 @@ def from_pictures(model: Any) -> Mapping[str, Signature]:
     """A picture of a clock."""
 
     def classify(image_bytes: Any) -> Mapping[str, Any]:
-        return {"scores": model(tf.reduce_mean(VIEW.read(image_bytes), axis=-1))}
+        return {"scores": model(VIEW.read(image_bytes))}
 
-    return _signature(classify, (IMAGE,), {"image_bytes": png(draw(invent(1, 7))[0])})
+    example = png(draw(invent(1, 7))[0])
+    shown = Explained(model, VIEW, MAPS, example=example).signatures()
+    return {**_signature(classify, (IMAGE,), {"image_bytes": example}), **shown}
 
 
 def from_tips(model: Any) -> Mapping[str, Signature]:

@@ -121,7 +121,7 @@ def test_a_large_coloured_picture_is_seen_as_a_small_grey_one(serve: Serve) -> N
     large = Image.fromarray(pixels).convert("RGB").resize((320, 320), Image.Resampling.BICUBIC)
     encoded = io.BytesIO()
     large.save(encoded, "JPEG")
-    classify = serve(PLUGIN, model)["classify"]
+    classify = serve(PLUGIN, model, "classify")["classify"]
     scores = classify(image_bytes=np.array([png(pixels), encoded.getvalue()], object))["scores"]
     np.testing.assert_allclose(scores[0], model.predict(pixels[None], verbose=0)[0], atol=1e-5)
     assert abs(int(scores[0].argmax()) - int(scores[1].argmax())) < 60

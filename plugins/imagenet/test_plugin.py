@@ -55,7 +55,7 @@ def model(data: Data) -> Any:
 
 @pytest.fixture(scope="module")
 def endpoints(model: Any, serve: Serve) -> Mapping[str, Endpoint]:
-    return serve(PLUGIN, model)
+    return serve(PLUGIN, model, "classify", "explain")
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from plugins.attribution import word_attributions
+from plugins.attribution import explanation, word_attributions
 from plugins.contract import (
     Array,
     Data,
@@ -34,16 +34,6 @@ TEXT = InputField(
 )
 SCORES = OutputField(
     name="scores", dtype="float32", shape=(len(LABELS),), content="scores", description="chances", labels=LABELS
-)
-EXPLANATION = (
-    OutputField(name="words", dtype="string", shape=(None,), content="words", description="those that were read"),
-    OutputField(
-        name="attributions",
-        dtype="float32",
-        shape=(None,),
-        content="attributions",
-        description="how much each word moved the chance that the review is positive",
-    ),
 )
 EXAMPLE = {"text": "What a wonderful film! The story is moving, and I enjoyed every minute of it."}
 
@@ -92,7 +82,7 @@ class Imdb(Plugin[ReviewsConfig]):
         def explain(text: Any) -> Mapping[str, Any]:
             return {
                 "words": model.reader.words_read(text),
-                "attributions": word_attributions(model, model.reader(text)),
+                "attributions": word_attributions(model, model.reader(text), tf.zeros(tf.shape(text), tf.int32)),
             }
 
         return {
@@ -106,7 +96,12 @@ class Imdb(Plugin[ReviewsConfig]):
                 "Judge a review by the numbers of its words",
             ),
             "explain": Signature(
-                Task.EXPLAIN, explain, (TEXT,), EXPLANATION, EXAMPLE, "Which words moved the chance that it is positive"
+                Task.EXPLAIN,
+                explain,
+                (TEXT,),
+                explanation("the chance that the review is positive"),
+                EXAMPLE,
+                "Which words moved the chance that it is positive",
             ),
         }
 

@@ -21,6 +21,9 @@ class DigitsConfig(Config):
     learning_rate: float = Field(default=1e-3, gt=0, description="at the start; falls to 0 along half a cosine")
 
 
+MAPS = ("edges", "strokes", "parts")  # the names of the convnet's convolutions
+
+
 def dense() -> list[layers.Layer]:
     """Listing 2.2, 407,050 parameters."""
     return [layers.Flatten(), layers.Dense(512, activation="relu"), layers.Dense(CLASSES, activation="softmax")]
@@ -28,16 +31,18 @@ def dense() -> list[layers.Layer]:
 
 def convnet(convolution: type[layers.Layer] = layers.Conv2D) -> list[layers.Layer]:
     """Listings 5.1 and 5.2, 93,322 parameters."""
+    first, second, third = MAPS
     return [
         layers.Reshape((SIDE, SIDE, 1)),
-        convolution(32, 3, activation="relu"),
+        convolution(32, 3, activation="relu", name=first),
         layers.MaxPooling2D(2),
-        convolution(64, 3, activation="relu"),
+        convolution(64, 3, activation="relu", name=second),
         layers.MaxPooling2D(2),
-        convolution(64, 3, activation="relu"),
+        convolution(64, 3, activation="relu", name=third),
         layers.Flatten(),
         layers.Dense(64, activation="relu"),
-        layers.Dense(CLASSES, activation="softmax"),
+        layers.Dense(CLASSES),
+        layers.Softmax(),  # a layer of its own, because explanations start from the logits
     ]
 
 
@@ -48,10 +53,10 @@ def separable() -> list[layers.Layer]:
 
 def batch_normalised() -> list[layers.Layer]:
     """The convnet with batch normalisation after every hidden layer (book 7.3.1), 94,218 parameters."""
-    *hidden, answer = convnet()
+    *hidden, logits, scores = convnet()
     learns = (layers.Conv2D, layers.Dense)
     steps = [(layer, layers.BatchNormalization()) if isinstance(layer, learns) else (layer,) for layer in hidden]
-    return [*chain.from_iterable(steps), answer]
+    return [*chain.from_iterable(steps), logits, scores]
 
 
 NETWORKS = {"dense": dense, "convnet": convnet, "separable": separable, "batch_normalised": batch_normalised}

@@ -27,9 +27,10 @@ from plugins.contract import (
     Task,
     Variant,
 )
+from plugins.explanations import Explained
 from plugins.mnist.data import LABELS, load
-from plugins.mnist.model import SIDE, DigitsConfig, build
-from plugins.mnist.raw import read_digits
+from plugins.mnist.model import MAPS, SIDE, DigitsConfig, build
+from plugins.mnist.raw import DigitView, read_digits
 
 IMAGE = InputField(
     name="image_bytes",
@@ -101,7 +102,7 @@ class Mnist(Plugin[DigitsConfig]):
         return build(config, variant, len(train))
 
     def signatures(self, model: Any) -> Mapping[str, Signature]:
-        """`classify` takes a picture, `serving_default` pixels."""
+        """`classify` takes a picture, `serving_default` pixels; what convolutions see can be shown."""
 
         def classify(image_bytes: Any) -> Mapping[str, Any]:
             return {"scores": model(read_digits(image_bytes))}
@@ -109,6 +110,7 @@ class Mnist(Plugin[DigitsConfig]):
         def classify_pixels(pixels: Any) -> Mapping[str, Any]:
             return {"scores": model(pixels)}
 
+        has_maps = model.name != "dense"
         return {
             "classify": Signature(
                 Task.CLASSIFY, classify, (IMAGE,), (SCORES,), {"image_bytes": png(EXAMPLE)}, "Read a digit"
@@ -121,6 +123,7 @@ class Mnist(Plugin[DigitsConfig]):
                 {"pixels": EXAMPLE.astype(float).tolist()},
                 "Read a digit from 28 x 28 pixels",
             ),
+            **(Explained(model, DigitView(), MAPS, IMAGE, png(EXAMPLE)).signatures() if has_maps else {}),
         }
 
     def requests(self, samples: Samples) -> Iterator[Mapping[str, Any]]:

@@ -20,6 +20,22 @@ CELLS = 32  # a side of the coarse picture in which specks are found
 NOISE_SHARE = 0.9  # of the border's pixels are paper; how they vary is noise, and three times that is not ink
 
 
+ENLARGED = 8  # screen pixels a side for each of the 28 x 28, for people to see
+
+
+class DigitView:
+    """How the networks see a picture of a digit; people are shown the 28 x 28 that are left of it."""
+
+    def read(self, image_bytes: Any) -> Any:
+        """As `read_digits` does."""
+        return read_digits(image_bytes)
+
+    def shown(self, image_bytes: Any) -> tuple[Any, tuple[Any, Any, Any]]:
+        """float32 [224, 224, 3], all of which is read."""
+        digit = tf.repeat(tf.repeat(read_digit(image_bytes), ENLARGED, axis=0), ENLARGED, axis=1)
+        return tf.repeat(digit[..., tf.newaxis], 3, axis=2), (0, 0, SIDE * ENLARGED)
+
+
 def read_digits(image_bytes: Any) -> Any:
     """PNG or JPEG strings [N] to float32 [N, 28, 28], 0 to 255, light on dark."""
     return tf.map_fn(read_digit, image_bytes, fn_output_signature=tf.TensorSpec((SIDE, SIDE), tf.float32))

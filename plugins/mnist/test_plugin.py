@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from plugins.conftest import Endpoint, Folder, Serve
 from plugins.contract import Array, Data, Samples
 from plugins.mnist.data import load
-from plugins.mnist.model import DigitsConfig, build
+from plugins.mnist.model import MAPS, DigitsConfig, build
 from plugins.mnist.plugin import EXAMPLE, PLUGIN, png
 from plugins.mnist.raw import read_digits
 
@@ -26,7 +26,7 @@ def model() -> Any:
 
 @pytest.fixture(scope="module")
 def endpoints(model: Any, serve: Serve) -> Mapping[str, Endpoint]:
-    return serve(PLUGIN, model)
+    return serve(PLUGIN, model, "classify", "serving_default", "explain")
 
 
 def drawn(digit: int, height: int, ink: Any, paper: Any, mode: str = "L") -> Image.Image:
@@ -72,8 +72,9 @@ def test_the_networks_are_the_books(variant: str, parameters: int) -> None:
 
 
 def test_separable_convolutions_answer_as_finely_with_a_fraction_of_the_parameters() -> None:
-    plain, separable = ([layer for layer in build(DigitsConfig(), variant, 100).layers if "conv" in layer.name]
-                        for variant in ("convnet", "separable"))  # fmt: skip
+    plain, separable = (
+        [build(DigitsConfig(), variant, 100).get_layer(name) for name in MAPS] for variant in ("convnet", "separable")
+    )
     assert [layer.output.shape for layer in separable] == [layer.output.shape for layer in plain]
     assert [layer.count_params() for layer in plain] == [320, 18_496, 36_928]
     assert [layer.count_params() for layer in separable] == [73, 2_400, 4_736]
@@ -83,8 +84,7 @@ def test_batch_normalisation_follows_every_hidden_layer_and_not_the_answer() -> 
     model = build(DigitsConfig(), "batch_normalised", 100)
     names = [type(layer).__name__ for layer in model.layers]
     after = [names[number + 1] for number, name in enumerate(names[:-1]) if name in ("Conv2D", "Dense")]
-    assert after == ["BatchNormalization"] * 4
-    assert names[-1] == "Dense"
+    assert after == ["BatchNormalization"] * 4 + ["Softmax"]
     statistics = [int(np.prod(weights.shape)) for weights in model.non_trainable_weights]
     assert sum(statistics) == 2 * (32 + 64 + 64 + 64)
 
@@ -160,10 +160,25 @@ def test_a_picture_and_its_pixels_get_the_same_scores(endpoints: Mapping[str, En
 
 
 def test_the_examples_are_answered(endpoints: Mapping[str, Endpoint], model: Any) -> None:
-    for name, signature in PLUGIN.signatures(model).items():
-        (field,) = signature.inputs
-        row = np.array([signature.example[field.name]], object if field.dtype == "string" else field.dtype)
+    signatures = PLUGIN.signatures(model)
+    for name in ("classify", "serving_default"):
+        (field,) = signatures[name].inputs
+        row = np.array([signatures[name].example[field.name]], object if field.dtype == "string" else field.dtype)
         assert endpoints[name](**{field.name: row})["scores"].shape == (1, 10)
+
+
+def test_the_reasons_for_a_digit_are_shown_on_what_was_read_of_the_picture(endpoints: Mapping[str, Endpoint]) -> None:
+    sent = encoded(drawn(4, 300, 0, 255))
+    asked = {"image_bytes": np.array([sent], object), "target": np.array([4], np.int32)}
+    answer = endpoints["explain"](**asked, alpha=np.array([0], np.float32))
+    shown = np.asarray(Image.open(io.BytesIO(answer["image_bytes"][0])))
+    assert shown.shape == (224, 224, 3)
+    np.testing.assert_allclose(shown[4::8, 4::8, 0], seen(sent)[0], atol=1)
+    assert answer["heatmap"].shape == (1, 3, 3)
+
+
+def test_the_dense_network_has_no_maps_to_show() -> None:
+    assert list(PLUGIN.signatures(build(DigitsConfig(), "dense", 100))) == ["classify", "serving_default"]
 
 
 def test_requests_are_pictures_of_the_samples() -> None:

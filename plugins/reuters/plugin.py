@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from plugins.attribution import explanation, word_attributions
 from plugins.contract import (
     Array,
     BookFigure,
@@ -25,7 +26,8 @@ from plugins.contract import (
 )
 from plugins.newswires import TOPICS, load, text_of, words_in
 from plugins.reuters.model import NewswiresConfig, build
-from plugins.texts import beginning, numbers_of
+from plugins.targets import BEST, target_field
+from plugins.texts import beginning, numbers_of, words_of
 
 TEXT = InputField(
     name="text", dtype="string", content="text", description="a newswire in English; its first 64 KiB are read"
@@ -86,10 +88,19 @@ class Reuters(Plugin[NewswiresConfig]):
         return {**super().baseline(data), "shuffled_accuracy": float(np.sum(shares**2))}
 
     def signatures(self, model: Any) -> Mapping[str, Signature]:
-        """`classify` takes raw text, `serving_default` numbers of words."""
+        """`classify` and `explain` take raw text, `serving_default` numbers of words."""
+
+        def read(text: Any) -> Any:
+            return numbers_of(model.words, beginning(text)).to_tensor()
 
         def classify(text: Any) -> Mapping[str, Any]:
-            return {"scores": model(numbers_of(model.words, beginning(text)).to_tensor())}
+            return {"scores": model(read(text))}
+
+        def explain(text: Any, target: Any) -> Mapping[str, Any]:
+            return {
+                "words": words_of(beginning(text)).to_tensor(""),
+                "attributions": word_attributions(model, read(text), target),
+            }
 
         def classify_numbers(numbers: Any) -> Mapping[str, Any]:
             return {"scores": model(numbers)}
@@ -105,6 +116,14 @@ class Reuters(Plugin[NewswiresConfig]):
                 (SCORES,),
                 {"numbers": numbers_of(model.words, [EXAMPLE]).numpy()[0].tolist()},
                 "Tell a newswire's topic by the numbers of its words",
+            ),
+            "explain": Signature(
+                Task.EXPLAIN,
+                explain,
+                (TEXT, target_field(len(TOPICS))),
+                explanation("the topic's chance"),
+                {"text": EXAMPLE, "target": BEST},
+                "Which words moved a topic's chance",
             ),
         }
 

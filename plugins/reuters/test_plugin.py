@@ -10,6 +10,7 @@ from plugins.contract import Array, Data, Samples
 from plugins.newswires import TOPICS, load, words_in
 from plugins.reuters.model import NewswiresConfig, build
 from plugins.reuters.plugin import EXAMPLE, PLUGIN
+from plugins.texts import numbers_of
 
 WORDS = ["the", "oil", "price", "opec", "wheat", "said", "mln", "dlrs"]
 FEW = NewswiresConfig(top_words=10)  # numbers 4 to 9: the first six words
@@ -54,6 +55,17 @@ def test_one_hot_rows_and_topic_numbers_teach_the_same_model() -> None:
         np.testing.assert_allclose(one, other, atol=1e-4)
     for name, values in taught[0][1].items():
         np.testing.assert_allclose(values, taught[1][1][name], rtol=1e-4)
+
+
+def test_what_the_words_moved_adds_up_to_what_the_text_moved(endpoints: Mapping[str, Endpoint], model: Any) -> None:
+    for target in (-1, 3):
+        asked = {"text": np.array([b"oil price, oil zyzzyva"], object), "target": np.array([target], np.int32)}
+        answer = endpoints["explain"](**asked)
+        assert [word.decode() for word in answer["words"][0]] == ["oil", "price", "oil", "zyzzyva"]
+        numbers = numbers_of(model.words, asked["text"]).numpy()
+        scores, blank = (model.predict(row, verbose=0)[0] for row in (numbers, np.where(numbers >= 2, 0, numbers)))
+        of = scores.argmax() if target < 0 else target
+        np.testing.assert_allclose(answer["attributions"].sum(), scores[of] - blank[of], atol=1e-3)
 
 
 def test_text_and_its_numbers_get_the_same_scores(endpoints: Mapping[str, Endpoint], model: Any) -> None:

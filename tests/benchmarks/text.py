@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from plugins.contract import Samples
+from plugins.nietzsche.model import TextConfig
 from plugins.nietzsche.plugin import PLUGIN
 from services.trainer.configuration import resolve_config
 
@@ -22,8 +23,8 @@ ALPHABET = "\n !\"'(),-.0123456789:;=?[]_abcdefghijklmnopqrstuvwxyzäæéë"  # 
 
 def writer_of(variant: str) -> Any:
     """The variant's `start`, as it is exported."""
-    config = resolve_config(PLUGIN, variant)
-    text = np.resize(np.array(list(map(ord, ALPHABET))), (1, config.window))
+    config = TextConfig.model_validate(resolve_config(PLUGIN, variant).model_dump())
+    text = np.resize(list(map(ord, ALPHABET)), (1, config.window))
     model = PLUGIN.build_model(config, variant, Samples(text, text))
     signature = PLUGIN.signatures(model)["start"]
     specs = [tf.TensorSpec((None, *field.shape), field.dtype, name=field.name) for field in signature.inputs]

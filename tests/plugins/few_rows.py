@@ -68,9 +68,10 @@ class Trained:
     plugin: Plugin[Any]
     config: Config
     data: Data
-    first_weights: Sequence[Array]  # before training, of the seed SEED
+    first_weights: Sequence[Array]  # before training
     model: Any
     signatures: Mapping[str, Signature]
+    seed: int = SEED  # that it was built with
 
 
 def protocol_of(plugin: Plugin[Any], variant: str) -> EvaluationProtocol:

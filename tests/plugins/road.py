@@ -26,6 +26,7 @@ from services.trainer.datasets import DatasetFetcher
 from services.trainer.journal import Bench
 from services.trainer.pipeline import TrainRequest, train
 from services.trainer.progress import PlainProgress
+from services.trainer.protocols import trains_again
 from services.trainer.run_record import RunRecord
 from tests.plugins.few_rows import PARTS, Trained
 
@@ -46,7 +47,8 @@ def walk(plugin: Plugin[Any], data: Data, folder: Path) -> Walked:
     store, progress = open_store(str(folder / "store")), PlainProgress(Console(quiet=True), time.monotonic)
     bench = Bench(short, DatasetFetcher(folder, "", progress.step), store, folder / "runs", progress)
     record = train(TrainRequest(plugin.name, overrides=("epochs=1",), force=True), bench)
-    return Walked(record, store, bench.runs, Trained(plugin, **seen))
+    fits_before = len(record.folds) if trains_again(short.protocol) else 0  # each has a seed of its own
+    return Walked(record, store, bench.runs, Trained(plugin, **seen, seed=record.seed + fits_before))
 
 
 def _shortened(plugin: Plugin[Any], data: Data) -> tuple[Plugin[Any], Mapping[str, Any]]:

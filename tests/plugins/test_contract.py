@@ -37,7 +37,6 @@ from tests.plugins.few_rows import (
     FIRST_AND_LAST,
     IMAGE_STARTS,
     ROADS,
-    SEED,
     TAUGHT,
     Trained,
     plugin_of,
@@ -131,7 +130,7 @@ def test_the_whole_road_from_data_to_a_labelled_version(name: str, walked: Calla
 def test_the_same_seed_builds_the_same_model(name: str, trained: Callable[[str, str], Trained]) -> None:
     variant = next(iter(plugin_of(name).variants))
     one = trained(name, variant)
-    tf.keras.utils.set_random_seed(SEED)
+    tf.keras.utils.set_random_seed(one.seed)
     again = one.plugin.build_model(one.config, variant, one.data.train).get_weights()
     for first, second in zip(one.first_weights, again, strict=True):
         np.testing.assert_array_equal(first, second)
