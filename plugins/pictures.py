@@ -89,10 +89,11 @@ def decode(image_bytes: Any) -> Any:
     Grey and CMYK become RGB, what is transparent white. A JPEG is turned as its EXIF orientation says; of an animation
     the first picture counts.
     """
-    return tf.cond(tf.io.is_jpeg(image_bytes), lambda: _decode_jpeg(image_bytes), lambda: _decode_other(image_bytes))
+    return tf.cond(tf.io.is_jpeg(image_bytes), lambda: decode_jpeg(image_bytes), lambda: _decode_other(image_bytes))
 
 
-def _decode_jpeg(image_bytes: Any) -> Any:
+def decode_jpeg(image_bytes: Any) -> Any:
+    """One JPEG string to uint8 [height, width, 3], upright."""
     return _upright(tf.io.decode_jpeg(image_bytes, channels=3), orientation(image_bytes))
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import tensorflow as tf
 
 from plugins.digits_vae.model import LATENT, SIDE, VariationalAutoencoder
+from plugins.pictures import decode
 
 LARGEST_SCALE = 16
 LARGEST_SHEET = 30
@@ -91,6 +92,6 @@ def _png(picture: Any, scale: Any) -> Any:
 
 def _read(image_bytes: Any) -> Any:
     """A PNG or JPEG of any size to float32 [28, 28] of 0 to 1, light on dark: a mostly light picture is inverted."""
-    picture = tf.io.decode_image(image_bytes, channels=1, expand_animations=False)
-    picture = tf.image.resize(tf.cast(picture, tf.float32) / 255, (SIDE, SIDE), method="area")[..., 0]
+    grey = tf.image.rgb_to_grayscale(decode(image_bytes))
+    picture = tf.image.resize(tf.cast(grey, tf.float32) / 255, (SIDE, SIDE), method="area")[..., 0]
     return tf.where(tf.reduce_mean(picture) > 0.5, 1 - picture, picture)

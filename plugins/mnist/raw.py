@@ -11,6 +11,7 @@ from typing import Any
 import tensorflow as tf
 
 from plugins.mnist.model import SIDE
+from plugins.pictures import decode_jpeg
 
 BOX = 20
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
@@ -43,7 +44,12 @@ def read_digits(image_bytes: Any) -> Any:
 
 def read_digit(image_bytes: Any) -> Any:
     """One of them. What is 28 x 28 and light on black already is left as it is."""
-    grey = to_grey(tf.io.decode_image(image_bytes, expand_animations=False))
+    picture = tf.cond(
+        tf.io.is_jpeg(image_bytes),
+        lambda: decode_jpeg(image_bytes),
+        lambda: tf.io.decode_image(image_bytes, expand_animations=False),
+    )
+    grey = to_grey(picture)
     paper, noise = _paper(grey)
     above, below = tf.nn.relu(grey - paper), tf.nn.relu(paper - grey)
     # A high power, because ink differs much from the paper on few pixels, shadows and noise little on many.

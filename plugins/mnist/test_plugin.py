@@ -18,6 +18,10 @@ from plugins.mnist.raw import read_digits
 READ = tf.function(read_digits, input_signature=[tf.TensorSpec([None], tf.string)])
 
 
+TURNED = Image.Exif()
+TURNED[0x0112] = 6  # to be shown a quarter turn clockwise (EXIF 2.3, table 6)
+
+
 @pytest.fixture(scope="module")
 def model() -> Any:
     keras.utils.set_random_seed(1)
@@ -37,9 +41,9 @@ def drawn(digit: int, height: int, ink: Any, paper: Any, mode: str = "L") -> Ima
     return picture
 
 
-def encoded(picture: Image.Image, kind: str = "PNG") -> bytes:
+def encoded(picture: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
     content = io.BytesIO()
-    picture.save(content, kind)
+    picture.save(content, kind, **options)
     return content.getvalue()
 
 
@@ -120,6 +124,10 @@ def test_a_digit_looks_the_same_however_it_was_sent(digit: int) -> None:
         "dark ink on nothing": encoded(drawn(digit, 90, (20, 20, 60, 255), (0, 0, 0, 0), "RGBA")),
         "light ink on nothing": encoded(drawn(digit, 90, (250, 250, 210, 255), (255, 255, 255, 0), "RGBA")),
         "grey with alpha": encoded(drawn(digit, 90, (0, 255), (255, 255), "LA")),
+        "stored on its side": encoded(
+            drawn(digit, 120, 0, 255).transpose(Image.Transpose.ROTATE_90), "JPEG", exif=TURNED
+        ),
+        "for the press": encoded(drawn(digit, 120, 20, 240).convert("CMYK"), "JPEG"),
         "a palette": encoded(drawn(digit, 90, 0, 255).convert("P")),
         "noisy": encoded(noisy(drawn(digit, 150, 30, 160), 8)),
     }
