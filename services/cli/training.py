@@ -58,16 +58,19 @@ def tune(
     trials: Annotated[int, typer.Option(help="How many settings to try.")] = 20,
     sampler: Annotated[str, typer.Option(help="tpe learns from the trials before; random does not.")] = "tpe",
     study: Annotated[str | None, typer.Option(help="Its folder below studies/; the same name goes on.")] = None,
+    engine: Annotated[str, typer.Option(help="here: one by one; ray: on a cluster (RAY_ADDRESS), or here.")] = "here",
+    parallel: Annotated[int | None, typer.Option(help="Trials at once on Ray; else as it has GPUs or CPUs.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Search a plugin's hyper-parameters on validation data, then train and publish with the best.
 
     tensorgate tune mnist --trials 10 --set epochs=3
+    tensorgate tune mnist --engine ray --parallel 4
     """
     from services.trainer.tuning import TuneRequest, tune_and_publish  # TensorFlow: seconds, for this command only
 
     name = study or "-".join(filter(None, (plugin, variant)))
-    request = TuneRequest(plugin, name, variant, tuple(settings or ()), trials, sampler)
+    request = TuneRequest(plugin, name, variant, tuple(settings or ()), trials, sampler, engine, parallel)
     _end(tune_and_publish(request, CliSettings()), as_json)
 
 

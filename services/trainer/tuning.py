@@ -10,25 +10,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import keras
 import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from plugins.contract import Config, Plugin, Range, Search, Untrained
+from plugins.contract import Plugin, Range, Search, Untrained
 from services.core.errors import FailedPrecondition, InvalidArgument
 from services.trainer.configuration import resolve_config, variant_of
-from services.trainer.fitting import Recipe, Stage, fit, make_deterministic
 from services.trainer.journal import Bench
-from services.trainer.pipeline import TrainRequest, bench_of, fewer, train
-from services.trainer.protocols import cuts
-from services.trainer.run_folder import RunFolder
-from services.trainer.run_record import MetricRecord, RunRecord, metric_record
+from services.trainer.pipeline import TrainRequest, bench_of, train
+from services.trainer.run_record import RunRecord
 from services.trainer.settings import TrainerSettings
 from services.trainer.study_report import StudyReport, write_study_report
+from services.trainer.trial import Assignment, Draw, Engine, hopeless_in, run_trial, try_again
 
 SAMPLERS = ("tpe", "random")
+ENGINES = ("here", "ray")
 _JOURNAL = "journal.log"
 _UNPRUNED_TRIALS, _UNPRUNED_EPOCHS = 4, 1
 
@@ -43,26 +41,30 @@ class TuneRequest:
     overrides: tuple[str, ...] = ()
     trials: int = 20
     sampler: str = "tpe"
+    engine: str = "here"
+    parallel: int | None = None  # trials at once on Ray; as many as it has room for
 
 
 def tune_and_publish(request: TuneRequest, settings: TrainerSettings) -> RunRecord:
     """Tune an installed plugin with this machine's store, datasets and terminal. Raises TensorgateError."""
-    return tune(request, bench_of(request.plugin, settings), settings.home / "studies")
+    bench = bench_of(request.plugin, settings)
+    return tune(request, bench, settings.home / "studies", settings.datasets)
 
 
-def tune(request: TuneRequest, bench: Bench, studies: Path) -> RunRecord:
+def tune(request: TuneRequest, bench: Bench, studies: Path, mirror: str = "") -> RunRecord:
     """Run the trials that are still missing, write the study's page, and train and publish with the best settings.
 
-    Raises InvalidArgument for a plugin that says nothing of what to search, or an unknown sampler.
+    `mirror` is where trials elsewhere than in this process look for datasets. Raises InvalidArgument for a plugin that
+    says nothing of what to search, or an unknown sampler or engine.
     """
     variant, space = _checked(request, bench.plugin)
     folder = studies / request.study
+    engine = _engine(request, bench, folder, mirror)
     folder.mkdir(parents=True, exist_ok=True)
     study = open_study(request, bench.plugin, folder)
-    objective = Objective(request, bench, variant, folder)
-    while (left := request.trials - len(_finished(study))) > 0:
+    while (left := _left(request, study)) > 0:
         bench.progress.step(f"study {request.study}: {left} trials to go")
-        study.optimize(objective, n_trials=1)
+        engine(study, _draw(request, bench, variant), left)
     best = _best(study, request)
     bench.progress.step(f"best of {len(study.trials)} trials: {best.value:.4g} with {_settings(best)}")
     overrides = (*request.overrides, *_settings(best))
@@ -81,7 +83,28 @@ def _checked(request: TuneRequest, plugin: Plugin[Any]) -> tuple[str, Mapping[st
             f"A study has a sampler of {', '.join(SAMPLERS)} and one trial or more. "
             f"Received: {request.sampler!r}, {request.trials}"
         )
+    if request.engine not in ENGINES:
+        raise InvalidArgument(f"A study runs on one of: {', '.join(ENGINES)}. Received: {request.engine!r}")
+    if request.parallel is not None and (request.engine == "here" or request.parallel < 1):
+        raise InvalidArgument(
+            "Trials in parallel, one or more, run on the engine ray; here they take turns. "
+            f"Received: {request.engine}, {request.parallel}"
+        )
     return variant, plugin.search
+
+
+def _engine(request: TuneRequest, bench: Bench, folder: Path, mirror: str) -> Engine:
+    if request.engine == "here":
+        return Here(bench, folder)
+    try:
+        from services.trainer.ray_engine import RayEngine  # large, and installed by those who ask for it
+    except ModuleNotFoundError as error:
+        if error.name != "ray":
+            raise
+        raise FailedPrecondition(
+            "Trials run on Ray where it is installed: pip install 'tensorgate[ray]'. Received: none here"
+        ) from None
+    return RayEngine(mirror, request.parallel, bench.progress.step)
 
 
 def open_study(request: TuneRequest, plugin: Plugin[Any], folder: Path) -> optuna.Study:
@@ -99,13 +122,14 @@ def open_study(request: TuneRequest, plugin: Plugin[Any], folder: Path) -> optun
     samplers = {"tpe": optuna.samplers.TPESampler, "random": optuna.samplers.RandomSampler}
     study.sampler = samplers[request.sampler](seed=seed)
     for trial in study.get_trials(states=(TrialState.RUNNING,)):
-        study.tell(trial.number, state=TrialState.FAIL)
-        study.enqueue_trial(trial.params)
+        try_again(study, trial)
     return study
 
 
-def _finished(study: optuna.Study) -> list[FrozenTrial]:
-    return study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL))
+def _left(request: TuneRequest, study: optuna.Study) -> int:
+    """As many as were asked for; and whatever is to be tried again, lest the last of them be lost."""
+    ended = study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL))
+    return max(request.trials - len(ended), len(study.get_trials(states=(TrialState.WAITING,))))
 
 
 def _best(study: optuna.Study, request: TuneRequest) -> FrozenTrial:
@@ -119,33 +143,30 @@ def _settings(trial: FrozenTrial) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class Objective:
-    """One trial: draw settings, train on the protocol's first cut, answer the best validation figure."""
+class Here:
+    """Runs trials one after another in this process; each leaves a folder in the study's."""
 
-    request: TuneRequest
     bench: Bench
-    variant: str
     folder: Path
 
-    def __call__(self, trial: Trial) -> float:
-        """Raises optuna.TrialPruned when the trial is hopeless."""
-        plugin, metric = self.bench.plugin, metric_record(self.bench.plugin.metric)
-        config = self._config(trial, plugin)
-        make_deterministic(config.seed)
-        folder = RunFolder(self.folder / f"trial-{trial.number}")
-        folder.path.mkdir(exist_ok=True)
-        watch = Pruning(trial, metric)
-        recipe = Recipe(plugin, self.variant, config, metric, folder, self.bench.progress, (watch,))
-        data = fewer(plugin.load_data(config, self.bench.datasets), config).train
-        cut = cuts(recipe.protocol, len(data), config.seed)[0]
-        stage = Stage("trial", 0, config.epochs, 0, False, data.take(cut.train), data.take(cut.validation))
-        _, record = fit(recipe, stage)
-        values = record.history[f"val_{metric.name}"]
-        return max(values) if metric.higher_is_better else min(values)
+    def __call__(self, study: optuna.Study, draw: Draw, count: int) -> None:
+        """Raises what a trial raises."""
+        study.optimize(lambda trial: self._run(trial, draw(trial)), n_trials=count)
 
-    def _config(self, trial: Trial, plugin: Plugin[Any]) -> Config:
-        drawn = (f"{name}={_drawn(trial, name, search)}" for name, search in plugin.search.items())
-        return resolve_config(plugin, self.variant, (*self.request.overrides, *drawn))
+    def _run(self, trial: Trial, assignment: Assignment) -> float:
+        folder = self.folder / f"trial-{trial.number}"
+        folder.mkdir(exist_ok=True)
+        return run_trial(assignment, self.bench.datasets, folder, self.bench.progress, hopeless_in(trial))
+
+
+def _draw(request: TuneRequest, bench: Bench, variant: str) -> Draw:
+    def draw(trial: Trial) -> Assignment:
+        plugin = bench.plugin
+        drawn = [f"{name}={_drawn(trial, name, search)}" for name, search in plugin.search.items()]
+        bench.progress.step(f"study {request.study} trial {trial.number}: {' '.join(drawn)}")
+        return Assignment(plugin, variant, resolve_config(plugin, variant, (*request.overrides, *drawn)))
+
+    return draw
 
 
 def _drawn(trial: Trial, name: str, search: Search) -> Any:
@@ -154,17 +175,3 @@ def _drawn(trial: Trial, name: str, search: Search) -> Any:
     if isinstance(search.low, int) and isinstance(search.high, int):
         return trial.suggest_int(name, search.low, search.high, log=search.log)
     return trial.suggest_float(name, search.low, search.high, log=search.log)
-
-
-class Pruning(keras.callbacks.Callback):
-    """Tells the study each epoch's validation figure, and ends a trial that is worse than half of those before it."""
-
-    def __init__(self, trial: Trial, metric: MetricRecord) -> None:
-        super().__init__()
-        self._trial, self._figure = trial, f"val_{metric.name}"
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Raises optuna.TrialPruned."""
-        self._trial.report(float((logs or {})[self._figure]), epoch)
-        if self._trial.should_prune():
-            raise optuna.TrialPruned

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import optuna
 import pytest
@@ -18,7 +19,8 @@ from services.store import open_store
 from services.trainer.journal import Bench
 from services.trainer.progress import PlainProgress
 from services.trainer.run_record import MetricRecord, RunState
-from services.trainer.tuning import Pruning, TuneRequest, open_study, tune
+from services.trainer.trial import Pruning, hopeless_in
+from services.trainer.tuning import TuneRequest, open_study, tune
 from tests.trainer.tiny_plugin import Tiny
 from tests.trainer.train_tiny import NoDatasets, Refused
 
@@ -38,7 +40,7 @@ def bench_in(home: Path) -> Bench:
     return Bench(Searched(), NoDatasets(), open_store(str(home / "store")), home / "runs", progress)
 
 
-def request(trials: int, **asked: str) -> TuneRequest:
+def request(trials: int, **asked: Any) -> TuneRequest:
     return TuneRequest("tiny", "first", overrides=("epochs=2",), trials=trials, **asked)
 
 
@@ -64,14 +66,24 @@ def test_a_study_goes_on_after_a_kill_and_ends_in_a_run_with_the_best_settings(t
     assert (studies / "first" / "parallel.png").read_bytes().startswith(PNG)
 
 
+def test_settings_that_a_process_dies_of_three_times_are_given_up(tmp_path: Path) -> None:
+    plugin = bench_in(tmp_path).plugin
+    open_study(request(4), plugin, tmp_path).enqueue_trial({"units": 8})
+    for _ in range(3):  # three processes, each killed in the middle of the trial
+        trial = open_study(request(4), plugin, tmp_path).ask()
+        assert trial.suggest_int("units", 2, 8) == 8
+    states = [one.state for one in open_study(request(4), plugin, tmp_path).trials]
+    assert states == [TrialState.FAIL] * 3
+
+
 def test_a_hopeless_trial_is_ended_early() -> None:
     study = optuna.create_study(direction="maximize", pruner=optuna.pruners.MedianPruner(1, 0))
     good = study.ask()
     good.report(0.9, 0)
     study.tell(good, 0.9)
-    watch = Pruning(study.ask(), MetricRecord(name="accuracy", higher_is_better=True))
+    watch = Pruning(hopeless_in(study.ask()), MetricRecord(name="accuracy", higher_is_better=True))
     watch.on_epoch_end(0, {"val_accuracy": 0.95})
-    hopeless = Pruning(study.ask(), MetricRecord(name="accuracy", higher_is_better=True))
+    hopeless = Pruning(hopeless_in(study.ask()), MetricRecord(name="accuracy", higher_is_better=True))
     with pytest.raises(optuna.TrialPruned):
         hopeless.on_epoch_end(0, {"val_accuracy": 0.1})
 
