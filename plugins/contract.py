@@ -86,6 +86,14 @@ class Config(BaseModel):
     balance_classes: bool = Field(
         default=False, description="weigh each class in the loss by the inverse of its share of the training samples"
     )
+    jit_compile: bool = Field(
+        default=False, description="train by XLA; the same seed then gives the same figures, but for the last digits"
+    )
+    mixed_precision: bool = Field(
+        default=False,
+        description="train in 16 bits with weights of 32 (bfloat16 on a processor, float16 on a GPU); what is "
+        "published computes in 32",
+    )
     log_histograms: bool = Field(default=False, description="weights for TensorBoard, each epoch; takes time and space")
     log_activations: bool = Field(
         default=False, description="what each layer makes of one validation sample, each epoch, as .npz"

@@ -24,9 +24,10 @@ from services.trainer.curves import mean_curve
 from services.trainer.datasets import DatasetFetcher
 from services.trainer.discovery import load_plugin
 from services.trainer.drawing import BLUE, INK, MUTED, ORANGE, new_figure, style, to_png
-from services.trainer.fitting import Recipe, make_deterministic
+from services.trainer.fitting import Recipe
 from services.trainer.journal import Bench
 from services.trainer.pipeline import fewer, fit_folds
+from services.trainer.precision import make_deterministic
 from services.trainer.progress import progress_on
 from services.trainer.protocols import best_epoch
 from services.trainer.report import page_template
@@ -139,7 +140,7 @@ def _learned(name: str, request: CompareRequest, bench: Bench, folder: Path) -> 
     config = resolve_config(plugin, name, request.overrides)
     bench.progress.step(f"variant {name}")
     (folder / name).mkdir()
-    make_deterministic(config.seed)
+    make_deterministic(config)
     train = fewer(plugin.load_data(config, bench.datasets), config).train
     recipe = Recipe(
         plugin, name, config, MetricRecord(**asdict(plugin.metric)), RunFolder(folder / name), bench.progress

@@ -31,10 +31,11 @@ from plugins.contract import (
 )
 from services.core.errors import FailedPrecondition, InvalidArgument
 from services.trainer.configuration import validate_config
-from services.trainer.fitting import Recipe, make_deterministic
+from services.trainer.fitting import Recipe
 from services.trainer.heads import as_scores
 from services.trainer.journal import Bench
 from services.trainer.pipeline import TrainRequest, bench_of, fewer, fit_all, train
+from services.trainer.precision import make_deterministic
 from services.trainer.protocols import cuts
 from services.trainer.run_folder import open_run
 from services.trainer.run_record import RunRecord, read_record
@@ -111,7 +112,7 @@ def _member(run: str, bench: Bench) -> Member:
         )
     config = validate_config(plugin, record.config)
     recipe = Recipe(plugin, record.variant, config, record.metric, folder, bench.progress)
-    make_deterministic(config.seed)
+    make_deterministic(config)
     data = fewer(plugin.load_data(config, bench.datasets), config)
     model, _, _ = fit_all(recipe, data.train)
     return Member(run, model, data, cuts(protocol, len(data.train), config.seed)[0].validation)

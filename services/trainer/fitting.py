@@ -17,6 +17,7 @@ from services.trainer.balance import class_weights
 from services.trainer.checkpoint import Checkpoint, StateFile
 from services.trainer.frozen import features
 from services.trainer.log import EpochLog, Lines, trim_lines, trim_rows
+from services.trainer.precision import precision
 from services.trainer.progress import RunProgress
 from services.trainer.projector import write_projector
 from services.trainer.protocols import best_epoch
@@ -55,17 +56,12 @@ class Stage:
     validation: Samples | None = None
 
 
-def make_deterministic(seed: int) -> None:
-    """Same seed, same metrics to the last digit: one source of random numbers, and kernels that sum in one order."""
-    keras.utils.set_random_seed(seed)
-    tf.config.experimental.enable_op_determinism()
-
-
 def fresh_model(recipe: Recipe, seed: int, train: Samples) -> Any:
     """The variant's model as it is before it is trained; the same for the same seed."""
     keras.backend.clear_session()
     keras.utils.set_random_seed(seed)
-    model = recipe.plugin.build_model(recipe.config, recipe.variant, train)
+    with precision(recipe.config):
+        model = recipe.plugin.build_model(recipe.config, recipe.variant, train)
     if not model.built:
         model(next(iter(train.take(np.arange(1)).in_order(1)))[0])
     return model
@@ -77,23 +73,37 @@ def fit(recipe: Recipe, stage: Stage) -> tuple[Any, StageRecord]:
     Same seed, same result, however often it was killed in between: a model's random numbers come from its own seed, and
     the order of the samples from that seed and the epoch.
     """
-    whole = fresh_model(recipe, recipe.config.seed + stage.number, stage.train)
-    model, stage = _without_frozen_part(recipe, stage, whole)
+    whole = _fresh(recipe, stage)
+    model, left = _without_frozen_part(recipe, stage, whole)
+    model.jit_compile = recipe.config.jit_compile
     model.optimizer.build(model.trainable_variables)  # now, so that a checkpoint has somewhere to go
     file = StateFile(recipe.folder.checkpoints(stage.name) / "state.npz")
     progressed = file.read()
     if progressed.stopped or len(progressed.epochs) == stage.epochs:
         file.restore(model)
     else:
-        followers = _followers(recipe, stage)
+        followers = _followers(recipe, left)
         checkpoint = Checkpoint(file, followers)
-        _train(model, recipe, stage, [*followers, *_keepers(recipe, stage, checkpoint), *recipe.watchers, checkpoint])
+        _train(model, recipe, left, [*followers, *_keepers(recipe, left, checkpoint), *recipe.watchers, checkpoint])
         progressed = checkpoint.progressed
     if _keeps_best(recipe, stage):
         model.load_weights(_best(recipe, stage))
     if stage.published:
         write_projector(_board(recipe, stage) / "train", whole, recipe.plugin.row_words(whole))
-    return whole, _record(recipe, stage, model, progressed.history)
+    return _in_32_bits(recipe, stage, whole), _record(recipe, left, model, progressed.history)
+
+
+def _fresh(recipe: Recipe, stage: Stage) -> Any:
+    return fresh_model(recipe, recipe.config.seed + stage.number, stage.train)
+
+
+def _in_32_bits(recipe: Recipe, stage: Stage, model: Any) -> Any:
+    """The same model, if it computes in 16 bits, built anew: what is evaluated and published computes in 32."""
+    if not recipe.config.mixed_precision:
+        return model
+    full = _fresh(replace(recipe, config=recipe.config.model_copy(update={"mixed_precision": False})), stage)
+    full.set_weights(model.get_weights())
+    return full
 
 
 def _without_frozen_part(recipe: Recipe, stage: Stage, model: Any) -> tuple[Any, Stage]:

@@ -23,10 +23,11 @@ from services.trainer.configuration import resolve_config, validate_config, vari
 from services.trainer.datasets import DatasetFetcher
 from services.trainer.discovery import load_plugin
 from services.trainer.environment import environment
-from services.trainer.fitting import Recipe, Stage, fit, fresh_model, make_deterministic
+from services.trainer.fitting import Recipe, Stage, fit, fresh_model
 from services.trainer.gate import Candidate, Standing, judge
 from services.trainer.interval import Interval, figure_interval
 from services.trainer.journal import Bench, Journal
+from services.trainer.precision import make_deterministic
 from services.trainer.progress import figures_text, progress_on
 from services.trainer.protocols import FINAL, best_epoch, cuts, trains_again
 from services.trainer.publishing import Label, publish
@@ -69,7 +70,7 @@ def train(request: TrainRequest, bench: Bench) -> RunRecord:
     """
     config, journal = _begin(request, bench)
     try:
-        make_deterministic(config.seed)
+        make_deterministic(config)
         _walk(request, bench, config, journal)
     except Exception as error:  # whatever went wrong, the record says so before it is raised
         ended = journal.record.state is not RunState.RUNNING  # published or rejected: only the report is missing

@@ -12,8 +12,9 @@ import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from plugins.contract import Config, Datasets, Plugin
-from services.trainer.fitting import Recipe, Stage, fit, make_deterministic
+from services.trainer.fitting import Recipe, Stage, fit
 from services.trainer.pipeline import fewer
+from services.trainer.precision import make_deterministic
 from services.trainer.progress import RunProgress
 from services.trainer.protocols import cuts
 from services.trainer.run_folder import RunFolder
@@ -51,7 +52,7 @@ def run_trial(
 ) -> float:
     """Train on the protocol's first cut; returns the best validation figure. Raises optuna.TrialPruned."""
     plugin, config, metric = assignment.plugin, assignment.config, metric_record(assignment.plugin.metric)
-    make_deterministic(config.seed)
+    make_deterministic(config)
     watch = Pruning(hopeless, metric)
     recipe = Recipe(plugin, assignment.variant, config, metric, RunFolder(folder), progress, (watch,))
     data = fewer(plugin.load_data(config, datasets), config).train
