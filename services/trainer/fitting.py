@@ -24,6 +24,8 @@ from services.trainer.protocols import best_epoch
 from services.trainer.run_folder import RunFolder
 from services.trainer.run_record import MetricRecord, StageRecord
 
+_MOST_STEPS_AT_ONCE = 32
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -76,6 +78,7 @@ def fit(recipe: Recipe, stage: Stage) -> tuple[Any, StageRecord]:
     whole = _fresh(recipe, stage)
     model, left = _without_frozen_part(recipe, stage, whole)
     model.jit_compile = recipe.config.jit_compile
+    model.steps_per_execution = steps_at_once(_steps(recipe, left))
     model.optimizer.build(model.trainable_variables)  # now, so that a checkpoint has somewhere to go
     file = StateFile(recipe.folder.checkpoints(stage.name) / "state.npz")
     progressed = file.read()
@@ -144,6 +147,14 @@ def _train(model: Any, recipe: Recipe, stage: Stage, callbacks: list[Any]) -> No
         for callback in callbacks:
             if getattr(callback, "csv_file", None) is not None:
                 callback.csv_file.close()
+
+
+def steps_at_once(steps: int) -> int:
+    """How many of an epoch's steps are run by one call: Keras spends a millisecond or more of Python on each call.
+
+    A divisor, because a call does not stop where an epoch ends.
+    """
+    return max(number for number in range(1, _MOST_STEPS_AT_ONCE + 1) if steps % number == 0)
 
 
 def _steps(recipe: Recipe, stage: Stage) -> int:

@@ -46,7 +46,7 @@ def vectorize_sequences(sequences: Sequence[Any], dimension: int = 10000) -> Arr
     return results
 
 
-def imdb_bag_of_words(train_data: Sequence[Any], train_labels: Array, epochs: int) -> Any:
+def imdb_bag(train_data: Sequence[Any], train_labels: Array, epochs: int) -> Any:
     """Listings 3.2 to 3.5."""
     x_train = vectorize_sequences(train_data)
     y_train = np.asarray(train_labels).astype("float32")
@@ -82,7 +82,7 @@ def reuters_dense(train_data: Sequence[Any], train_labels: Array, epochs: int) -
     return model
 
 
-def imdb_embedding(train_data: Sequence[Any], train_labels: Array, epochs: int) -> Any:
+def imdb_20(train_data: Sequence[Any], train_labels: Array, epochs: int) -> Any:
     """Listings 6.6 and 6.7."""
     x_train = keras.utils.pad_sequences(train_data, maxlen=20)
     model = models.Sequential()

@@ -14,7 +14,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from plugins.jena_climate.data import TEST_SHARE, Windows, read_table
@@ -22,33 +21,10 @@ from plugins.jena_climate.gaps import fill_gaps
 from plugins.jena_climate.model import ForecastConfig
 from services.trainer.datasets import DatasetFetcher
 from services.trainer.fitting import batches
+from tests.benchmarks.listings import generator
 
 BATCH = 128
 BATCHES, TURNS = 300, 5
-
-
-def generator(
-    data: Any, lookback: int, delay: int, min_index: int, max_index: int, shuffle: bool = False, batch_size: int = 128,
-    step: int = 6, target: int = 1,
-) -> Iterator[Any]:  # fmt: skip
-    """The book's (samples, targets), endlessly, to the letter (listing 6.33), but for the target's column."""
-    i = min_index + lookback
-    while 1:
-        if shuffle:
-            rows = np.random.randint(min_index + lookback, max_index, size=batch_size)
-        else:
-            if i + batch_size >= max_index:
-                i = min_index + lookback
-            rows = np.arange(i, min(i + batch_size, max_index))
-            i += len(rows)
-
-        samples = np.zeros((len(rows), lookback // step, data.shape[-1]))
-        targets = np.zeros((len(rows),))
-        for j, _ in enumerate(rows):
-            indices = range(rows[j] - lookback, rows[j], step)
-            samples[j] = data[indices]
-            targets[j] = data[rows[j] + delay][target]
-        yield samples, targets
 
 
 def rate(source: Iterator[Any]) -> float:

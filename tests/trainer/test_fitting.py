@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 
 from plugins.contract import Array, Samples, Untrained, Variant
-from services.trainer.fitting import batches
+from services.trainer.fitting import batches, steps_at_once
 from services.trainer.frozen import features
 from services.trainer.pipeline import fit_all
 from services.trainer.run_record import MetricRecord
@@ -156,3 +156,8 @@ def test_a_variant_may_come_as_it_is_where_others_are_trained(tmp_path: Path) ->
     model, validated, final = fit_all(recipe_of(Rule(), tmp_path, CONFIG), samples)
     assert (validated, final.best_epoch, dict(final.history)) == ((), 0, {})
     assert Rule().evaluate(model, samples, CONFIG)["accuracy"] == 1.0
+
+
+@pytest.mark.parametrize(("steps", "at_once"), [(1, 1), (24, 24), (96, 32), (625, 25), (601, 1)])
+def test_calls_of_several_steps_end_where_an_epoch_ends(steps: int, at_once: int) -> None:
+    assert steps_at_once(steps) == at_once
