@@ -224,9 +224,9 @@ FINDINGS = """Where ours is quicker, and why:
 """
 SWITCHES_TOLD = """## XLA and 16 bits
 
-How many times as fast ours is with `--set jit_compile=true` and with `--set mixed_precision=true`, in the same run; below 1 it
-is slower. Tracing for XLA takes seconds, which a long training earns back; a processor without arithmetic in bfloat16 has
-nothing to gain from 16 bits, a GPU has.
+How many times as fast ours is with `--set jit_compile=true` and with `--set mixed_precision=true`, in the same run;
+below 1 it is slower. Compiling for XLA takes seconds, which a long training may earn back; a processor without
+arithmetic in bfloat16 has nothing to gain from 16 bits, a GPU has.
 """
 
 
