@@ -13,7 +13,7 @@ from plugins.contract import Array, Data, InvalidArgument, Samples
 from plugins.jena_climate.data import GAP, ClimateConfig, Windows, load, read_table
 from plugins.jena_climate.model import ForecastConfig, build
 from plugins.jena_climate.plugin import PLUGIN
-from tests.benchmarks.windows import generator
+from tests.benchmarks.listings import generator
 
 BEIJING = "jena/beijing_PRSA_2010_2014.csv.gz"
 NEW_YORK = "jena/nycflights13_weather_JFK_2013.csv.gz"

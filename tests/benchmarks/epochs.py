@@ -41,7 +41,7 @@ from tests.benchmarks import listings
 TURNS = 2
 PAGE = Path("docs/benchmarks.md")
 SWITCHES = {"jit_compile": ("jit_compile=true",), "mixed_precision": ("mixed_precision=true",)}
-SWITCHED = ("mnist/convnet", "reuters/dense")  # a network of convolutions and one of matrix products
+SWITCHED = "mnist/convnet"
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def generated(own: Any, case: Case) -> Any:
 
 
 CASES = (
-    Case("mnist", "convnet", "5.1", 6_400, 2, 64, as_they_are, columns(listings.mnist_convnet)),
+    Case("mnist", "convnet", "5.1", 6_400, 5, 64, as_they_are, columns(listings.mnist_convnet)),
     Case("reuters", "dense", "3.5", 7_982, 9, 512, lists, columns(listings.reuters_dense)),
     Case("imdb", "bag_of_words", "3.4", 25_000, 4, 512, reviews, columns(listings.imdb_bag)),
     Case("imdb", "embedding_20", "6.1.2", 20_000, 3, 32, reviews, columns(listings.imdb_20)),
@@ -172,9 +172,10 @@ def turn(case: Case, side: str) -> float:
 
 
 def best(case: Case, side: str) -> float:
-    """The quickest of several turns, each in a process of its own."""
+    """The quickest of several turns (with a switch, one will do), each in a process of its own."""
     command = (sys.executable, "-m", "tests.benchmarks.epochs", case.name, side)
-    runs = (subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True) for _ in range(TURNS))
+    turns = 1 if side in SWITCHES else TURNS
+    runs = (subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True) for _ in range(turns))
     return min(float(run.stdout.split()[-1]) for run in runs)
 
 
@@ -192,7 +193,7 @@ def page(seconds: Mapping[str, Mapping[str, float]]) -> str:
         took = seconds[case.name]
         told = (f"{took['book']:.2f} s", f"{took['ours']:.2f} s", f"{took['book'] / took['ours']:.1f}")
         epochs.append((case.name, case.section, f"{case.samples:,}", *told, case.note))
-        if case.name in SWITCHED:
+        if case.name == SWITCHED:
             switches.append((case.name, *(f"{took['ours'] / took[switch]:.2f}" for switch in SWITCHES)))
     where = f"Measured on {os.cpu_count()} processors, TensorFlow {tf.__version__}, {date.today()}."
     return "\n".join((INTRODUCTION, EPOCHS, table(*epochs), FINDINGS, SWITCHES_TOLD, table(*switches), where)) + "\n"
@@ -238,7 +239,7 @@ def main() -> None:
         return
     seconds: dict[str, dict[str, float]] = {}
     for case in CASES:
-        sides = ("book", "ours", *(SWITCHES if case.name in SWITCHED else ()))
+        sides = ("book", "ours", *(SWITCHES if case.name == SWITCHED else ()))
         seconds[case.name] = {side: best(case, side) for side in sides}
         print(case.name, {side: round(took, 3) for side, took in seconds[case.name].items()}, flush=True)
     PAGE.write_text(page(seconds))
