@@ -91,8 +91,8 @@ class Config(BaseModel):
     )
     mixed_precision: bool = Field(
         default=False,
-        description="train in 16 bits with weights of 32 (bfloat16 on a processor, float16 on a GPU); what is "
-        "published computes in 32",
+        description="train in 16 bits with weights of 32 (bfloat16 on a processor, float16 on a GPU), unless a layer "
+        "adapts to data while the model is built; what is published computes in 32",
     )
     log_histograms: bool = Field(default=False, description="weights for TensorBoard, each epoch; takes time and space")
     log_activations: bool = Field(

@@ -82,10 +82,11 @@ def _samples(arrays: Mapping[str, Array], split: str, assets: Mapping[str, Array
     ranks = arrays[f"x_{split}"]
     starts = np.concatenate([[0], np.cumsum(arrays[f"x_{split}_lengths"])]).astype(np.int32)
     numbers = np.where(ranks < config.top_words - FIRST + 1, ranks + FIRST - 1, UNKNOWN).astype(np.uint16)
+    marked = np.insert(numbers, starts[:-1], START)
     return Samples(
         inputs=np.arange(len(starts) - 1, dtype=np.int32),
         targets=arrays[f"y_{split}"],
-        read=reader(numbers, starts, config),
+        read=reader(marked, starts + np.arange(len(starts), dtype=np.int32), config),
         assets={**assets, "ranks": ranks, "starts": starts},
     )
 
@@ -93,17 +94,21 @@ def _samples(arrays: Mapping[str, Array], split: str, assets: Mapping[str, Array
 def reader(numbers: Array, starts: Array, config: ReviewsConfig) -> Callable[[Any], Any]:
     """From row numbers [N] to the numbers of the words that are read of each, int32 [N, length].
 
-    What `plugins.texts` makes of the raw text: the first or last of the start mark and the words, then padding.
+    `numbers` have all reviews one after another, each with its start mark, and `starts` where each begins. The result
+    is what `plugins.texts` makes of raw text: the first or last of the start mark and the words, and padding.
     """
     all_numbers, all_starts = tf.constant(numbers), tf.constant(starts)
     width = config.length
 
     def read(rows: Any) -> Any:
-        begin, end = tf.gather(all_starts, rows)[:, tf.newaxis], tf.gather(all_starts, rows + 1)[:, tf.newaxis]
-        places = tf.range(width) + (begin - 1 if config.from_start else end - width)
-        inside = (places >= begin) & (places < end)
-        found = tf.cast(tf.gather(all_numbers, tf.where(inside, places, 0)), tf.int32)
-        return tf.where(inside, found, tf.where(places == begin - 1, START, PADDING))
+        begin, end = tf.gather(all_starts, rows), tf.gather(all_starts, rows + 1)
+        if config.from_start:
+            places = tf.ragged.range(begin, tf.minimum(end, begin + width))
+        else:  # backwards, because a ragged tensor is padded behind
+            places = tf.ragged.range(end - 1, tf.maximum(begin, end - width) - 1, -1)
+        found = tf.ragged.map_flat_values(lambda place: tf.cast(tf.gather(all_numbers, place), tf.int32), places)
+        padded = found.to_tensor(PADDING, shape=[None, width])
+        return padded if config.from_start else tf.reverse(padded, axis=[1])
 
     return read
 
