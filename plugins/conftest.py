@@ -7,9 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import keras
 import pytest
-import tensorflow as tf
 
 from plugins.contract import Array, Dataset, Plugin
 
@@ -46,6 +44,9 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Serve:
 
     Names of signatures may follow: only those are exported, which is quicker.
     """
+
+    import keras  # here, because pytest's own process reads this file, and waits for TensorFlow in vain
+    import tensorflow as tf
 
     def export_and_load(plugin: Plugin[Any], model: Any, *only: str) -> Mapping[str, Endpoint]:
         folder = str(tmp_path_factory.mktemp(plugin.name))

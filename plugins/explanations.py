@@ -80,7 +80,7 @@ class Explained:
 
     def signatures(self) -> Mapping[str, Signature]:
         """`explain`, `activations` and `filters`."""
-        heated = self.model.get_layer(self.layers[-1]).output
+        heated = self.maps.outputs[-1]  # all layers are found now, not when a picture is asked for
         heatmap = OutputField(
             name="heatmap", dtype="float32", shape=tuple(heated.shape[1:3]), description="0 to 1, of the square seen"
         )
