@@ -1,8 +1,11 @@
-"""Which words moved a text classifier's answer, in the graph: integrated gradients (Sundararajan, Taly and Yan 2017).
+"""Which words moved a text classifier's answer, in the graph.
 
-From the text without its words to the text, in a straight line through what the first layer makes of numbers (vectors,
-or marks): the slopes on that way, added up, are what each word contributed. All contributions together are the
-difference of the two answers.
+Of a network that reads one text, by integrated gradients (Sundararajan, Taly and Yan 2017): from the text without its
+words to the text, in a straight line through what the first layer makes of numbers (vectors, or marks), the slopes on
+that way, added up, are what each word contributed. All contributions together are the difference of the two answers.
+
+Of a network of any other shape, by erasure (Li, Monroe and Jurafsky 2016): how much the answer falls when a word is
+struck out. That asks for answers only, one for each word.
 """
 
 from __future__ import annotations
@@ -50,6 +53,28 @@ def word_attributions(model: Any, numbers: Any, target: Any) -> Any:
     return tf.ragged.boolean_mask(moved, numbers >= UNKNOWN).to_tensor()
 
 
+def erasure_attributions(answers: Callable[[Any], Any], numbers: Any, target: Any, struck: int) -> Any:
+    """float32 [N, length]: how much higher an answer is than it would be with that word struck out.
+
+    `answers` makes int32 [M, length] into [M, any]; several texts lie one behind the other in a row. `target` is as in
+    `word_attributions`, and `struck` the number that stands for a missing word. One row is worked out after another.
+    """
+
+    def of_one(row: Any, target: Any) -> Any:
+        length = tf.size(row)
+        each_without_one = tf.linalg.set_diag(tf.tile(row[tf.newaxis], [length, 1]), tf.fill([length], struck))
+        whole = answers(row[tf.newaxis])[0]
+        wanted = _wanted(whole, target)
+        return whole[wanted] - answers(each_without_one)[:, wanted]
+
+    return tf.map_fn(lambda row: of_one(*row), (numbers, target), fn_output_signature=tf.float32)
+
+
+def _wanted(answers: Any, target: Any) -> Any:
+    """The answer to explain, of [any]: the target, or the largest."""
+    return tf.where(target < 0, tf.argmax(answers, output_type=tf.int32), target)
+
+
 def _halves(model: Any) -> tuple[Any, Any]:
     """The first layer, and the model from there on."""
     front = model.layers[0]
@@ -65,8 +90,7 @@ def _of_one(front: Any, head: Callable[[Any], Any], row: Any, target: Any) -> An
     with tf.GradientTape() as tape:
         tape.watch(points)
         answers = head(points)
-        wanted = tf.where(target < 0, tf.argmax(answers[-1], output_type=tf.int32), target)
-        reason = answers[:, wanted]
+        reason = answers[:, _wanted(answers[-1], target)]
     moved = tf.reduce_mean(tape.gradient(reason, points), axis=0) * (there - here)
     if moved.shape.rank == 2:
         return tf.reduce_sum(moved, axis=-1)

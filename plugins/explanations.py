@@ -1,7 +1,8 @@
-"""What a convolutional network sees, as pictures (book 5.4), for every plugin that classifies pictures by convolutions.
+"""What a network sees, as pictures (book 5.4), for every plugin that classifies pictures.
 
 All of it is traced into the SavedModel. `explain` shows where on a photograph the reasons for a class are,
-`activations` what each filter of a layer makes of a photograph, `filters` what a filter would most like to see.
+`activations` what each filter of a layer makes of a photograph, `filters` what a filter would most like to see. Without
+convolutions there is `explain` only.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ class Explained:
 
     `model` takes what `view` reads; its last layer makes scores of logits, one a class, or a single one for the second
     of two. `layers` are names of those that may be looked at, all of them maps; Grad-CAM explains by the last, and
-    patterns are made for the others, for it is the dearest.
+    patterns are made for the others, for it is the dearest. A network without maps has none of them.
     """
 
     model: Any
@@ -74,36 +75,43 @@ class Explained:
         return keras.Model(self.model.inputs[0], [self.model.get_layer(name).output for name in self.layers])
 
     @property
+    def _heated(self) -> Any:
+        """What the heat is of: the last of `layers`, or the pixels."""
+        return self.maps.outputs[-1] if self.layers else self.model.inputs[0]
+
+    @property
     def classes(self) -> int:
         """How many there are."""
         return max(2, self.model.outputs[0].shape[-1])
 
     def signatures(self) -> Mapping[str, Signature]:
-        """`explain`, `activations` and `filters`."""
-        heated = self.maps.outputs[-1]  # all layers are found now, not when a picture is asked for
+        """`explain` and, of maps, `activations` and `filters`."""
+        heated = self._heated  # all layers are found now, not when a picture is asked for
         heatmap = OutputField(
             name="heatmap", dtype="float32", shape=tuple(heated.shape[1:3]), description="0 to 1, of the square seen"
         )
+        explain = Signature(
+            Task.EXPLAIN,
+            self.explain,
+            (self.image, target_field(self.classes), ALPHA),
+            (OVERLAY, heatmap),
+            {"image_bytes": self.example, "target": BEST, "alpha": 0.4},
+            f"Where the reasons for a class are: {'Grad-CAM' if self.layers else 'each pixel by its slope'}",
+        )
+        return {"explain": explain, **(self._of_maps() if self.layers else {})}
+
+    def _of_maps(self) -> Mapping[str, Signature]:
         layer, sought = _choice(self.layers), _choice(self.layers[:-1])
         filter_number = InputField(
             name="filter", dtype="int32", description="its number, modulo how many the layer has", default=0, minimum=0
         )
-        example = {"image_bytes": self.example}
         return {
-            "explain": Signature(
-                Task.EXPLAIN,
-                self.explain,
-                (self.image, target_field(self.classes), ALPHA),
-                (OVERLAY, heatmap),
-                {**example, "target": BEST, "alpha": 0.4},
-                "Where the reasons for a class are: Grad-CAM",
-            ),
             "activations": Signature(
                 Task.EXPLAIN,
                 self.activations,
                 (self.image, layer),
                 (OVERLAY,),
-                {**example, "layer": 0},
+                {"image_bytes": self.example, "layer": 0},
                 "What each filter of a layer makes of the picture",
             ),
             "filters": Signature(
@@ -125,19 +133,22 @@ class Explained:
     def heat(self, pixels: Any, target: Any) -> Any:
         """Grad-CAM (Selvaraju et al. 2017, equations 1 and 2), 0 to 1: float32 [N, height, width].
 
-        Of the logit, not of the score as in listing 5.42: a score near 1 has hardly any gradient.
+        Of the logit, not of the score as in listing 5.42: a score near 1 has hardly any gradient. Without maps, the
+        pixels are looked at, each by its own slope (gradient times input: Shrikumar et al. 2016).
         """
-        probe = keras.Model(
-            self.model.inputs[0], [self.model.get_layer(self.layers[-1]).output, self.model.layers[-1].input]
-        )
+        probe = keras.Model(self.model.inputs[0], [self._heated, self.model.layers[-1].input])
         with tf.GradientTape() as tape:
             tape.watch(pixels)
             maps, logits = probe(pixels, training=False)
             logits = tf.concat([-logits, logits], axis=1) if logits.shape[1] == 1 else logits
             wanted = tf.where(target < 0, tf.argmax(logits, axis=1, output_type=tf.int32), target)
             reason = tf.gather(logits, wanted, axis=1, batch_dims=1)
-        weights = tf.reduce_mean(tape.gradient(reason, maps), axis=(1, 2), keepdims=True)
-        heat = tf.nn.relu(tf.reduce_sum(weights * maps, axis=3))
+        slopes = tape.gradient(reason, maps)
+        if self.layers:
+            weights = tf.reduce_mean(slopes, axis=(1, 2), keepdims=True)
+            heat = tf.nn.relu(tf.reduce_sum(weights * maps, axis=3))
+        else:
+            heat = tf.nn.relu(slopes * maps)
         return tf.math.divide_no_nan(heat, tf.reduce_max(heat, axis=(1, 2), keepdims=True))
 
     def _overlay(self, image_bytes: Any, heat: Any, alpha: Any) -> Any:

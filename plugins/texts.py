@@ -17,6 +17,7 @@ _PUNCTUATION = r"""[!"#$%&()*+,\-./:;<=>?@\[\\\]^_`{|}~\s]+"""
 _MOST_BYTES = 2**16  # of a text: five times the longest film review
 
 PADDING, START, UNKNOWN, FIRST = 0, 1, 2, 4  # in the datasets of Keras, whose most frequent word is 4: rank + 3
+MARKS = ("", "", "?", "")  # what a person reads for the numbers below FIRST
 
 
 def ending(texts: Any) -> Any:

@@ -24,7 +24,7 @@ from plugins.contract import (
 from plugins.imdb.data import LABELS, load, texts_of, words_of
 from plugins.imdb.model import ReviewsConfig, build
 from plugins.imdb.variants import VARIANTS
-from plugins.texts import FIRST, UNKNOWN, words_by_number
+from plugins.texts import FIRST, MARKS, UNKNOWN, words_by_number
 
 TEXT = InputField(
     name="text",
@@ -54,7 +54,7 @@ class Imdb(Plugin[ReviewsConfig]):
     def load_data(self, config: ReviewsConfig, datasets: Datasets) -> Data:
         """Reviews as the numbers of their words, read batch by batch."""
         data = load(config, datasets)
-        self.words = ["", "", "?", "", *words_of(data.train.assets)]
+        self.words = [*MARKS, *words_of(data.train.assets)]
         return data
 
     def build_model(self, config: ReviewsConfig, variant: str, train: Samples) -> Any:

@@ -93,11 +93,11 @@ def build(config: ForecastConfig, variant: str, train: Samples) -> keras.Model:
     if variant == NAIVE:
         model = keras.Model(rows, rows[:, -1, target : target + 1])
     else:
-        scaling = layers.Normalization(name="scaling")
+        scaling = layers.Normalization(name="scaling", dtype="float32")  # whatever the precision, degrees stay degrees
         scaling.adapt(shown)
         mean, spread = float(scaling.mean[0, 0, target]), float(scaling.variance[0, 0, target]) ** 0.5
         scaled = layers.Dense(1, name="answer")(BODIES[variant](scaling(rows)))
-        model = keras.Model(rows, layers.Rescaling(spread, mean)(scaled))
+        model = keras.Model(rows, layers.Rescaling(spread, mean, dtype="float32")(scaled))
     steps = config.epochs * -(-len(train) // config.batch_size)
     schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, steps)
     model.compile(optimizer=keras.optimizers.RMSprop(schedule), loss="mae", metrics=["mae"])

@@ -26,7 +26,12 @@ MAPS = ("edges", "strokes", "parts")  # the names of the convnet's convolutions
 
 def dense() -> list[layers.Layer]:
     """Listing 2.2, 407,050 parameters."""
-    return [layers.Flatten(), layers.Dense(512, activation="relu"), layers.Dense(CLASSES, activation="softmax")]
+    return [layers.Flatten(), layers.Dense(512, activation="relu"), *classes()]
+
+
+def classes() -> list[layers.Layer]:
+    """A softmax in a layer of its own, because explanations start from the logits."""
+    return [layers.Dense(CLASSES), layers.Softmax()]
 
 
 def convnet(convolution: type[layers.Layer] = layers.Conv2D) -> list[layers.Layer]:
@@ -41,8 +46,7 @@ def convnet(convolution: type[layers.Layer] = layers.Conv2D) -> list[layers.Laye
         convolution(64, 3, activation="relu", name=third),
         layers.Flatten(),
         layers.Dense(64, activation="relu"),
-        layers.Dense(CLASSES),
-        layers.Softmax(),  # a layer of its own, because explanations start from the logits
+        *classes(),
     ]
 
 

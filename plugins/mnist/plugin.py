@@ -102,7 +102,7 @@ class Mnist(Plugin[DigitsConfig]):
         return build(config, variant, len(train))
 
     def signatures(self, model: Any) -> Mapping[str, Signature]:
-        """`classify` takes a picture, `serving_default` pixels; what convolutions see can be shown."""
+        """`classify` takes a picture, `serving_default` pixels; what the network sees can be shown."""
 
         def classify(image_bytes: Any) -> Mapping[str, Any]:
             return {"scores": model(read_digits(image_bytes))}
@@ -110,7 +110,7 @@ class Mnist(Plugin[DigitsConfig]):
         def classify_pixels(pixels: Any) -> Mapping[str, Any]:
             return {"scores": model(pixels)}
 
-        has_maps = model.name != "dense"
+        maps = () if model.name == "dense" else MAPS
         return {
             "classify": Signature(
                 Task.CLASSIFY, classify, (IMAGE,), (SCORES,), {"image_bytes": png(EXAMPLE)}, "Read a digit"
@@ -123,7 +123,7 @@ class Mnist(Plugin[DigitsConfig]):
                 {"pixels": EXAMPLE.astype(float).tolist()},
                 "Read a digit from 28 x 28 pixels",
             ),
-            **(Explained(model, DigitView(), MAPS, IMAGE, png(EXAMPLE)).signatures() if has_maps else {}),
+            **Explained(model, DigitView(), maps, IMAGE, png(EXAMPLE)).signatures(),
         }
 
     def requests(self, samples: Samples) -> Iterator[Mapping[str, Any]]:

@@ -10,10 +10,11 @@ from PIL import Image, ImageDraw, ImageFont
 
 from plugins.conftest import Endpoint, Folder, Serve
 from plugins.contract import Array, Data, Samples
+from plugins.explanations import Explained
 from plugins.mnist.data import load
 from plugins.mnist.model import MAPS, DigitsConfig, build
 from plugins.mnist.plugin import EXAMPLE, PLUGIN, png
-from plugins.mnist.raw import read_digits
+from plugins.mnist.raw import DigitView, read_digits
 
 READ = tf.function(read_digits, input_signature=[tf.TensorSpec([None], tf.string)])
 
@@ -185,8 +186,15 @@ def test_the_reasons_for_a_digit_are_shown_on_what_was_read_of_the_picture(endpo
     assert answer["heatmap"].shape == (1, 3, 3)
 
 
-def test_the_dense_network_has_no_maps_to_show() -> None:
-    assert list(PLUGIN.signatures(build(DigitsConfig(), "dense", 100))) == ["classify", "serving_default"]
+def test_the_dense_network_explains_itself_by_pixels_and_has_no_maps_to_show() -> None:
+    model = build(DigitsConfig(), "dense", 100)
+    assert list(PLUGIN.signatures(model)) == ["classify", "serving_default", "explain"]
+    pixels = tf.random.stateless_uniform((2, 28, 28), (1, 1), maxval=255)
+    heat = Explained(model, DigitView(), ()).heat(pixels, tf.constant([-1, 3])).numpy()
+    assert heat.shape == pixels.shape
+    # Pixels that speak for the digit, made lighter, raise its score; so do those that speak against it, made darker.
+    lighter = model(pixels + 20 * (heat > 0.2)).numpy()
+    assert lighter[1, 3] > model(pixels).numpy()[1, 3]
 
 
 def test_requests_are_pictures_of_the_samples() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from plugins.attribution import erasure_attributions, explanation
 from plugins.contract import (
     Data,
     Datasets,
@@ -26,6 +27,7 @@ from plugins.question_answering.data import ANSWERS, SENTENCES, WORDS, load, sto
 from plugins.question_answering.figures import attention_page
 from plugins.question_answering.model import ATTENTION, AnswersConfig, build
 from plugins.question_answering.raw import read_questions, read_stories
+from plugins.targets import BEST, target_field
 
 STORY = InputField(
     name="story",
@@ -82,7 +84,9 @@ class QuestionAnswering(Plugin[AnswersConfig]):
         return build(config, variant, words_in(train.assets))
 
     def signatures(self, model: Any) -> Mapping[str, Signature]:
-        """`classify` takes raw texts, `serving_default` numbers of words."""
+        """`classify` and `explain` take raw texts, `serving_default` numbers of words."""
+
+        words = ["", *model.words.get_vocabulary()[1:]]  # by number
 
         def answer(story_numbers: Any, question_numbers: Any) -> Mapping[str, Any]:
             scores = model({"story": story_numbers, "question": question_numbers})
@@ -91,6 +95,18 @@ class QuestionAnswering(Plugin[AnswersConfig]):
 
         def classify(story: Any, question: Any) -> Mapping[str, Any]:
             return answer(read_stories(model.words, story), read_questions(model.words, question))
+
+        def of_rows(rows: Any) -> Any:
+            told = tf.reshape(rows[:, : SENTENCES * WORDS], (-1, SENTENCES, WORDS))
+            return answer(told, rows[:, SENTENCES * WORDS :])["scores"]
+
+        def explain(story: Any, question: Any, target: Any) -> Mapping[str, Any]:
+            told = tf.reshape(read_stories(model.words, story), (-1, SENTENCES * WORDS))
+            rows = tf.concat([told, read_questions(model.words, question)], axis=1)
+            return {
+                "words": tf.gather(tf.constant(words), rows),
+                "attributions": erasure_attributions(of_rows, rows, target, struck=0),
+            }
 
         story, question = EXAMPLE.values()
         numbers = {
@@ -103,6 +119,14 @@ class QuestionAnswering(Plugin[AnswersConfig]):
             ),
             "serving_default": Signature(
                 Task.CLASSIFY, answer, NUMBERS, (SCORES,), numbers, "Answer by the numbers of the words"
+            ),
+            "explain": Signature(
+                Task.EXPLAIN,
+                explain,
+                (STORY, QUESTION, target_field(len(ANSWERS))),
+                explanation("the chance of an answer; the question's come last"),
+                {**EXAMPLE, "target": BEST},
+                "Which words moved the answer",
             ),
         }
 

@@ -17,6 +17,7 @@ from plugins.question_answering.model import AnswersConfig, build
 from plugins.question_answering.plugin import EXAMPLE, PLUGIN
 from plugins.question_answering.raw import read_stories
 
+ANSWERED = ("words", "attributions")
 BABI = """1 Mary moved to the bathroom.
 2 John went to  the hallway.
 3 Where is Mary? \tbathroom\t1
@@ -114,6 +115,20 @@ def test_an_unknown_word_is_passed_over(endpoints: Mapping[str, Endpoint]) -> No
         ("Yesterday Mary moved to the old office.", "Where on earth is Mary?"),
     )
     np.testing.assert_allclose(known, unknown, atol=1e-6)
+
+
+def test_a_word_moved_the_answer_as_far_as_it_falls_without_it(endpoints: Mapping[str, Endpoint]) -> None:
+    story, question = "Mary moved to the bathroom.", "Where is Mary?"
+    asked = {"story": np.array([story.encode()], object), "question": np.array([question.encode()], object)}
+    answer = endpoints["explain"](**asked, target=np.array([2], np.int32))
+    told = [(word.decode(), moved) for word, moved in zip(*(answer[name][0] for name in ANSWERED), strict=True) if word]
+    assert [word for word, _ in told] == ["mary", "moved", "to", "the", "bathroom", "where", "is", "mary"]
+    whole, *without = ask(
+        endpoints, (story, question), ("moved to the bathroom.", question), (story, "Where is?"), (story, "is Mary?")
+    )[:, 2]
+    moved = [told[place][1] for place in (0, 7, 5)]
+    np.testing.assert_allclose(moved, whole - np.array(without), atol=1e-6)
+    assert max(map(abs, moved)) > 1e-6
 
 
 def test_where_nothing_is_told_or_asked_all_answers_are_as_likely(endpoints: Mapping[str, Endpoint]) -> None:

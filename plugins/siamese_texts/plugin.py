@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from plugins.attribution import erasure_attributions, explanation
 from plugins.contract import (
     Data,
     Datasets,
@@ -25,7 +26,8 @@ from plugins.contract import (
 from plugins.newswires import text_of, words_in
 from plugins.siamese_texts.data import LABELS, VALIDATION_PAIRS, best_threshold, load, shared_words
 from plugins.siamese_texts.model import PairsConfig, build
-from plugins.texts import beginning, first, numbers_of, words_by_number
+from plugins.targets import BEST, target_field
+from plugins.texts import MARKS, UNKNOWN, beginning, first, numbers_of, words_by_number
 
 SIDES = ("left", "right")
 SCORES = OutputField(
@@ -63,9 +65,10 @@ class SiameseTexts(Plugin[PairsConfig]):
         return {**super().baseline(data), "shared_words_accuracy": float(np.mean(right))}
 
     def signatures(self, model: Any) -> Mapping[str, Signature]:
-        """`classify` takes two raw texts, `serving_default` numbers of words."""
+        """`classify` and `explain` take two raw texts, `serving_default` numbers of words."""
         length = model.input["left"].shape[1]
         texts, numbers = _fields(length)
+        words = [*MARKS, *self.row_words(model)[len(MARKS) :]]
 
         def compare(left_numbers: Any, right_numbers: Any) -> Mapping[str, Any]:
             same = model({"left": left_numbers, "right": right_numbers})
@@ -77,6 +80,15 @@ class SiameseTexts(Plugin[PairsConfig]):
         def classify(left: Any, right: Any) -> Mapping[str, Any]:
             return compare(read(left), read(right))
 
+        def explain(left: Any, right: Any, target: Any) -> Mapping[str, Any]:
+            both = tf.concat([read(left), read(right)], axis=1)
+            return {
+                "words": tf.gather(tf.constant(words), both),
+                "attributions": erasure_attributions(
+                    lambda rows: compare(rows[:, :length], rows[:, length:])["scores"], both, target, UNKNOWN
+                ),
+            }
+
         example = {f"{side}_numbers": read([text]).numpy()[0].tolist() for side, text in EXAMPLE.items()}
         return {
             "classify": Signature(Task.CLASSIFY, classify, texts, (SCORES,), EXAMPLE, "Compare two newswires"),
@@ -87,6 +99,14 @@ class SiameseTexts(Plugin[PairsConfig]):
                 (SCORES,),
                 example,
                 "Compare newswires by their words' numbers",
+            ),
+            "explain": Signature(
+                Task.EXPLAIN,
+                explain,
+                (*texts, target_field(len(LABELS))),
+                explanation("the chance of an answer; the left text's come first"),
+                {**EXAMPLE, "target": BEST},
+                "Which words moved the answer",
             ),
         }
 

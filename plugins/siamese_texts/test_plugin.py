@@ -63,6 +63,20 @@ def test_texts_and_their_numbers_get_the_same_scores(endpoints: Mapping[str, End
     np.testing.assert_allclose(from_text, by_numbers(endpoints, rare), atol=1e-6)
 
 
+def test_a_word_moved_the_answer_as_far_as_it_falls_without_it(endpoints: Mapping[str, Endpoint]) -> None:
+    texts = {"left": np.array([b"oil price"], object), "right": np.array([b"OPEC zyx said"], object)}
+    for target in (0, 1):
+        answer = endpoints["explain"](**texts, target=np.array([target], np.int32))
+        told = [word.decode() for word in answer["words"][0]]
+        assert told == ["", "oil", "price", "", "", "", "", "opec", "?", "said", "", ""]
+        whole, without_price, without_said = compare(
+            endpoints, ("oil price", "opec zyx said"), ("oil zyx", "opec zyx said"), ("oil price", "opec zyx zyx")
+        )[:, target]
+        moved = answer["attributions"][0]
+        np.testing.assert_allclose(moved[[2, 8, 9]], [whole - without_price, 0, whole - without_said], atol=1e-6)
+        assert abs(moved[2]) > 1e-6
+
+
 def test_each_vector_has_its_word(model: Any) -> None:
     assert PLUGIN.row_words(model) == ["(padding)", "(start)", "(unknown)", "(unused)", *WORDS[:6]]
     assert any(getattr(layer, "input_dim", 0) == FEW.top_words for layer in model._flatten_layers())

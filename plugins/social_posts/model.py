@@ -57,6 +57,12 @@ def build(config: PostsConfig, texts: Array) -> Any:
     return model
 
 
+def after_words(model: Any) -> Any:
+    """The network from the numbers of words on, int [N, 64]."""
+    vectors = next(layer for layer in model.layers if isinstance(layer, layers.Embedding))
+    return keras.Model(vectors.input, model.output)
+
+
 def squared_decades(right: Any, answer: Any) -> Any:
     """The squared error in decades: of the size, 3 to 5, that the book's weights make up for."""
     return ops.mean(ops.square((answer - right) / 10), axis=-1)

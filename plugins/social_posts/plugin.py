@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from plugins.attribution import erasure_attributions, explanation
 from plugins.contract import (
     Data,
     Datasets,
@@ -23,7 +24,8 @@ from plugins.contract import (
     Variant,
 )
 from plugins.social_posts.data import DECILES, GENDERS, load
-from plugins.social_posts.model import PostsConfig, build
+from plugins.social_posts.model import PostsConfig, after_words, build
+from plugins.targets import BEST, target_field
 
 TEXT = InputField(name="text", dtype="string", content="text", description="a post, of which 64 words are read")
 AGE = OutputField(name="age", dtype="float32", shape=(1,), content="values", description="of the author", unit="years")
@@ -31,6 +33,7 @@ INCOME = OutputField(
     name="income", dtype="float32", shape=(10,), content="scores", description="tenth by income", labels=DECILES
 )
 GENDER = OutputField(name="gender", dtype="float32", shape=(2,), content="scores", labels=GENDERS)
+UNKNOWN = 1  # as TextVectorization numbers a word it does not know
 EXAMPLE = "so tired after the exam, my campus bus was late again and my payday is not until prom. new mascara, love it"
 
 
@@ -54,17 +57,42 @@ class SocialPosts(Plugin[PostsConfig]):
         return build(config, train.inputs)
 
     def signatures(self, model: Any) -> Mapping[str, Signature]:
-        """`classify` takes a text."""
+        """`classify` takes a text; so do `explain_income`, `explain_gender` and `explain_age`."""
+        heads = after_words(model)
+        words = ["", "?", *model.words.get_vocabulary()[2:]]  # by number
+
+        def answers(numbers: Any) -> Mapping[str, Any]:
+            told = heads(numbers)
+            female = told["gender"]
+            return {**told, "gender": tf.concat([1 - female, female], axis=1)}
 
         def classify(text: Any) -> Mapping[str, Any]:
-            answers = model(text)
-            female = answers["gender"]
-            return {**answers, "gender": tf.concat([1 - female, female], axis=1)}
+            return answers(model.words(text))
+
+        def explain(head: OutputField) -> Signature:
+            def explain_head(text: Any, target: Any) -> Mapping[str, Any]:
+                numbers = tf.cast(model.words(text), tf.int32)
+                return {
+                    "words": tf.gather(tf.constant(words), numbers),
+                    "attributions": erasure_attributions(
+                        lambda rows: answers(rows)[head.name], numbers, target, struck=UNKNOWN
+                    ),
+                }
+
+            return Signature(
+                Task.EXPLAIN,
+                explain_head,
+                (TEXT, target_field(head.shape[0] or 1)),
+                explanation(f"the {head.name}"),
+                {"text": EXAMPLE, "target": BEST},
+                f"Which words moved the {head.name}",
+            )
 
         return {
             "classify": Signature(
                 Task.CLASSIFY, classify, (TEXT,), (AGE, INCOME, GENDER), {"text": EXAMPLE}, "Guess at an author"
-            )
+            ),
+            **{f"explain_{head.name}": explain(head) for head in (INCOME, GENDER, AGE)},
         }
 
     def baseline(self, data: Data) -> Mapping[str, float]:

@@ -33,8 +33,13 @@ def model(drawn: Data) -> Any:
 
 
 @pytest.fixture(scope="module")
-def endpoint(model: Any, serve: Serve) -> Endpoint:
-    return serve(PLUGIN, model)["classify"]
+def endpoints(model: Any, serve: Serve) -> Mapping[str, Endpoint]:
+    return serve(PLUGIN, model)
+
+
+@pytest.fixture(scope="module")
+def endpoint(endpoints: Mapping[str, Endpoint]) -> Endpoint:
+    return endpoints["classify"]
 
 
 def as_bytes(*texts: str) -> Array:
@@ -104,6 +109,18 @@ def test_the_served_answers_are_the_models_with_gender_in_two_columns(
     np.testing.assert_allclose(answer["income"], in_memory["income"], rtol=1e-3)
     np.testing.assert_allclose(answer["gender"][:, 1:], in_memory["gender"], rtol=1e-4)
     np.testing.assert_allclose(answer["gender"].sum(axis=1), 1, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("head", "target"), [("age", 0), ("income", 7), ("gender", 1)])
+def test_a_word_moved_an_answer_as_far_as_it_falls_without_it(
+    endpoints: Mapping[str, Endpoint], head: str, target: int
+) -> None:
+    asked = {"text": as_bytes("My exam, zyx!"), "target": np.array([target], np.int32)}
+    explained = endpoints[f"explain_{head}"](**asked)
+    assert [word.decode() for word in explained["words"][0]] == ["my", "exam", "?", *[""] * (LENGTH - 3)]
+    whole, without = endpoints["classify"](text=as_bytes("my exam zyx", "my zyx zyx"))[head][:, target]
+    np.testing.assert_allclose(explained["attributions"][0, 1:3], [whole - without, 0], atol=1e-6)
+    assert abs(whole - without) > 2e-6
 
 
 def test_case_and_punctuation_do_not_matter_and_words_beyond_the_last_are_not_read(endpoint: Endpoint) -> None:

@@ -132,10 +132,10 @@ def _check_names(card: Card, name: str, rows: Sequence[Mapping[str, Any]]) -> No
 
 
 def _class_number(card: Card, value: Any) -> Any:
-    """A label of the model's answer as its column's number; anything else as it is."""
-    outputs = [output for signature in card.signatures.values() for output in signature.outputs]
-    labels = next((output.labels for output in outputs if output.labels), ())
-    return labels.index(value) if isinstance(value, str) and value in labels else value
+    """A label of one of the model's answers as its column's number; anything else as it is."""
+    outputs = (output for signature in card.signatures.values() for output in signature.outputs)
+    numbers = (output.labels.index(value) for output in outputs if value in output.labels)
+    return next(numbers, value)
 
 
 def _required(signature: SignatureCard) -> frozenset[str]:

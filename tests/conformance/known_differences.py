@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 _DECODERS = "Text of TensorFlow's image kernel, which names the formats that the installed release decodes."
-_FUSED = "Text of TensorFlow's kernels: the installed release checks the shapes in the fused matrix product itself."
+_FUSED = "Text of TensorFlow's kernels: on some processors the matrix product is fused, and checks the shapes itself."
 _NUL = "TensorFlow's Python binding hands error texts over as C strings, so they end at the first NUL."
 
 TEXTS: Mapping[str, str] = {
@@ -15,6 +15,7 @@ TEXTS: Mapping[str, str] = {
     "rest-0182": _NUL,
     "rest-0248": _DECODERS,
 }
+ON_SOME_PROCESSORS = frozenset({"grpc-0072"})  # TensorFlow chooses kernels by what the processor can do
 
 METRICS: Mapping[str, str] = {
     ":tensorflow:serving:batching_session:queuing_latency": "Batching is the gateway's.",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conformance.known_differences import METRICS, TEXTS
+from tests.conformance.known_differences import METRICS, ON_SOME_PROCESSORS, TEXTS
 from tests.conformance.replay import cases, replay
 
 # The corpus's scripts leave files for the collector to close.
@@ -56,7 +56,7 @@ def _is_known_text(case: str, line: str) -> bool:
 
 def test_the_table_of_known_differences_has_no_stale_entry(replays: Mapping[str, Future[Differences]]) -> None:
     seen = {case: lines for group in GROUPS for case, lines in replays[group].result().items()}
-    assert not TEXTS.keys() - seen.keys()
+    assert not TEXTS.keys() - seen.keys() - ON_SOME_PROCESSORS
     metric_lines = {line for lines in seen.values() for line in lines if line.startswith("metric missing")}
     assert metric_lines == {f"metric missing: {name}" for name in METRICS}
 

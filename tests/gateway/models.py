@@ -112,6 +112,7 @@ def _words(columns: Mapping[str, Array]) -> Mapping[str, Array]:
     return {
         "words": np.array(padded, object).reshape(len(rows), longest),
         "attributions": np.array([[len(word) / 2 for word in row] for row in padded], np.float32),
+        "target": columns["target"],
     }
 
 
@@ -220,8 +221,9 @@ READER: Model = {
     "explain": _signature(
         Task.EXPLAIN,
         _words,
-        [_TEXT],
+        [_TEXT, InputField(name="target", dtype="int32", default=-1)],
         [
+            OutputField(name="target", dtype="int32"),
             OutputField(name="words", dtype="string", shape=(None,), content="words"),
             OutputField(name="attributions", dtype="float32", shape=(None,), content="attributions"),
         ],

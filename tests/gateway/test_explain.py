@@ -58,6 +58,12 @@ async def test_a_target_may_be_a_label(here: World, label: str, number: int) -> 
     assert list(reply.images) == [png(salt=number)]
 
 
+@pytest.mark.parametrize(("label", "number"), [("short", 1), ("o", 2)])
+async def test_a_target_may_be_a_label_of_any_head(here: World, label: str, number: int) -> None:
+    answer = await here.rest.post(READER, json={"text": "the soul", "target": label})
+    assert answer.json()["arrays"] == {"target": number}
+
+
 async def test_a_single_picture_comes_as_png_to_who_accepts_that(here: World) -> None:
     answer = await here.rest.post(f"{DIGITS}?target=1", content=png(), headers={**IMAGE, **PNG})
     assert (answer.headers["content-type"], answer.content) == ("image/png", png(salt=1))
@@ -75,7 +81,8 @@ async def test_further_explanations_are_chosen_by_signature_or_by_their_fields(h
 
 
 async def test_words_come_with_what_each_adds_and_without_what_fills_up_the_row(here: World) -> None:
-    longest = {"instances": [{"text": "a"}, {"text": "the soul is"}], "signature_name": "explain"}
+    rows = [{"text": text, "target": -1} for text in ("a", "the soul is")]
+    longest = {"instances": rows, "signature_name": "explain"}
     padded = (await here.rest.post("/v1/models/reader:predict", json=longest)).json()["predictions"]
     assert padded[0]["words"] == ["a", "", ""]
     answer = await here.rest.post(READER, json={"text": "the soul ü"})
@@ -85,7 +92,7 @@ async def test_words_come_with_what_each_adds_and_without_what_fills_up_the_row(
         "version": 1,
         "images": [],
         "attributions": [{"word": word, "attribution": attribution} for word, attribution in words],
-        "arrays": {},
+        "arrays": {"target": -1},
     }
     reply = await here.inference.Explain(request("reader", text="the soul ü"))
     assert [(one.word, one.attribution) for one in reply.attributions] == words
