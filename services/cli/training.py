@@ -12,6 +12,7 @@ from services.cli.scaffold import plugin_files
 from services.cli.settings import CliSettings
 from services.core.errors import AlreadyExists, TensorgateError
 from services.core.refs import STABLE
+from services.core.tensorflow_settings import loading_tensorflow
 from services.trainer.discovery import load_entry_point, plugin_names
 from services.trainer.run_record import RunRecord, RunState, read_records
 
@@ -30,7 +31,8 @@ def train(
 
     tensorgate train mnist --variant convnet --set epochs=5
     """
-    from services.trainer.pipeline import TrainRequest, train_and_publish  # TensorFlow: seconds, for this command only
+    with loading_tensorflow():  # it takes seconds, so it is imported where it is needed
+        from services.trainer.pipeline import TrainRequest, train_and_publish
 
     request = TrainRequest(
         plugin=plugin,
@@ -67,7 +69,8 @@ def tune(
     tensorgate tune mnist --trials 10 --set epochs=3
     tensorgate tune mnist --engine ray --parallel 4
     """
-    from services.trainer.tuning import TuneRequest, tune_and_publish  # TensorFlow: seconds, for this command only
+    with loading_tensorflow():
+        from services.trainer.tuning import TuneRequest, tune_and_publish
 
     name = study or "-".join(filter(None, (plugin, variant)))
     request = TuneRequest(plugin, name, variant, tuple(settings or ()), trials, sampler, engine, parallel)
@@ -83,7 +86,8 @@ def ensemble(
 
     tensorgate ensemble RUN RUN RUN
     """
-    from services.trainer.ensemble import ensemble_and_publish  # TensorFlow: seconds, for this command only
+    with loading_tensorflow():
+        from services.trainer.ensemble import ensemble_and_publish
 
     _end(ensemble_and_publish(runs, model, CliSettings()), as_json)
 
@@ -98,7 +102,8 @@ def compare(
 
     tensorgate compare imdb bag_of_words smaller larger --set epochs=20
     """
-    from services.trainer.comparison import CompareRequest, compare_here  # TensorFlow, as above
+    with loading_tensorflow():
+        from services.trainer.comparison import CompareRequest, compare_here
 
     request = CompareRequest(plugin, variants, tuple(settings or ()))
     _, comparison = compare_here(request, CliSettings())

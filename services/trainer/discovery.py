@@ -8,6 +8,7 @@ from typing import Any
 
 from plugins.contract import Plugin
 from services.core.errors import FailedPrecondition, NotFound
+from services.core.tensorflow_settings import loading_tensorflow
 
 GROUP = "tensorgate.plugins"
 
@@ -31,7 +32,8 @@ def load_plugin(name: str) -> Plugin[Any]:
 def load_entry_point(point: EntryPoint) -> Plugin[Any]:
     """What an entry point names, which must be a Plugin. Raises FailedPrecondition."""
     try:
-        plugin = point.load()
+        with loading_tensorflow():
+            plugin = point.load()
     except Exception as error:  # someone else's module: whatever it raises is its fault, and is said so
         raise FailedPrecondition(
             f"Plugin {point.name!r} ({point.value}) cannot be imported: {type(error).__name__}: {error}"
