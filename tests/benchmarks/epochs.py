@@ -134,7 +134,7 @@ CASES = (
     Case("reuters", "dense", "3.5", 7_982, 9, 512, lists, columns(listings.reuters_dense)),
     Case("imdb", "bag_of_words", "3.4", 25_000, 4, 512, reviews, columns(listings.imdb_bag)),
     Case("imdb", "embedding_20", "6.1.2", 20_000, 10, 32, reviews, columns(listings.imdb_20)),
-    Case("jena_climate", "dense", "6.3.4", 25_600, 3, 128, series, generated),
+    Case("jena_climate", "dense", "6.3.4", 25_600, 8, 128, series, generated),
     Case(
         "cats_vs_dogs",
         "augmented",
