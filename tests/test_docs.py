@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from services.trainer.results import read_results, results_page
+from services.trainer.results.table import read_results, results_page
 from tests.conformance import known_differences
 
 ROOT = Path(__file__).parent.parent

@@ -80,7 +80,7 @@ def lines_of(names: Sequence[str], records: Path) -> Sequence[Line]:
     """The lines that names ask for: a plugin's all, one variant's, or without names all that have a record."""
     from services.trainer.configuration import variant_of
     from services.trainer.discovery import load_plugin
-    from services.trainer.results import read_results
+    from services.trainer.results.table import read_results
 
     seeds: Mapping[tuple[str, str], int] = {(one.plugin, one.variant): one.seed for one in read_results(records)}
     if not names:
@@ -132,7 +132,7 @@ async def _live(model: str, version: int, gateway: str) -> None:
 
 
 def _record(workshop: Workshop, run: str) -> None:
-    from services.trainer.recording import keep_run, measure_run, write_page
+    from services.trainer.results.recording import keep_run, measure_run, write_page
 
     say(str(measure_run(run, workshop.address.gateway.http, workshop.home) or "measured in memory only"))
     say(f"kept {keep_run(run, workshop.page, workshop.home)}")

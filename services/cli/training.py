@@ -70,7 +70,7 @@ def tune(
     tensorgate tune mnist --engine ray --parallel 4
     """
     with loading_tensorflow():
-        from services.trainer.tuning import TuneRequest, tune_and_publish
+        from services.trainer.study.tuning import TuneRequest, tune_and_publish
 
     name = study or "-".join(filter(None, (plugin, variant)))
     request = TuneRequest(plugin, name, variant, tuple(settings or ()), trials, sampler, engine, parallel)

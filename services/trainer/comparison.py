@@ -20,20 +20,20 @@ from plugins.contract import Untrained
 from services.core.errors import InvalidArgument
 from services.store import open_store
 from services.trainer.configuration import resolve_config, variant_of
-from services.trainer.curves import mean_curve
-from services.trainer.datasets import DatasetFetcher
 from services.trainer.discovery import load_plugin
-from services.trainer.drawing import BLUE, INK, MUTED, ORANGE, new_figure, style, to_png
-from services.trainer.fitting import Recipe
+from services.trainer.fit.fitting import Recipe
+from services.trainer.fit.precision import make_deterministic
+from services.trainer.fit.protocols import best_epoch
 from services.trainer.journal import Bench
 from services.trainer.pipeline import fewer, fit_folds
-from services.trainer.precision import make_deterministic
 from services.trainer.progress import progress_on
-from services.trainer.protocols import best_epoch
-from services.trainer.report import page_template
+from services.trainer.report.curves import mean_curve
+from services.trainer.report.drawing import BLUE, INK, MUTED, ORANGE, new_figure, style, to_png
+from services.trainer.report.page import page_template
 from services.trainer.run_folder import RunFolder, create_run
 from services.trainer.run_record import History, MetricRecord
 from services.trainer.settings import TrainerSettings
+from services.trainer.sources.datasets import DatasetFetcher
 
 RECORD_NAME, PICTURE_NAME, PAGE_NAME = "comparison.json", "curves.png", "report.html"
 _LOSS = MetricRecord(name="loss", higher_is_better=False)

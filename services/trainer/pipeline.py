@@ -20,22 +20,22 @@ from services.core.errors import FailedPrecondition
 from services.core.refs import STABLE, check_label, check_model_name
 from services.store import Store, open_store
 from services.trainer.configuration import resolve_config, validate_config, variant_of
-from services.trainer.datasets import DatasetFetcher
 from services.trainer.discovery import load_plugin
 from services.trainer.environment import environment
-from services.trainer.fitting import Recipe, Stage, fit, fresh_model
-from services.trainer.gate import Candidate, Standing, judge
+from services.trainer.fit.fitting import Recipe, Stage, fit, fresh_model
+from services.trainer.fit.precision import make_deterministic
+from services.trainer.fit.protocols import FINAL, best_epoch, cuts, trains_again
 from services.trainer.interval import Interval, figure_interval
 from services.trainer.journal import Bench, Journal
-from services.trainer.precision import make_deterministic
 from services.trainer.progress import figures_text, progress_on
-from services.trainer.protocols import FINAL, best_epoch, cuts, trains_again
-from services.trainer.publishing import Label, publish
-from services.trainer.report import write_report
-from services.trainer.reporting import Finished, finished, report_of
+from services.trainer.release.gate import Candidate, Standing, judge
+from services.trainer.release.publishing import Label, publish
+from services.trainer.report.page import write_report
+from services.trainer.report.reporting import Finished, finished, report_of
 from services.trainer.run_folder import create_run, open_run
 from services.trainer.run_record import RunRecord, RunState, StageRecord, metric_record, read_record
 from services.trainer.settings import TrainerSettings
+from services.trainer.sources.datasets import DatasetFetcher
 
 
 @dataclass(frozen=True)

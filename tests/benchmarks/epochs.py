@@ -29,13 +29,13 @@ from plugins.imdb.data import REVIEWS
 from plugins.jena_climate.data import read_table
 from plugins.jena_climate.gaps import fill_gaps
 from services.trainer.configuration import resolve_config
-from services.trainer.datasets import DatasetFetcher
 from services.trainer.discovery import load_plugin
-from services.trainer.fitting import Recipe, Stage, fit
-from services.trainer.precision import make_deterministic
+from services.trainer.fit.fitting import Recipe, Stage, fit
+from services.trainer.fit.precision import make_deterministic
 from services.trainer.progress import PlainProgress
 from services.trainer.run_folder import RunFolder
 from services.trainer.run_record import metric_record
+from services.trainer.sources.datasets import DatasetFetcher
 from tests.benchmarks import listings
 
 TURNS = 2
@@ -218,7 +218,7 @@ person waits for: preparation, tracing, training, and ours its logs and checkpoi
 FINDINGS = """Where ours is quicker, and why:
 
 - Keras spends a millisecond or more of Python on each call of the training step, which is most of the time of a small
-  network. Ours runs up to 32 steps a call (`steps_at_once` in `services/trainer/fitting.py`); same seed, same figures.
+  network. Ours runs up to 32 steps a call (`steps_at_once` in `services/trainer/fit`); same seed, same figures.
 - Windows, bags of words and paddings are made by `tf.data` from whole columns, batch by batch on threads of its own;
   the book's Python walks row by row, and makes an array of 2 GB of 25,000 reviews.
 - Preparing the data is most of the book's work for bags of words, Jena's windows and changed photographs. The 20 words

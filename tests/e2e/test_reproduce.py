@@ -10,7 +10,7 @@ import pytest
 
 from services.cli.reproduce import Line, lines_of
 from services.core.errors import InvalidArgument, NotFound
-from services.trainer.results import read_results
+from services.trainer.results.table import read_results
 from tests.e2e.conftest import Home
 
 RECORDS = Path(__file__).parent.parent.parent / "docs" / "results"

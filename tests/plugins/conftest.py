@@ -16,7 +16,7 @@ from plugins.contract import (
     Untrained,
 )
 from services.trainer.configuration import resolve_config
-from services.trainer.datasets import DatasetFetcher
+from services.trainer.sources.datasets import DatasetFetcher
 from tests.plugins.few_rows import (
     PARTS,
     ROADS,

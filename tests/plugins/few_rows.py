@@ -21,7 +21,7 @@ from plugins.contract import (
     Untrained,
 )
 from services.trainer.discovery import load_entry_point, plugin_names
-from services.trainer.reporting import one_input
+from services.trainer.report.reporting import one_input
 from tests.e2e.conftest import STARTERS
 
 TRAIN, TEST = 160, 64  # rows

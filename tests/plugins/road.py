@@ -22,12 +22,12 @@ from plugins.contract import (
     Untrained,
 )
 from services.store import Store, open_store
-from services.trainer.datasets import DatasetFetcher
+from services.trainer.fit.protocols import trains_again
 from services.trainer.journal import Bench
 from services.trainer.pipeline import TrainRequest, train
 from services.trainer.progress import PlainProgress
-from services.trainer.protocols import trains_again
 from services.trainer.run_record import RunRecord
+from services.trainer.sources.datasets import DatasetFetcher
 from tests.plugins.few_rows import PARTS, Trained
 
 

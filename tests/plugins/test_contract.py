@@ -24,11 +24,11 @@ from plugins.contract import (
 )
 from services.core.card import WARMUP_PATH, SignatureCard
 from services.core.refs import check_model_name
-from services.trainer.check import same_picture
 from services.trainer.configuration import resolve_config
-from services.trainer.export import signature_cards
 from services.trainer.heads import head_fields, heads_of
-from services.trainer.reporting import one_input
+from services.trainer.release.check import same_picture
+from services.trainer.release.export import signature_cards
+from services.trainer.report.reporting import one_input
 from services.trainer.run_record import RunState
 from tests.plugins.few_rows import (
     BUILT_IN,

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from plugins.contract import Array, Dataset, PypiPackage, Source
-from services.trainer.datasets import DatasetFetcher, content_sha256
+from services.trainer.sources.datasets import DatasetFetcher, content_sha256
 
 TEXT = b"the eternal recurrence"
 ARRAYS = {"text": np.frombuffer(TEXT, np.uint8)}

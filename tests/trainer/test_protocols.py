@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from plugins.contract import HoldOut, IteratedKFold, KFold, Untrained
 from services.core.errors import InvalidArgument
-from services.trainer.protocols import best_epoch, cuts, trains_again
+from services.trainer.fit.protocols import best_epoch, cuts, trains_again
 from services.trainer.run_record import History, MetricRecord
 
 

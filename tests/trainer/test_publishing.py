@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from services.trainer.publishing import card_of
+from services.trainer.release.publishing import card_of
 from services.trainer.run_record import MetricRecord, RunRecord, Verdict
 from tests.trainer.tiny_plugin import PLUGIN
 

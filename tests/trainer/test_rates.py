@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plugins.contract import Array
-from services.trainer.rates import BINS, Curve, class_rates, mean_of, precision_recall, reliability, roc
+from services.trainer.report.rates import BINS, Curve, class_rates, mean_of, precision_recall, reliability, roc
 
 
 @st.composite

@@ -20,13 +20,13 @@ from rich.console import Console
 from services.core.errors import FailedPrecondition, InvalidArgument
 from services.store import open_store
 from services.trainer.configuration import resolve_config
-from services.trainer.datasets import DatasetFetcher
 from services.trainer.journal import Bench
 from services.trainer.progress import PlainProgress
-from services.trainer.ray_engine import RayEngine
 from services.trainer.run_record import RunState
-from services.trainer.trial import Assignment
-from services.trainer.tuning import TuneRequest, open_study, tune
+from services.trainer.sources.datasets import DatasetFetcher
+from services.trainer.study.ray_engine import RayEngine
+from services.trainer.study.trial import Assignment
+from services.trainer.study.tuning import TuneRequest, open_study, tune
 from tests.polling import until
 from tests.trainer.traced_plugin import DEADLY, FAULTY, Traced, fill
 
@@ -144,7 +144,7 @@ def test_ray_sends_no_usage_statistics() -> None:
 
 
 def test_without_ray_the_error_says_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "services.trainer.ray_engine")
+    monkeypatch.delitem(sys.modules, "services.trainer.study.ray_engine")
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(FailedPrecondition, match=r"pip install 'tensorgate\[ray\]'"):
         tune(TuneRequest("traced", "first", engine="ray"), bench_in(tmp_path, ""), tmp_path)

@@ -12,11 +12,11 @@ import pytest
 from PIL import Image
 
 from plugins.contract import BookFigure, Figure, OutputField, Task
-from services.trainer.answers import confusion_matrix
-from services.trainer.curves import draw_smoothed, mean_curve, smoothed
-from services.trainer.diagram import boxes_of, draw_diagram
 from services.trainer.heads import Head
-from services.trainer.report import bars, beside_book, figure_text, fold_rows, overfitting, write_report
+from services.trainer.report.answers import confusion_matrix
+from services.trainer.report.curves import draw_smoothed, mean_curve, smoothed
+from services.trainer.report.diagram import boxes_of, draw_diagram
+from services.trainer.report.page import bars, beside_book, figure_text, fold_rows, overfitting, write_report
 from services.trainer.run_record import (
     Answers,
     MetricRecord,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from services.trainer.scorecard import scorecard
+from services.trainer.report.scorecard import scorecard
 
 PAIR = ("no", "yes")
 

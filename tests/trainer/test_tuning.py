@@ -19,8 +19,8 @@ from services.store import open_store
 from services.trainer.journal import Bench
 from services.trainer.progress import PlainProgress
 from services.trainer.run_record import MetricRecord, RunState
-from services.trainer.trial import Pruning, hopeless_in
-from services.trainer.tuning import TuneRequest, open_study, tune
+from services.trainer.study.trial import Pruning, hopeless_in
+from services.trainer.study.tuning import TuneRequest, open_study, tune
 from tests.trainer.tiny_plugin import Tiny
 from tests.trainer.train_tiny import NoDatasets, Refused
 

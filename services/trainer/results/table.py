@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict
 
 from services.core.card import BookFigure
 from services.trainer.interval import Interval
-from services.trainer.measure import Served
-from services.trainer.report import size_text
+from services.trainer.report.page import size_text
+from services.trainer.results.measure import Served
 from services.trainer.run_record import MetricRecord, RunRecord
 
 _COLUMNS = (

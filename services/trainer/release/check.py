@@ -27,8 +27,8 @@ from services.core.tfs import (
     prediction_service_pb2_grpc,
     types_pb2,
 )
-from services.trainer.export import Exported, Tensors
-from services.trainer.warmup import predict_request
+from services.trainer.release.export import Exported, Tensors
+from services.trainer.release.warmup import predict_request
 
 _VERSION = 1
 _START_SECONDS = 120.0

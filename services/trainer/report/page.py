@@ -14,12 +14,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from services.core.card import CARD_PATH, Card
 from services.core.tryout import Gateway, try_out
-from services.trainer.answers import confusion_matrix, draw_confusion, draw_residuals
-from services.trainer.curves import draw_curves, draw_smoothed, mean_curve
-from services.trainer.diagram import draw_diagram
+from services.trainer.report.answers import confusion_matrix, draw_confusion, draw_residuals
+from services.trainer.report.curves import draw_curves, draw_smoothed, mean_curve
+from services.trainer.report.diagram import draw_diagram
+from services.trainer.report.scorecard import Scorecard, scorecard
 from services.trainer.run_folder import RunFolder
 from services.trainer.run_record import Answers, Mistake, Report, RunRecord
-from services.trainer.scorecard import Scorecard, scorecard
 
 REPORT_NAME = "report.html"
 
@@ -59,9 +59,8 @@ def write_report(folder: Path, report: Report) -> Path:
 
 def page_template(name: str) -> Any:
     """A page beside this module, as a template."""
-    environment = Environment(
-        loader=PackageLoader("services.trainer", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
+    here = PackageLoader("services.trainer.report", ".")
+    environment = Environment(loader=here, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     environment.filters["data_uri"] = data_uri
     environment.filters["figure"] = figure_text
     environment.filters["bytes"] = size_text

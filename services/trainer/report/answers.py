@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 
 from plugins.contract import Array
-from services.trainer.drawing import BLUE, INK, MUTED, ORANGE, PAPER, RED, new_figure, style, to_png
+from services.trainer.report.drawing import BLUE, INK, MUTED, ORANGE, PAPER, RED, new_figure, style, to_png
 
 _MOST_NUMBERED = 20  # classes; a larger matrix shows colours only
 _RIGHT = LinearSegmentedColormap.from_list("right", ["#ffffff", "#b9d0f7"])

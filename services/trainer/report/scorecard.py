@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from plugins.contract import Array
-from services.trainer.answers import confusion_matrix
-from services.trainer.drawing import BLUE, INK, MUTED, ORANGE, RED, new_figure, style, to_png
-from services.trainer.rates import (
+from services.trainer.report.answers import confusion_matrix
+from services.trainer.report.drawing import BLUE, INK, MUTED, ORANGE, RED, new_figure, style, to_png
+from services.trainer.report.rates import (
     BINS,
     ClassRates,
     Curve,

@@ -8,13 +8,13 @@ import httpx
 
 from services.core.refs import ModelRef
 from services.trainer.configuration import validate_config
-from services.trainer.datasets import DatasetFetcher
 from services.trainer.discovery import load_plugin
-from services.trainer.measure import Served, measure, read_served, write_served
-from services.trainer.results import read_results, result_of, results_page, write_result
+from services.trainer.results.measure import Served, measure, read_served, write_served
+from services.trainer.results.table import read_results, result_of, results_page, write_result
 from services.trainer.run_folder import open_run
 from services.trainer.run_record import read_record
 from services.trainer.settings import TrainerSettings
+from services.trainer.sources.datasets import DatasetFetcher
 
 _SECONDS = 60.0
 

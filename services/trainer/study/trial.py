@@ -12,11 +12,11 @@ import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from plugins.contract import Config, Datasets, Plugin
-from services.trainer.fitting import Recipe, Stage, fit
+from services.trainer.fit.fitting import Recipe, Stage, fit
+from services.trainer.fit.precision import make_deterministic
+from services.trainer.fit.protocols import cuts
 from services.trainer.pipeline import fewer
-from services.trainer.precision import make_deterministic
 from services.trainer.progress import RunProgress
-from services.trainer.protocols import cuts
 from services.trainer.run_folder import RunFolder
 from services.trainer.run_record import MetricRecord, metric_record
 

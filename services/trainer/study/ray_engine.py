@@ -23,12 +23,12 @@ from ray.exceptions import RayError, RayTaskError
 from rich.console import Console
 
 from services.core.errors import Unavailable
-from services.trainer.datasets import DatasetFetcher
-from services.trainer.desk import Desk
-from services.trainer.downloads import Say
 from services.trainer.progress import PlainProgress
 from services.trainer.settings import TrainerSettings
-from services.trainer.trial import Assignment, Draw, hopeless_in, run_trial, try_again
+from services.trainer.sources.datasets import DatasetFetcher
+from services.trainer.sources.downloads import Say
+from services.trainer.study.desk import Desk
+from services.trainer.study.trial import Assignment, Draw, hopeless_in, run_trial, try_again
 
 
 @dataclass(frozen=True)

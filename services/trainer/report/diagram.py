@@ -9,7 +9,7 @@ from typing import Any
 
 from matplotlib.patches import FancyBboxPatch
 
-from services.trainer.drawing import BLUE, GRID, INK, MUTED, PAPER, new_figure, to_png
+from services.trainer.report.drawing import BLUE, GRID, INK, MUTED, PAPER, new_figure, to_png
 
 _WIDTH, _HEIGHT, _GAP = 2.9, 0.62, 0.26  # inches of a box, and between boxes
 

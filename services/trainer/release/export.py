@@ -17,7 +17,7 @@ from services.core.card import CARD_PATH, Card, SignatureCard
 from services.core.errors import InvalidArgument
 from services.core.gateway_client import as_json
 from services.core.tensors import Array
-from services.trainer.warmup import write_warmup
+from services.trainer.release.warmup import write_warmup
 
 _START = "start"
 _STATE = "state_"

@@ -12,15 +12,15 @@ import numpy as np
 import tensorflow as tf
 
 from plugins.contract import EVALUATION_BATCH, Config, EvaluationProtocol, Plugin, Samples
-from services.trainer.activations import ActivationLog
-from services.trainer.balance import class_weights
-from services.trainer.checkpoint import Checkpoint, StateFile
-from services.trainer.frozen import features
-from services.trainer.log import EpochLog, Lines, trim_lines, trim_rows
-from services.trainer.precision import precision
+from services.trainer.fit.activations import ActivationLog
+from services.trainer.fit.balance import class_weights
+from services.trainer.fit.checkpoint import Checkpoint, StateFile
+from services.trainer.fit.frozen import features
+from services.trainer.fit.log import EpochLog, Lines, trim_lines, trim_rows
+from services.trainer.fit.precision import precision
+from services.trainer.fit.projector import write_projector
+from services.trainer.fit.protocols import best_epoch
 from services.trainer.progress import RunProgress
-from services.trainer.projector import write_projector
-from services.trainer.protocols import best_epoch
 from services.trainer.run_folder import RunFolder
 from services.trainer.run_record import MetricRecord, StageRecord
 

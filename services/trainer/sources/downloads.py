@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from services.core.errors import Unavailable
-from services.trainer.patience import ANSWER_SECONDS, Attempt
+from services.trainer.sources.patience import ANSWER_SECONDS, Attempt
 
 Say = Callable[[str], None]  # called with one sentence for a person
 

@@ -20,10 +20,10 @@ from services.core.errors import FailedPrecondition, InvalidArgument
 from services.trainer.configuration import resolve_config, variant_of
 from services.trainer.journal import Bench
 from services.trainer.pipeline import TrainRequest, bench_of, train
+from services.trainer.report.study_report import StudyReport, write_study_report
 from services.trainer.run_record import RunRecord
 from services.trainer.settings import TrainerSettings
-from services.trainer.study_report import StudyReport, write_study_report
-from services.trainer.trial import Assignment, Draw, Engine, hopeless_in, run_trial, try_again
+from services.trainer.study.trial import Assignment, Draw, Engine, hopeless_in, run_trial, try_again
 
 SAMPLERS = ("tpe", "random")
 ENGINES = ("here", "ray")
@@ -97,7 +97,7 @@ def _engine(request: TuneRequest, bench: Bench, folder: Path, mirror: str) -> En
     if request.engine == "here":
         return Here(bench, folder)
     try:
-        from services.trainer.ray_engine import RayEngine  # large, and installed by those who ask for it
+        from services.trainer.study.ray_engine import RayEngine  # large, and installed by those who ask for it
     except ModuleNotFoundError as error:
         if error.name != "ray":
             raise

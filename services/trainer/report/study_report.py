@@ -11,8 +11,8 @@ import optuna
 from matplotlib.colors import LinearSegmentedColormap
 
 from plugins.contract import Search
-from services.trainer.drawing import BLUE, MUTED, new_figure, style, to_png
-from services.trainer.report import page_template
+from services.trainer.report.drawing import BLUE, MUTED, new_figure, style, to_png
+from services.trainer.report.page import page_template
 from services.trainer.run_record import RunRecord
 
 PAGE_NAME = "study.html"

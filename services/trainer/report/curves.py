@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from services.trainer.drawing import BLUE, INK, MUTED, ORANGE, new_figure, style, to_png
+from services.trainer.report.drawing import BLUE, INK, MUTED, ORANGE, new_figure, style, to_png
 from services.trainer.run_record import History, RunRecord, StageRecord
 
 DROPPED = 10  # epochs at the start, whose figures are so bad that the others could not be told apart

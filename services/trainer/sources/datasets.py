@@ -15,9 +15,9 @@ import numpy as np
 from plugins.contract import Array, Dataset, NpmPackage, PypiPackage, Source, Url
 from services.core.errors import DataLoss, InvalidArgument, TensorgateError, Unavailable
 from services.store import open_objects
-from services.trainer.downloads import Say, download
-from services.trainer.packages import fetch_package
-from services.trainer.patience import Attempt
+from services.trainer.sources.downloads import Say, download
+from services.trainer.sources.packages import fetch_package
+from services.trainer.sources.patience import Attempt
 
 Read = Callable[[Path], Mapping[str, Array]]
 

@@ -20,7 +20,7 @@ import httpx
 
 from plugins.contract import NpmPackage, PypiPackage
 from services.core.errors import DataLoss, Unavailable
-from services.trainer.patience import ANSWER_SECONDS, Attempt
+from services.trainer.sources.patience import ANSWER_SECONDS, Attempt
 
 _LONGEST_SECONDS = 600.0  # of a download that goes on; one that stands still ends by the client's own limit
 _SILENCE_SECONDS = 20

@@ -12,10 +12,10 @@ from plugins.contract import Plugin, Signature
 from services.core.card import Card, Lineage
 from services.core.errors import Aborted
 from services.store import UploadProgress
-from services.trainer.check import check
-from services.trainer.export import export, signature_cards
 from services.trainer.journal import Bench, Journal
 from services.trainer.progress import RunProgress
+from services.trainer.release.check import check
+from services.trainer.release.export import export, signature_cards
 from services.trainer.run_record import RunRecord, RunState
 
 _LARGE = 50_000_000  # bytes: a smaller upload is over before one could read of it

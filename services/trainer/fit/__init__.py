@@ -1,0 +1,1 @@
+"""Training one model: cuts, batches, callbacks, checkpoint."""

@@ -1,0 +1,1 @@
+"""What a run leaves for people: the page and its pictures."""

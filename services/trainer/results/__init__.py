@@ -1,0 +1,1 @@
+"""docs/results.md: figures measured through the gateway, kept and written."""

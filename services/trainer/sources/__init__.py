@@ -1,0 +1,1 @@
+"""Where datasets come from: cache, mirror, public source, package registry."""

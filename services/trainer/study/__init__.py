@@ -1,0 +1,1 @@
+"""Searching hyper-parameters: trials here or on Ray."""
