@@ -54,6 +54,8 @@ class GenerateTextBody(BaseModel):
 
     prompt: str
     length: int = Field(default=DEFAULT_LENGTH, description="characters to write")
+    stop: str | list[str] = Field(default=[], description="the text ends before the first of these")
+    n: int = Field(default=1, description="texts to write; number i, from 0, has the seed + i")
 
 
 class OneInstanceBody(BaseModel):
@@ -127,13 +129,22 @@ class RegressReply(BaseModel):
     units: dict[str, str] = {}
 
 
-class GenerateTextReply(BaseModel):
-    """The whole text; with `Accept: text/event-stream` it comes in `data: {"text": ...}` events."""
+class Text(BaseModel):
+    """One written text."""
+
+    text: str
+    finish_reason: str = Field(description="length or stop")
+
+
+class GenerateTextReply(Text):
+    """The whole text; with `Accept: text/event-stream` it comes in `data: {"text": ...}` events.
+
+    Of `n` texts this is the first; an event of another has its number as `index`.
+    """
 
     model: str
     version: int
-    text: str
-    finish_reason: str = Field(description="length or stop")
+    alternatives: list[Text] = Field(default=[], description="the others, where n is more than 1")
 
 
 class Base64(BaseModel):

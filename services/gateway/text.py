@@ -6,7 +6,9 @@ meet in the same lane of the batcher.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,31 +22,39 @@ from services.gateway.instances import Instances
 from services.gateway.plane import DataPlane
 from services.gateway.request import Answer, Columns, Request, Tensors
 from services.gateway.routing_table import Servable
+from services.gateway.stops import Stops, stops_of
 
 DEFAULT_LENGTH = 400
 MOST_LENGTH = 100_000
+MOST_ALTERNATIVES = 16
 _START, _CONTINUE = "start", "continue"
-_STEPS, _PROMPT, _STATE = "steps", "prompt", "state_"
+_STEPS, _PROMPT, _STATE, _SEED = "steps", "prompt", "state_", "seed"
 # The first words come soon, later ones cheaply: a call of 64 characters costs little more than one of 8.
 _FIRST_CHUNK, _LAST_CHUNK = 8, 64
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """What to write on: `length` in characters; knobs as the card lists them (temperature, seed)."""
+    """What to write on: `length` in characters; knobs as the card lists them (temperature, seed).
+
+    The text ends before the first of the strings `stop`. Of `alternatives` texts number i, from 0, has the seed + i.
+    """
 
     text: str
     length: int
     knobs: Mapping[str, Any]
+    stop: Sequence[str] = ()
+    alternatives: int = 1
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Newly written text; `finish_reason` is "" while writing, then "length" or "stop"."""
+    """Newly written text, of alternative `index`; `finish_reason` is "" while writing, then "length" or "stop"."""
 
     servable: Servable
     text: str
     finish_reason: str
+    index: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +72,62 @@ class _Continue:
 async def write_text(plane: DataPlane, ref: ModelRef, prompt: Prompt, deadline: float) -> AsyncGenerator[Chunk, None]:
     """Yield chunks until done. Stop iterating to stop the model. Raises as DataPlane.predict, also between chunks."""
     _check(prompt)
+    streams = [_until_stop(plane, ref, each, deadline) for each in _alternatives(prompt)]
+    try:
+        async with aclosing(_side_by_side(streams)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+    finally:
+        for stream in streams:
+            await stream.aclose()
+
+
+def _alternatives(prompt: Prompt) -> Sequence[Prompt]:
+    """The same prompt with seeds that follow each other; a seed that is no number is refused by the model's card."""
+    if prompt.alternatives == 1:
+        return [prompt]
+    seed = prompt.knobs.get(_SEED, 0)
+    seeds = [seed + number if isinstance(seed, int | float) else seed for number in range(prompt.alternatives)]
+    return [replace(prompt, knobs={**prompt.knobs, _SEED: each}) for each in seeds]
+
+
+async def _side_by_side(streams: Sequence[AsyncGenerator[Chunk, None]]) -> AsyncGenerator[Chunk, None]:
+    """All of them, chunk by chunk together, so that they share each call of the model."""
+    if len(streams) == 1:
+        async for chunk in streams[0]:
+            yield chunk
+        return
+    writing = dict(enumerate(streams))
+    while writing:
+        # All have come to rest before the first error goes on: a generator that runs cannot be closed.
+        asked = (anext(stream, None) for stream in writing.values())
+        chunks = await asyncio.gather(*asked, return_exceptions=True)
+        for index, came in zip(list(writing), chunks, strict=True):
+            if isinstance(came, BaseException):
+                raise came
+            if came is None:
+                del writing[index]
+            else:
+                yield replace(came, index=index)
+
+
+async def _until_stop(plane: DataPlane, ref: ModelRef, prompt: Prompt, deadline: float) -> AsyncGenerator[Chunk, None]:
+    """One text, up to the first of its stop strings."""
+    stops = Stops(stops_of(prompt.stop))
+    async with aclosing(_written(plane, ref, prompt, deadline)) as chunks:
+        async for chunk in chunks:
+            text, stopped = stops.read(chunk.text)
+            if stopped:
+                yield replace(chunk, text=text, finish_reason="stop")
+                return
+            if chunk.finish_reason:
+                yield replace(chunk, text=text + stops.rest())
+            elif text:
+                yield replace(chunk, text=text)
+
+
+async def _written(plane: DataPlane, ref: ModelRef, prompt: Prompt, deadline: float) -> AsyncGenerator[Chunk, None]:
+    """One text as the model writes it."""
     steps = min(_FIRST_CHUNK, prompt.length)
     row = {**prompt.knobs, _PROMPT: prompt.text, _STEPS: steps}
     answer = await plane.predict(Request(ref, Instances(Task.GENERATE_TEXT, [row], _START), deadline))
@@ -86,6 +152,8 @@ def _state(answer: Answer, steps: int) -> Columns:
 def _check(prompt: Prompt) -> None:
     if not 1 <= prompt.length <= MOST_LENGTH:
         raise InvalidArgument(f"length is 1 to {MOST_LENGTH} characters. Received: {prompt.length}")
+    if not 1 <= prompt.alternatives <= MOST_ALTERNATIVES:
+        raise InvalidArgument(f"n is 1 to {MOST_ALTERNATIVES} alternatives. Received: {prompt.alternatives}")
     for name in (_STEPS, _PROMPT):
         if name in prompt.knobs:
             raise InvalidArgument(

@@ -84,7 +84,8 @@ class Inference(inference_pb2_grpc.InferenceServicer):
     ) -> AsyncIterator[pb.GenerateTextChunk]:
         """Text as it is written."""
         async with self._answering(context, "generate_text", request.model.name):
-            prompt = Prompt(request.prompt, request.length or DEFAULT_LENGTH, _values_of(request.knobs))
+            length, knobs = request.length or DEFAULT_LENGTH, _values_of(request.knobs)
+            prompt = Prompt(request.prompt, length, knobs, request.stop, request.n or 1)
             async with aclosing(
                 write_text(self._plane, _ref_of(request.model), prompt, self._deadline(context))
             ) as chunks:
@@ -94,6 +95,7 @@ class Inference(inference_pb2_grpc.InferenceServicer):
                         version=chunk.servable.version,
                         text=chunk.text,
                         finish_reason=chunk.finish_reason,
+                        index=chunk.index,
                     )
 
     async def GenerateImage(self, request: pb.GenerateImageRequest, context: Context) -> pb.GenerateImageResponse:

@@ -88,7 +88,8 @@ class TypedRest:
     async def generate_text(self, http: Http) -> Response:
         """Text as it is written when the client accepts events, else whole."""
         body = read_body(GenerateTextBody, parse_json(await read_bytes(http, self._body_bytes)))
-        prompt = Prompt(body.prompt, body.length, body.model_extra or {})
+        stop = (body.stop,) if isinstance(body.stop, str) else body.stop
+        prompt = Prompt(body.prompt, body.length, body.model_extra or {}, stop, body.n)
         chunks = write_text(self._plane, ref_of(http), prompt, self._deadline(http))
         if _EVENTS not in http.headers.get("accept", ""):
             whole = await while_connected(http, _whole(chunks))
@@ -191,15 +192,14 @@ def _reply(answer: Answer, fields: Mapping[str, Any]) -> Response:
 
 
 async def _whole(chunks: AsyncIterator[Chunk]) -> Mapping[str, Any]:
-    parts = [chunk async for chunk in chunks]
-    last = parts[-1]
-    text = "".join(part.text for part in parts)
-    return {
-        "model": last.servable.name,
-        "version": last.servable.version,
-        "text": text,
-        "finish_reason": last.finish_reason,
-    }
+    texts: dict[int, dict[str, str]] = {}
+    async for chunk in chunks:
+        text = texts.setdefault(chunk.index, {"text": ""})
+        text["text"] += chunk.text
+        text["finish_reason"] = chunk.finish_reason
+    first, *others = (text for _, text in sorted(texts.items()))
+    alternatives = {"alternatives": others} if others else {}
+    return {"model": chunk.servable.name, "version": chunk.servable.version, **first, **alternatives}
 
 
 async def _events(http: Http, first: Chunk, chunks: Any) -> AsyncIterator[bytes]:
@@ -219,7 +219,7 @@ async def _events(http: Http, first: Chunk, chunks: Any) -> AsyncIterator[bytes]
 
 
 def _event(chunk: Chunk) -> bytes:
-    fields: dict[str, Any] = {"text": chunk.text}
+    fields: dict[str, Any] = {"text": chunk.text, **({"index": chunk.index} if chunk.index else {})}
     if chunk.finish_reason:
         fields |= {
             "finish_reason": chunk.finish_reason,

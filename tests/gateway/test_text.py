@@ -56,6 +56,59 @@ async def test_a_model_that_has_finished_stops_before_the_length(here: World) ->
     assert 1000 <= len(answer["text"]) < 2000
 
 
+async def test_a_text_ends_before_a_stop_string_whichever_chunk_it_falls_in(here: World) -> None:
+    text = letters(3, 4, 400)
+    for stop in (text[5:8], text[7:10], [text[30:33], text[60:62]]):
+        first = min(text.find(string) for string in ([stop] if isinstance(stop, str) else stop))
+        body = {"prompt": "soul", "seed": 3, "stop": stop}
+        assert (await here.rest.post(PATH, json=body)).json() == {
+            "model": "writer",
+            "version": 1,
+            "text": text[:first],
+            "finish_reason": "stop",
+        }
+        events = read_events((await here.rest.post(PATH, json=body, headers=EVENTS)).text)
+        assert "".join(event["text"] for event in events[:-1]) == text[:first]
+        assert events[-2]["finish_reason"] == "stop"
+    request = pb.GenerateTextRequest(model=pb.Model(name="writer"), prompt="soul", length=50, stop=[text[9:12]])
+    request.knobs["seed"].number = 3
+    assert "".join([chunk.text async for chunk in here.inference.GenerateText(request)]) == text[:9]
+
+
+async def test_several_texts_have_seeds_that_follow_each_other_and_share_calls(here: World) -> None:
+    here.server.calls.clear()
+    body = {"prompt": "soul", "length": 100, "seed": 3, "n": 3}
+    wanted = [letters(seed, 4, 100) for seed in (3, 4, 5)]
+    whole = (await here.rest.post(PATH, json=body)).json()
+    assert [whole["text"], *(other["text"] for other in whole["alternatives"])] == wanted
+    assert {rows for *_, rows in here.server.calls} <= {1, 2, 3}
+    assert len(here.server.calls) < 3 * 5
+    events = read_events((await here.rest.post(PATH, json=body, headers=EVENTS)).text)[:-1]
+    request = pb.GenerateTextRequest(model=pb.Model(name="writer"), prompt="soul", length=100, n=3)
+    request.knobs["seed"].number = 3
+    chunks = [chunk async for chunk in here.inference.GenerateText(request)]
+    for index in range(3):
+        assert "".join(event["text"] for event in events if event.get("index", 0) == index) == wanted[index]
+        assert "".join(chunk.text for chunk in chunks if chunk.index == index) == wanted[index]
+
+
+@pytest.mark.parametrize(
+    ("fields", "rule"),
+    [
+        ({"n": 0}, "n is 1 to 16 alternatives. Received: 0"),
+        ({"n": 17}, "n is 1 to 16 alternatives. Received: 17"),
+        ({"n": 2, "seed": "x"}, "seed"),
+        ({"stop": ""}, "stop is at most 4 strings of 1 to 64 characters"),
+        ({"stop": [1]}, "stop"),
+    ],
+)
+async def test_what_cannot_be_written_is_refused_with_the_rule(here: World, fields: dict[str, Any], rule: str) -> None:
+    answer = await here.rest.post(PATH, json={"prompt": "", **fields})
+    assert answer.status_code == 400
+    assert rule in answer.json()["error"]["message"]
+    await until_quiet(here, at_most=20, at_least=0)
+
+
 async def test_streams_of_different_callers_share_calls(here: World) -> None:
     async def slowly() -> None:
         await asyncio.sleep(0.02)
@@ -89,7 +142,7 @@ async def test_a_client_that_goes_away_stops_the_writing(here: World) -> None:
     here.server.pause = lambda: asyncio.sleep(0)
 
 
-async def until_quiet(here: World, at_most: int) -> None:
+async def until_quiet(here: World, at_most: int, at_least: int = 1) -> None:
     """Wait until the model server is asked no more; 900 characters would have taken 17 calls."""
 
     async def quiet() -> bool:
@@ -98,7 +151,7 @@ async def until_quiet(here: World, at_most: int) -> None:
         return len(here.server.calls) == before
 
     await eventually(quiet)
-    assert 0 < len(here.server.calls) <= at_most
+    assert at_least <= len(here.server.calls) <= at_most
     here.server.calls.clear()
 
 

@@ -161,7 +161,7 @@ class RegressResponse(_message.Message):
     def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., predictions: _Optional[_Iterable[_Union[Regression, _Mapping]]] = ..., units: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class GenerateTextRequest(_message.Message):
-    __slots__ = ("model", "prompt", "length", "knobs")
+    __slots__ = ("model", "prompt", "length", "knobs", "stop", "n")
     class KnobsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -173,23 +173,29 @@ class GenerateTextRequest(_message.Message):
     PROMPT_FIELD_NUMBER: _ClassVar[int]
     LENGTH_FIELD_NUMBER: _ClassVar[int]
     KNOBS_FIELD_NUMBER: _ClassVar[int]
+    STOP_FIELD_NUMBER: _ClassVar[int]
+    N_FIELD_NUMBER: _ClassVar[int]
     model: Model
     prompt: str
     length: int
     knobs: _containers.MessageMap[str, Value]
-    def __init__(self, model: _Optional[_Union[Model, _Mapping]] = ..., prompt: _Optional[str] = ..., length: _Optional[int] = ..., knobs: _Optional[_Mapping[str, Value]] = ...) -> None: ...
+    stop: _containers.RepeatedScalarFieldContainer[str]
+    n: int
+    def __init__(self, model: _Optional[_Union[Model, _Mapping]] = ..., prompt: _Optional[str] = ..., length: _Optional[int] = ..., knobs: _Optional[_Mapping[str, Value]] = ..., stop: _Optional[_Iterable[str]] = ..., n: _Optional[int] = ...) -> None: ...
 
 class GenerateTextChunk(_message.Message):
-    __slots__ = ("model", "version", "text", "finish_reason")
+    __slots__ = ("model", "version", "text", "finish_reason", "index")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     FINISH_REASON_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
     model: str
     version: int
     text: str
     finish_reason: str
-    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., text: _Optional[str] = ..., finish_reason: _Optional[str] = ...) -> None: ...
+    index: int
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., text: _Optional[str] = ..., finish_reason: _Optional[str] = ..., index: _Optional[int] = ...) -> None: ...
 
 class GenerateImageRequest(_message.Message):
     __slots__ = ("model", "instance", "signature")
