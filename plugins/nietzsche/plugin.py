@@ -55,6 +55,17 @@ TEMPERATURE = InputField(
     minimum=0,
     maximum=2,
 )
+TOP_K = InputField(
+    name="top_k", dtype="int32", description="draw from so many of the likeliest; 0: from all", default=0, minimum=0
+)
+TOP_P = InputField(
+    name="top_p",
+    dtype="float32",
+    description="draw from the likeliest whose chances add up to this",
+    default=1.0,
+    minimum=0,
+    maximum=1,
+)
 SEED = InputField(name="seed", dtype="int64", description="same seed, same text", default=0)
 
 
@@ -99,13 +110,13 @@ class Nietzsche(Plugin[TextConfig]):
             OutputField(name="finished", dtype="bool", description="never: the model knows no last character"),
             *(OutputField(name=s.name, dtype=s.dtype, shape=s.shape, content="state") for s in writer.fields),
         )
-        asked = {"steps": 400, "temperature": 0.5, "seed": 7}
+        asked = {"steps": 400, "temperature": 0.5, "top_k": 0, "top_p": 1.0, "seed": 7}
         empty = {s.name: np.zeros([size or 1 for size in s.shape], s.dtype).tolist() for s in writer.fields}
         return {
             "start": Signature(
                 Task.GENERATE_TEXT,
                 writer.start,
-                (PROMPT, STEPS, TEMPERATURE, SEED),
+                (PROMPT, STEPS, TEMPERATURE, TOP_K, TOP_P, SEED),
                 written,
                 {"prompt": "the eternal recurrence of ", **asked},
                 "Write on from a prompt",
@@ -128,6 +139,8 @@ class Nietzsche(Plugin[TextConfig]):
             tf.constant([prompt] * count),
             tf.fill([count], 400),
             tf.constant(TEMPERATURES),
+            tf.zeros(count, tf.int32),
+            tf.ones(count),
             tf.range(count, dtype=tf.int64),
         )
         texts = {f"temperature {t}": s.decode() for t, s in zip(TEMPERATURES, written["text"].numpy(), strict=True)}

@@ -1,4 +1,4 @@
-"""Noise for choosing characters: what a row draws depends on its seed and on how much it has written, nothing else."""
+"""Choosing characters: what a row draws depends on its own knobs, seed and how much it has written, nothing else."""
 
 from __future__ import annotations
 
@@ -23,6 +23,22 @@ def gumbel(seed: Any, first: Any, count: Any, columns: int) -> Any:
     bits = _hash(start[:, tf.newaxis] + counter)
     uniform = (tf.cast(tf.bitwise.right_shift(bits, _word(41)), tf.float32) + 0.5) * 2.0**-23
     return -tf.math.log(-tf.math.log(uniform))
+
+
+def likely(logits: Any, temperature: Any, top_k: Any, top_p: Any) -> Any:
+    """bool [N, columns]: the characters that may be drawn, by float32 logits [N, columns].
+
+    `top_k` int32 [N]: so many of the likeliest, 0 for all (Fan, Lewis and Dauphin 2018). `top_p` float32 [N]: the
+    likeliest whose chances at the temperature add up to so much (Holtzman et al. 2020, section 3.1). Both: what both
+    allow. The likeliest is always allowed, and so is what is just as likely as the last that is.
+    """
+    columns = logits.shape[1]
+    ordered = tf.sort(logits, axis=1, direction="DESCENDING")
+    heat = tf.where(temperature > 0, temperature, 1.0)[:, tf.newaxis]
+    above = tf.cumsum(tf.nn.softmax(ordered / heat), axis=1, exclusive=True)
+    nucleus = tf.reduce_sum(tf.cast(above < top_p[:, tf.newaxis], tf.int32), axis=1)
+    count = tf.clip_by_value(tf.minimum(nucleus, tf.where(top_k > 0, top_k, columns)), 1, columns)
+    return logits >= tf.gather(ordered, count[:, tf.newaxis] - 1, batch_dims=1)
 
 
 def _hash(counter: Any) -> Any:

@@ -1,5 +1,5 @@
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from plugins.nietzsche.cell import EXACT, STATE_UNITS, Cell, on_grid
 from plugins.nietzsche.data import AUSTEN, NIETZSCHE, read_corpus, read_text, split, unigram_nats
 from plugins.nietzsche.model import TextConfig
 from plugins.nietzsche.plugin import PLUGIN
-from plugins.nietzsche.sampling import gumbel
+from plugins.nietzsche.sampling import gumbel, likely
 
 TEXT = "thus spoke the camel:\nwhat is heavy? so asks the load-bearing spirit, é and kneels.\n" * 40
 SMALL = TextConfig(window=12, step=5, units=16)
@@ -34,12 +34,16 @@ def endpoints(request: pytest.FixtureRequest, serve: Serve) -> Mapping[str, Endp
     return serve(PLUGIN, trained(request.param))
 
 
-def start(call: Endpoint, prompts: list[str], steps: Any, temperature: Any, seed: Any) -> Mapping[str, Array]:
+def start(
+    call: Endpoint, prompts: list[str], steps: Any, temperature: Any, seed: Any, top_k: Any = 0, top_p: Any = 1
+) -> Mapping[str, Array]:
     rows = len(prompts)
     return call(
         prompt=np.array([prompt.encode() for prompt in prompts], object),
         steps=np.broadcast_to(np.asarray(steps, np.int32), rows),
         temperature=np.broadcast_to(np.asarray(temperature, np.float32), rows),
+        top_k=np.broadcast_to(np.asarray(top_k, np.int32), rows),
+        top_p=np.broadcast_to(np.asarray(top_p, np.float32), rows),
         seed=np.broadcast_to(np.asarray(seed, np.int64), rows),
     )
 
@@ -48,30 +52,32 @@ def states(answer: Mapping[str, Array], rows: Any = slice(None)) -> dict[str, Ar
     return {name: value[rows] for name, value in answer.items() if name.startswith("state_")}
 
 
-def rows_of_a_crowd() -> tuple[list[str], Array, Array]:
+def rows_of_a_crowd() -> tuple[list[str], Sequence[Array]]:
+    """64 prompts; of each the temperature, seed, top_k and top_p. Some rows draw from all characters, some do not."""
     random = np.random.default_rng(0)
     prompts = [TEXT[: random.integers(0, 30)] for _ in range(64)]
-    return prompts, random.choice([0, 0.2, 0.5, 1, 1.2, 2], 64), random.integers(-(2**63), 2**63, 64)
+    knobs = random.choice([0, 0.2, 0.5, 1, 1.2, 2], 64), random.integers(-(2**63), 2**63, 64)
+    return prompts, (*knobs, random.choice([0, 0, 3, 99], 64), random.choice([0.5, 0.9, 1, 1], 64))
 
 
 def test_a_row_is_the_same_to_the_bit_alone_and_among_63_others(endpoints: Mapping[str, Endpoint]) -> None:
-    prompts, temperatures, seeds = rows_of_a_crowd()
-    crowd = start(endpoints["start"], prompts, 60, temperatures, seeds)
-    assert len(set(crowd["text"])) > 50
+    prompts, knobs = rows_of_a_crowd()
+    crowd = start(endpoints["start"], prompts, 60, *knobs)
+    assert len(set(crowd["text"])) > 40
     for row in range(0, 64, 5):
-        alone = start(endpoints["start"], prompts[row : row + 1], 60, temperatures[row], seeds[row])
+        alone = start(endpoints["start"], prompts[row : row + 1], 60, *(knob[row] for knob in knobs))
         for name in crowd:
             np.testing.assert_array_equal(alone[name][0], crowd[name][row], err_msg=f"{name} of row {row}")
 
 
 def test_any_chunking_gives_the_same_text_and_state(endpoints: Mapping[str, Endpoint]) -> None:
-    prompts, temperatures, seeds = rows_of_a_crowd()
-    whole = start(endpoints["start"], prompts, 60, temperatures, seeds)
+    prompts, knobs = rows_of_a_crowd()
+    whole = start(endpoints["start"], prompts, 60, *knobs)
     random = np.random.default_rng(1)
     rows = random.permutation(64)[:7]
     written = np.zeros(7, np.int32)
     steps = random.integers(0, 9, 7)
-    part = start(endpoints["start"], [prompts[row] for row in rows], steps, temperatures[rows], seeds[rows])
+    part = start(endpoints["start"], [prompts[row] for row in rows], steps, *(knob[rows] for knob in knobs))
     texts = part["text"]
     while (written := written + steps).min() < 60:
         steps = np.minimum(random.integers(0, 25, 7), 60 - written).astype(np.int32)
@@ -100,7 +106,8 @@ def test_a_prompt_is_read_in_lower_case_with_unknown_characters_as_spaces(endpoi
 def test_bytes_that_are_no_utf8_trouble_nobody(endpoints: Mapping[str, Endpoint]) -> None:
     steps, one, seed = np.full(2, 30, np.int32), np.ones(2, np.float32), np.array([5, 5])
     prompt = np.array([b"thus \xff\xfe", "thus é".encode()], object)
-    texts = endpoints["start"](prompt=prompt, steps=steps, temperature=one, seed=seed)["text"]
+    all_of_them = {"top_k": np.zeros(2, np.int32), "top_p": one}
+    texts = endpoints["start"](prompt=prompt, steps=steps, temperature=one, seed=seed, **all_of_them)["text"]
     assert texts[1] == start(endpoints["start"], ["thus é"], 30, 1, 5)["text"][0]
     assert len(texts[0].decode()) == 30
 
@@ -148,6 +155,32 @@ def test_the_noise_draws_from_the_softmax_at_every_temperature() -> None:
     for temperature, chances in expected.items():
         drawn = np.argmax(np.log([0.5, 0.3, 0.2]) + temperature * noise, axis=-1)
         np.testing.assert_allclose(np.bincount(drawn.ravel()) / drawn.size, chances, atol=0.008)
+
+
+@pytest.mark.parametrize(
+    ("temperature", "top_k", "top_p", "allowed"),
+    [
+        (1, 0, 1.0, [1, 1, 1, 1]),
+        (1, 2, 1.0, [1, 0, 1, 0]),
+        (1, 0, 0.79, [1, 0, 1, 0]),
+        (1, 0, 0.81, [1, 0, 1, 1]),
+        (1, 1, 0.81, [1, 0, 0, 0]),
+        (1, 9, 0.0, [1, 0, 0, 0]),
+        (0.2, 0, 0.9, [1, 0, 0, 0]),  # 0.5 against 0.3, each to the fifth: 0.93 of all
+        (0, 3, 0.9, [1, 0, 1, 1]),
+    ],
+)
+def test_only_the_likeliest_are_drawn_from(temperature: float, top_k: int, top_p: float, allowed: list[int]) -> None:
+    logits = np.log(np.array([[0.5, 0.05, 0.3, 0.15]], np.float32))
+    found = likely(logits, *(tf.constant([knob]) for knob in (float(temperature), top_k, top_p)))
+    assert found.numpy().tolist() == [list(map(bool, allowed))]
+
+
+def test_a_text_of_the_likeliest_character_is_the_greedy_one(endpoints: Mapping[str, Endpoint]) -> None:
+    greedy, first, nucleus, free = start(
+        endpoints["start"], ["thus "] * 4, 40, [0, 2, 2, 2], 1, [0, 1, 0, 0], [1, 1, 0, 1]
+    )["text"]
+    assert greedy == first == nucleus != free
 
 
 def test_noise_can_be_entered_anywhere() -> None:

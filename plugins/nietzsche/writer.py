@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import keras
@@ -11,15 +11,18 @@ import tensorflow as tf
 from plugins.contract import InputField
 from plugins.nietzsche.cell import Cell
 from plugins.nietzsche.raw import read_prompts, write_text
-from plugins.nietzsche.sampling import gumbel
+from plugins.nietzsche.sampling import gumbel, likely
 
 # One call writes at most this many characters a row, and reads at most this many of a prompt's last characters.
 LONGEST_CHUNK = 1024
 LONGEST_PROMPT = 1024
 
 State = tuple[Any, ...]
+Choose = Callable[[Any, Any], Any]  # logits [N, columns] and the character's number in the call, to what is highest
 SAMPLER = (
     InputField(name="state_temperature", dtype="float32"),
+    InputField(name="state_top_k", dtype="int32"),
+    InputField(name="state_top_p", dtype="float32"),
     InputField(name="state_seed", dtype="int64"),
     InputField(name="state_position", dtype="int64"),
 )
@@ -119,12 +122,12 @@ class Writer:
         self.alphabet = model.get_layer("alphabet")
         self.fields = (*memory.fields, *SAMPLER)
 
-    def start(self, prompt: Any, steps: Any, temperature: Any, seed: Any) -> Mapping[str, Any]:
+    def start(self, prompt: Any, steps: Any, temperature: Any, top_k: Any, top_p: Any, seed: Any) -> Mapping[str, Any]:
         """Read each row's prompt (an empty one is a newline) and write `steps` characters after it."""
         prompt = tf.where(tf.equal(prompt, ""), "\n", prompt)
         cell = Cell.of(self.model)
         state = self.memory.begin(cell, *read_prompts(prompt, self.alphabet, self.memory.width))
-        return self._write(cell, steps, state, (temperature, seed, tf.zeros_like(seed)))
+        return self._write(cell, steps, state, (temperature, top_k, top_p, seed, tf.zeros_like(seed)))
 
     def go_on(self, steps: Any, *states: Any) -> Mapping[str, Any]:
         """Write `steps` more characters in each row from the states that the last call returned."""
@@ -133,24 +136,42 @@ class Writer:
 
     def _write(self, cell: Cell, steps: Any, state: State, sampler: State) -> Mapping[str, Any]:
         """The loop of listing 8.7, for all rows at once: it runs to the largest count, each row stops at its own."""
-        temperature, seed, position = sampler
+        temperature, top_k, top_p, seed, position = sampler
         steps = tf.clip_by_value(steps, 0, LONGEST_CHUNK)
         longest = tf.reduce_max(tf.concat([[1], steps], axis=0))
         noise = gumbel(seed, position, longest, cell.offsets.shape[0])
         chances = cell.offsets + noise * tf.where(temperature > 0, temperature, 0.0)[:, tf.newaxis]
 
-        def write(number: Any, written: Any, *state: Any) -> tuple[Any, ...]:
-            seen, logits = self.memory.look(cell, state)
-            ids = tf.argmax(logits + chances[number], axis=1, output_type=tf.int32)
-            after = self.memory.append(cell, seen, state, ids)
-            return number + 1, written.write(number, ids), *_where(number < steps, after, state)
+        def choose(logits: Any, number: Any) -> Any:
+            return logits + chances[number]
 
-        empty = tf.TensorArray(tf.int32, longest, element_shape=[None])
-        _, written, *state = tf.while_loop(lambda number, *_: number < longest, write, (0, empty, *state))
-        ids = tf.reshape(tf.transpose(written.stack()), [-1, longest])
-        states = (*state, temperature, seed, position + tf.cast(steps, tf.int64))
+        def choose_likely(logits: Any, number: Any) -> Any:
+            allowed = likely(logits + cell.offsets, temperature, top_k, top_p)
+            return tf.where(allowed, logits + chances[number], logits.dtype.min)
+
+        def written(choose: Choose) -> tuple[Any, ...]:
+            return self._loop(cell, state, steps, choose)
+
+        # Sorting what may be drawn costs as much as the LSTM: only where a row asks for it.
+        asked = tf.reduce_any((top_k > 0) | (top_p < 1))
+        ids, *state = tf.cond(asked, lambda: written(choose_likely), lambda: written(choose))
+        states = (*state, temperature, top_k, top_p, seed, position + tf.cast(steps, tf.int64))
         return {
             "text": write_text(ids, steps, self.alphabet),
             "finished": tf.zeros_like(steps, tf.bool),
             **{field.name: value for field, value in zip(self.fields, states, strict=True)},
         }
+
+    def _loop(self, cell: Cell, state: State, steps: Any, choose: Choose) -> tuple[Any, ...]:
+        """The characters int32 [N, longest], and the state after `steps` of them."""
+        longest = tf.reduce_max(tf.concat([[1], steps], axis=0))
+
+        def write(number: Any, written: Any, *state: Any) -> tuple[Any, ...]:
+            seen, logits = self.memory.look(cell, state)
+            ids = tf.argmax(choose(logits, number), axis=1, output_type=tf.int32)
+            after = self.memory.append(cell, seen, state, ids)
+            return number + 1, written.write(number, ids), *_where(number < steps, after, state)
+
+        empty = tf.TensorArray(tf.int32, longest, element_shape=[None])
+        _, written, *state = tf.while_loop(lambda number, *_: number < longest, write, (0, empty, *state))
+        return tf.reshape(tf.transpose(written.stack()), [-1, longest]), *state

@@ -37,6 +37,8 @@ def characters_a_second(start: Any, texts: int) -> float:
         tf.fill([texts], "the eternal recurrence of "),
         tf.fill([texts], CHARACTERS),
         tf.fill([texts], 0.5),
+        tf.zeros(texts, tf.int32),
+        tf.ones(texts),
         tf.range(texts, dtype=tf.int64),
     )
     took = []
