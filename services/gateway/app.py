@@ -17,8 +17,9 @@ from starlette.types import ASGIApp
 
 from services.core.errors import TensorgateError
 from services.gateway import schemas
-from services.gateway.faults import OPERATION_KEY, answer_error, answer_http_error
+from services.gateway.faults import OPENAI, OPERATION_KEY, answer_error, answer_http_error
 from services.gateway.hot_paths import Endpoint, HotPaths
+from services.gateway.openai_rest import OpenAiRest
 from services.gateway.pages import Pages
 from services.gateway.tfs_rest import TfsRest
 from services.gateway.typed_rest import TypedRest
@@ -55,13 +56,24 @@ class TaskRoute:
     gives: tuple[str, ...] = ()
 
 
-def create_app(typed: TypedRest, tfs: TfsRest, pages: Pages) -> ASGIApp:
+@dataclass(frozen=True)
+class Doors:
+    """All that speaks HTTP."""
+
+    typed: TypedRest
+    tfs: TfsRest
+    openai: OpenAiRest
+    pages: Pages
+
+
+def create_app(doors: Doors) -> ASGIApp:
     """Everything HTTP: requests to models by the short way, the rest by FastAPI, which documents both."""
-    hot = {task.path: task.endpoint for task in _tasks(typed)}
-    return HotPaths(hot, tfs.answer, _documented(typed, tfs, pages))
+    hot = {task.path: task.endpoint for task in _tasks(doors.typed)}
+    openai = {(one.method, one.path): one.endpoint for one in _openai(doors.openai)}
+    return HotPaths(hot, openai, doors.tfs.answer, _documented(doors))
 
 
-def _documented(typed: TypedRest, tfs: TfsRest, pages: Pages) -> FastAPI:
+def _documented(doors: Doors) -> FastAPI:
     app = FastAPIOffline(
         title="Tensorgate",
         summary="Every published model over REST; the same over gRPC as tensorgate.v1.Inference.",
@@ -74,16 +86,38 @@ def _documented(typed: TypedRest, tfs: TfsRest, pages: Pages) -> FastAPI:
     )
     app.router.route_class = PlainRoute
     for form in _REF_FORMS:
-        for task in _tasks(typed):
+        for task in _tasks(doors.typed):
             _add_task(app, f"/api/models/{{model}}{form}/{task.path}", task)
     for form in _REF_FORMS:
-        _add_tfs(app, f"/v1/models/{{model}}{form}", tfs)
+        _add_tfs(app, f"/v1/models/{{model}}{form}", doors.tfs)
+    for one in _openai(doors.openai):
+        content = {"application/json": {"schema": one.body.model_json_schema()}} if one.body is not None else {}
+        extra = {"requestBody": {"required": True, "content": content}} if content else None
+        app.add_api_route(one.path, one.endpoint, methods=[one.method], tags=[OPENAI], openapi_extra=extra)
+    pages = doors.pages
     for form in _REF_FORMS:
         _add_page(app, f"/api/models/{{model}}{form}", pages.show_model, _MODELS, schemas.ModelDetail)
     _add_page(app, "/api/models", pages.list_models, _MODELS, schemas.ModelList)
     for path, endpoint in {"/livez": pages.livez, "/readyz": pages.readyz, "/metrics": pages.metrics}.items():
         _add_page(app, path, endpoint, _OPERATE)
     return app
+
+
+@dataclass(frozen=True)
+class OpenAiRoute:
+    """One path of OpenAI's."""
+
+    method: str
+    path: str
+    endpoint: Endpoint
+    body: type[BaseModel] | None = None
+
+
+def _openai(door: OpenAiRest) -> tuple[OpenAiRoute, ...]:
+    return (
+        OpenAiRoute("POST", "/v1/completions", door.completions, schemas.CompletionBody),
+        OpenAiRoute("GET", "/v1/models", door.list_models),
+    )
 
 
 def _tasks(typed: TypedRest) -> tuple[TaskRoute, ...]:

@@ -1,4 +1,4 @@
-"""How an error leaves over HTTP: one table for the status, two bodies (ours and TensorFlow Serving's)."""
+"""How an error leaves over HTTP: one table for the status, three bodies (ours, TensorFlow Serving's, OpenAI's)."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ _log = logging.getLogger(__name__)
 # What the layers of one HTTP request tell each other in its scope: the code it ends with, its id, and which door and
 # operation answer it (none: no such path).
 CODE_KEY, REQUEST_ID_KEY, OPERATION_KEY = "tensorgate.code", "tensorgate.request_id", "tensorgate.operation"
+OPENAI = "openai"  # the door whose clients read errors in OpenAI's form
 _FAULT_OF_OURS = "The gateway failed to answer; the request id finds the reason in its log."
 # TensorFlow's graph errors go on after this with names of nodes that mean nothing to a client.
 _GRAPH_NODES = "\n\t [["
@@ -40,6 +41,8 @@ async def answer_error(request: Request, error: Exception) -> Response:
     """The answer of the door that was asked."""
     if isinstance(error, ClientDisconnect):
         return _answer_nobody(request)
+    if request.scope.get(OPERATION_KEY, ("",))[0] == OPENAI:
+        return _answer_openai_error(request, error)
     if is_tfs_path(request.scope["path"]):
         return _answer_tfs_error(request, error)
     code, text = public_text(error)
@@ -54,6 +57,18 @@ async def answer_http_error(request: Request, error: Exception) -> Response:
     request.scope[CODE_KEY] = code
     body = fault_body(code, text, request.scope[REQUEST_ID_KEY])
     return Response(body, error.status_code, error.headers, "application/json")
+
+
+def _answer_openai_error(request: Request, error: Exception) -> Response:
+    """OpenAI's body, which its clients read."""
+    code, text = public_text(error)
+    return _response(request, code, openai_fault(code, text), error)
+
+
+def openai_fault(code: Code, text: str) -> bytes:
+    """OpenAI's error body."""
+    kind = "invalid_request_error" if HTTP_STATUS[code] < 500 else "server_error"
+    return orjson.dumps({"error": {"message": text, "type": kind, "param": None, "code": code.name.lower()}})
 
 
 def _answer_tfs_error(request: Request, error: Exception) -> Response:

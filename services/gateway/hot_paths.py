@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.core.errors import TensorgateError
 from services.core.tfs_paths import is_tfs_path
-from services.gateway.faults import OPERATION_KEY, REQUEST_ID_KEY, answer_error
+from services.gateway.faults import OPENAI, OPERATION_KEY, REQUEST_ID_KEY, answer_error
 
 _log = logging.getLogger(__name__)
 
@@ -31,11 +31,15 @@ _TYPED = re.compile(
 class HotPaths:
     """An ASGI application before the others.
 
-    `typed`: that door's endpoints by the last word of the path. `tfs` answers all that TensorFlow Serving would.
+    `typed`: that door's endpoints by the last word of the path; `openai`: that door's by method and path. `tfs` answers
+    all that TensorFlow Serving would.
     """
 
-    def __init__(self, typed: Mapping[str, Endpoint], tfs: Endpoint, others: ASGIApp) -> None:
+    def __init__(
+        self, typed: Mapping[str, Endpoint], openai: Mapping[tuple[str, str], Endpoint], tfs: Endpoint, others: ASGIApp
+    ) -> None:
         self._typed = typed
+        self._openai = openai
         self._tfs = tfs
         self._others = others
 
@@ -55,7 +59,11 @@ class HotPaths:
 
     def _find(self, scope: Scope) -> Endpoint | None:
         if is_tfs_path(scope["path"]):
-            return self._tfs
+            endpoint = self._openai.get((scope["method"], scope["path"]))
+            if endpoint is None:
+                return self._tfs
+            scope[OPERATION_KEY] = (OPENAI, endpoint.__name__)
+            return endpoint
         found = _TYPED.fullmatch(scope["path"]) if scope["method"] == "POST" else None
         if found is None or found["task"] not in self._typed:
             return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -56,6 +56,39 @@ class GenerateTextBody(BaseModel):
     length: int = Field(default=DEFAULT_LENGTH, description="characters to write")
     stop: str | list[str] = Field(default=[], description="the text ends before the first of these")
     n: int = Field(default=1, description="texts to write; number i, from 0, has the seed + i")
+
+
+class CompletionBody(BaseModel):
+    """OpenAI's completion request; further fields, such as top_k, are the model's own knobs: its card lists them."""
+
+    model_config = ConfigDict(
+        extra="allow", json_schema_extra={"example": {"model": "nietzsche", "prompt": "the soul is", "max_tokens": 200}}
+    )
+
+    model: str = Field(description="name, name/version or name@label")
+    prompt: str | list[str] = Field(description="a text, or several; no numbers of tokens")
+    max_tokens: int = Field(default=16, description="a token is a character")
+    temperature: float = 1.0
+    top_p: float = 1.0
+    n: int = Field(default=1, description="texts for each prompt; number i, from 0, has the seed + i")
+    stop: str | list[str] | None = None
+    seed: int | None = Field(default=None, description="left out: drawn anew for each request")
+    echo: bool = False
+    stream: bool = False
+    stream_options: dict[str, bool] | None = Field(default=None, description="include_usage: the count comes last")
+    best_of: int | None = Field(default=None, description="n, if given")
+    logprobs: None = Field(default=None, description="not told")
+    suffix: None = Field(default=None, description="not taken")
+    logit_bias: None = Field(default=None, description="not taken")
+    frequency_penalty: Literal[0] = 0
+    presence_penalty: Literal[0] = 0
+    user: str = Field(default="", description="passed over")
+
+    @model_validator(mode="after")
+    def _all_are_written(self) -> CompletionBody:
+        if self.best_of not in (None, self.n):
+            raise ValueError(f"every text that is written is answered: best_of is n, {self.n}")
+        return self
 
 
 class OneInstanceBody(BaseModel):

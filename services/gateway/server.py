@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import signal
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -17,12 +19,13 @@ from prometheus_client import CollectorRegistry
 
 from services.core.errors import FailedPrecondition
 from services.gateway.admission import Admission, Limits
-from services.gateway.app import create_app
+from services.gateway.app import Doors, create_app
 from services.gateway.backend import Backend, open_channel
 from services.gateway.batcher import Batcher, BatchLimits
 from services.gateway.edge import Edge
 from services.gateway.health import INFERENCE, Health
 from services.gateway.metrics import Metrics
+from services.gateway.openai_rest import Chance, OpenAiRest
 from services.gateway.pages import Pages
 from services.gateway.plane import DataPlane
 from services.gateway.router import Router
@@ -60,8 +63,12 @@ class Gateway:
         plane = DataPlane(admission, self._router, Batcher(backend.predict, BatchLimits(), self._metrics.call))
         typed = TypedRest(plane, settings.body_bytes, settings.timeout_seconds)
         tfs = TfsRest(plane, backend, body_bytes=settings.body_bytes, seconds=settings.timeout_seconds)
+        chance = Chance(seed=lambda: secrets.randbits(63), clock=time.time)
+        openai = OpenAiRest(
+            plane, self._table, chance, body_bytes=settings.body_bytes, seconds=settings.timeout_seconds
+        )
         pages = Pages(self._table, self._health, registry)
-        self._app = create_app(typed, tfs, pages)
+        self._app = create_app(Doors(typed, tfs, openai, pages))
         self._inference = Inference(plane, self._table, self._metrics, seconds=settings.timeout_seconds)
 
     def _table(self) -> RoutingTable:

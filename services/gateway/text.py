@@ -26,7 +26,7 @@ from services.gateway.stops import Stops, stops_of
 
 DEFAULT_LENGTH = 400
 MOST_LENGTH = 100_000
-MOST_ALTERNATIVES = 16
+MOST_TEXTS = 16
 _START, _CONTINUE = "start", "continue"
 _STEPS, _PROMPT, _STATE, _SEED = "steps", "prompt", "state_", "seed"
 # The first words come soon, later ones cheaply: a call of 64 characters costs little more than one of 8.
@@ -49,7 +49,7 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Newly written text, of alternative `index`; `finish_reason` is "" while writing, then "length" or "stop"."""
+    """Newly written text, of text number `index`; `finish_reason` is "" while writing, then "length" or "stop"."""
 
     servable: Servable
     text: str
@@ -69,10 +69,17 @@ class _Continue:
         return Tensors(_CONTINUE, self.columns)
 
 
-async def write_text(plane: DataPlane, ref: ModelRef, prompt: Prompt, deadline: float) -> AsyncGenerator[Chunk, None]:
-    """Yield chunks until done. Stop iterating to stop the model. Raises as DataPlane.predict, also between chunks."""
-    _check(prompt)
-    streams = [_until_stop(plane, ref, each, deadline) for each in _alternatives(prompt)]
+async def write_text(
+    plane: DataPlane, ref: ModelRef, prompts: Sequence[Prompt], deadline: float
+) -> AsyncGenerator[Chunk, None]:
+    """Yield chunks of every alternative of every prompt until done, the texts counted in that order.
+
+    Stop iterating to stop the model. Raises as DataPlane.predict, also between chunks.
+    """
+    texts = [text for prompt in prompts for text in _alternatives(prompt)]
+    if not 1 <= len(texts) <= MOST_TEXTS:
+        raise InvalidArgument(f"A request has at least one prompt, at most {MOST_TEXTS} texts. Received: {len(texts)}")
+    streams = [_until_stop(plane, ref, text, deadline) for text in texts]
     try:
         async with aclosing(_side_by_side(streams)) as chunks:
             async for chunk in chunks:
@@ -84,6 +91,7 @@ async def write_text(plane: DataPlane, ref: ModelRef, prompt: Prompt, deadline: 
 
 def _alternatives(prompt: Prompt) -> Sequence[Prompt]:
     """The same prompt with seeds that follow each other; a seed that is no number is refused by the model's card."""
+    _check(prompt)
     if prompt.alternatives == 1:
         return [prompt]
     seed = prompt.knobs.get(_SEED, 0)
@@ -152,8 +160,8 @@ def _state(answer: Answer, steps: int) -> Columns:
 def _check(prompt: Prompt) -> None:
     if not 1 <= prompt.length <= MOST_LENGTH:
         raise InvalidArgument(f"length is 1 to {MOST_LENGTH} characters. Received: {prompt.length}")
-    if not 1 <= prompt.alternatives <= MOST_ALTERNATIVES:
-        raise InvalidArgument(f"n is 1 to {MOST_ALTERNATIVES} alternatives. Received: {prompt.alternatives}")
+    if not 1 <= prompt.alternatives <= MOST_TEXTS:
+        raise InvalidArgument(f"n is 1 to {MOST_TEXTS} texts. Received: {prompt.alternatives}")
     for name in (_STEPS, _PROMPT):
         if name in prompt.knobs:
             raise InvalidArgument(

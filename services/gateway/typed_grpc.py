@@ -87,7 +87,7 @@ class Inference(inference_pb2_grpc.InferenceServicer):
             length, knobs = request.length or DEFAULT_LENGTH, _values_of(request.knobs)
             prompt = Prompt(request.prompt, length, knobs, request.stop, request.n or 1)
             async with aclosing(
-                write_text(self._plane, _ref_of(request.model), prompt, self._deadline(context))
+                write_text(self._plane, _ref_of(request.model), (prompt,), self._deadline(context))
             ) as chunks:
                 async for chunk in chunks:
                     yield pb.GenerateTextChunk(

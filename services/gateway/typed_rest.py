@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
@@ -17,12 +16,13 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Message
 
 from services.core.card import Task
-from services.core.errors import Code, InvalidArgument
+from services.core.errors import InvalidArgument
 from services.gateway import answers
 from services.gateway.bodies import parse_json, read_bytes, ref_of, seconds_allowed
 from services.gateway.columns import number_in, received
 from services.gateway.disconnect import while_connected
-from services.gateway.faults import CODE_KEY, REQUEST_ID_KEY, fault_body, public_text
+from services.gateway.events import DONE, EVENTS, EVENTS_HEADERS, event, told_of
+from services.gateway.faults import REQUEST_ID_KEY, fault_body
 from services.gateway.instances import Instances, Picture
 from services.gateway.plane import DataPlane
 from services.gateway.request import Answer, Payload, Request
@@ -36,9 +36,7 @@ from services.gateway.schemas import (
 )
 from services.gateway.text import Chunk, Prompt, write_text
 
-_log = logging.getLogger(__name__)
-
-_JSON, _PNG, _EVENTS = "application/json", "image/png", "text/event-stream"
+_JSON, _PNG = "application/json", "image/png"
 
 
 class TypedRest:
@@ -90,13 +88,12 @@ class TypedRest:
         body = read_body(GenerateTextBody, parse_json(await read_bytes(http, self._body_bytes)))
         stop = (body.stop,) if isinstance(body.stop, str) else body.stop
         prompt = Prompt(body.prompt, body.length, body.model_extra or {}, stop, body.n)
-        chunks = write_text(self._plane, ref_of(http), prompt, self._deadline(http))
-        if _EVENTS not in http.headers.get("accept", ""):
+        chunks = write_text(self._plane, ref_of(http), (prompt,), self._deadline(http))
+        if EVENTS not in http.headers.get("accept", ""):
             whole = await while_connected(http, _whole(chunks))
             return Response(orjson.dumps(whole), media_type=_JSON)
         first = await while_connected(http, anext(chunks))  # a request that fails at once gets a status, not an event
-        headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-        return StreamingResponse(_events(http, first, chunks), media_type=_EVENTS, headers=headers)
+        return StreamingResponse(_events(http, first, chunks), media_type=EVENTS, headers=EVENTS_HEADERS)
 
     async def _predict(self, http: Http, payload: Payload) -> Answer:
         return await self._plane.predict(Request(ref_of(http), payload, self._deadline(http)))
@@ -209,13 +206,10 @@ async def _events(http: Http, first: Chunk, chunks: Any) -> AsyncIterator[bytes]
             yield _event(first)
             async for chunk in chunks:
                 yield _event(chunk)
-            yield b"data: [DONE]\n\n"
+            yield DONE
         except Exception as error:  # the last place where the client can be told
-            code, text = public_text(error)
-            if code is Code.INTERNAL:
-                _log.error("request %s failed", http.scope[REQUEST_ID_KEY], exc_info=error)
-            http.scope[CODE_KEY] = code
-            yield b"event: error\ndata: " + fault_body(code, text, http.scope[REQUEST_ID_KEY]) + b"\n\n"
+            body = fault_body(*told_of(http, error), http.scope[REQUEST_ID_KEY])
+            yield b"event: error\ndata: " + body + b"\n\n"
 
 
 def _event(chunk: Chunk) -> bytes:
@@ -226,4 +220,4 @@ def _event(chunk: Chunk) -> bytes:
             "model": chunk.servable.name,
             "version": chunk.servable.version,
         }
-    return b"data: " + orjson.dumps(fields) + b"\n\n"
+    return event(fields)

@@ -95,8 +95,8 @@ async def test_several_texts_have_seeds_that_follow_each_other_and_share_calls(h
 @pytest.mark.parametrize(
     ("fields", "rule"),
     [
-        ({"n": 0}, "n is 1 to 16 alternatives. Received: 0"),
-        ({"n": 17}, "n is 1 to 16 alternatives. Received: 17"),
+        ({"n": 0}, "n is 1 to 16 texts. Received: 0"),
+        ({"n": 17}, "n is 1 to 16 texts. Received: 17"),
         ({"n": 2, "seed": "x"}, "seed"),
         ({"stop": ""}, "stop is at most 4 strings of 1 to 64 characters"),
         ({"stop": [1]}, "stop"),

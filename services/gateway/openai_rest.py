@@ -1,0 +1,157 @@
+"""OpenAI's door, /v1/completions and /v1/models, for its clients (openai-openapi 2026-08). A token is a character.
+
+`system_fingerprint` names the version that wrote: the same one with the same seed writes the same text.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from starlette.requests import Request as Http
+from starlette.responses import Response, StreamingResponse
+
+from services.core.card import Task
+from services.core.refs import ModelRef, parse_ref
+from services.gateway.bodies import parse_json, read_bytes, seconds_allowed
+from services.gateway.disconnect import while_connected
+from services.gateway.events import DONE, EVENTS, EVENTS_HEADERS, event, told_of
+from services.gateway.faults import REQUEST_ID_KEY, openai_fault
+from services.gateway.plane import DataPlane
+from services.gateway.routing_table import RoutingTable
+from services.gateway.schemas import CompletionBody, read_body
+from services.gateway.text import Chunk, Prompt, write_text
+
+_JSON = "application/json"
+_START = "start"
+_KNOBS = ("temperature", "top_p")  # which OpenAI has a default of its own for
+
+
+@dataclass(frozen=True)
+class Chance:
+    """What differs from one request to the next: a seed for those who give none, and the time, in seconds."""
+
+    seed: Callable[[], int]
+    clock: Callable[[], float]
+
+
+@dataclass(frozen=True)
+class Completion:
+    """One request, answered piece by piece."""
+
+    id: str
+    created: int
+    body: CompletionBody
+    prompts: Sequence[str]
+
+    def piece(self, chunk: Chunk, choices: Sequence[Mapping[str, Any]], **fields: Any) -> dict[str, Any]:
+        """A reply, or an event of a stream."""
+        return {
+            "id": self.id,
+            "object": "text_completion",
+            "created": self.created,
+            "model": self.body.model,
+            "system_fingerprint": f"{chunk.servable.name}/{chunk.servable.version}",
+            "choices": choices,
+            **fields,
+        }
+
+    def usage(self, written: int) -> Mapping[str, int]:
+        """In characters."""
+        asked = sum(map(len, self.prompts))
+        return {"prompt_tokens": asked, "completion_tokens": written, "total_tokens": asked + written}
+
+    def echoed(self, index: int) -> str:
+        """What stands before text number `index`."""
+        return self.prompts[index // self.body.n] if self.body.echo else ""
+
+
+class OpenAiRest:
+    """The endpoints. `body_bytes` bounds what is read, `seconds` is the budget of a request that states none."""
+
+    def __init__(
+        self, plane: DataPlane, table: Callable[[], RoutingTable], chance: Chance, *, body_bytes: int, seconds: float
+    ) -> None:
+        self._plane = plane
+        self._table = table
+        self._chance = chance
+        self._body_bytes = body_bytes
+        self._seconds = seconds
+
+    async def list_models(self, http: Http) -> Response:
+        """The models that write."""
+        models = [
+            {"id": name, "object": "model", "created": 0, "owned_by": "tensorgate"}
+            for name, routes in sorted(self._table().models.items())
+            if any(servable.card.signatures_for(Task.GENERATE_TEXT) for servable in routes.servables.values())
+        ]
+        return Response(orjson.dumps({"object": "list", "data": models}), media_type=_JSON)
+
+    async def completions(self, http: Http) -> Response:
+        """Texts, whole or as they are written."""
+        body = read_body(CompletionBody, parse_json(await read_bytes(http, self._body_bytes)))
+        prompts = [body.prompt] if isinstance(body.prompt, str) else body.prompt
+        ref = parse_ref(body.model)
+        knobs = self._knobs(ref, body)
+        http.scope["path_params"] = {"model": ref.name}  # it is one of ours, so it may be counted by name
+        stop = (body.stop,) if isinstance(body.stop, str) else body.stop or ()
+        asked = [Prompt(text, body.max_tokens, knobs, stop, body.n) for text in prompts]
+        deadline = asyncio.get_running_loop().time() + seconds_allowed(http, self._seconds)
+        chunks = write_text(self._plane, ref, asked, deadline)
+        completion = Completion(f"cmpl-{http.scope[REQUEST_ID_KEY]}", int(self._chance.clock()), body, prompts)
+        if not body.stream:
+            whole = await while_connected(http, _whole(completion, chunks))
+            return Response(orjson.dumps(whole), media_type=_JSON)
+        first = await while_connected(http, anext(chunks))  # a request that fails at once gets a status, not an event
+        events = _events(http, completion, first, chunks)
+        return StreamingResponse(events, media_type=EVENTS, headers=EVENTS_HEADERS)
+
+    def _knobs(self, ref: ModelRef, body: CompletionBody) -> Mapping[str, Any]:
+        """What the model is asked with: fields that were sent, and OpenAI's defaults of those it knows."""
+        signature = self._plane.route(ref).card.signatures.get(_START)
+        known = {field.name for field in signature.inputs} if signature is not None else set()
+        knobs = {name: getattr(body, name) for name in _KNOBS if name in known or name in body.model_fields_set}
+        if body.seed is not None or "seed" in known:
+            knobs["seed"] = self._chance.seed() if body.seed is None else body.seed
+        return {**knobs, **(body.model_extra or {})}
+
+
+async def _whole(completion: Completion, chunks: AsyncIterator[Chunk]) -> Mapping[str, Any]:
+    choices: dict[int, dict[str, Any]] = {}
+    written = 0
+    async for chunk in chunks:
+        empty = {"text": completion.echoed(chunk.index), "index": chunk.index, "logprobs": None}
+        choice = choices.setdefault(chunk.index, empty)
+        choice["text"] += chunk.text
+        choice["finish_reason"] = chunk.finish_reason
+        written += len(chunk.text)
+    return completion.piece(chunk, [choices[index] for index in sorted(choices)], usage=completion.usage(written))
+
+
+async def _events(http: Http, completion: Completion, first: Chunk, chunks: Any) -> AsyncIterator[bytes]:
+    usage = (completion.body.stream_options or {}).get("include_usage", False)
+    begun: set[int] = set()
+    written = 0
+
+    def piece_of(chunk: Chunk) -> bytes:
+        nonlocal written
+        written += len(chunk.text)
+        text = chunk.text if chunk.index in begun else completion.echoed(chunk.index) + chunk.text
+        begun.add(chunk.index)
+        choice = {"text": text, "index": chunk.index, "logprobs": None, "finish_reason": chunk.finish_reason or None}
+        return event(completion.piece(chunk, [choice], **({"usage": None} if usage else {})))
+
+    async with aclosing(chunks):
+        try:
+            yield piece_of(first)
+            async for chunk in chunks:
+                yield piece_of(chunk)
+            if usage:
+                yield event(completion.piece(first, [], usage=completion.usage(written)))
+            yield DONE
+        except Exception as error:  # the last place where the client can be told
+            yield b"data: " + openai_fault(*told_of(http, error)) + b"\n\n"

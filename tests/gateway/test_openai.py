@@ -1,0 +1,128 @@
+"""OpenAI's own client against the gateway."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import openai
+import pytest
+
+from tests.gateway.models import letters
+from tests.gateway.world import World
+
+pytestmark = pytest.mark.anyio
+
+ASKED: dict[str, Any] = {"model": "writer", "prompt": "soul", "max_tokens": 50, "seed": 3}
+
+
+@pytest.fixture
+async def client(here: World) -> AsyncIterator[openai.AsyncOpenAI]:
+    async with openai.AsyncOpenAI(base_url=f"{here.rest.base_url}/v1", api_key="none", max_retries=0) as client:
+        yield client
+
+
+async def test_the_models_that_write_are_listed(client: openai.AsyncOpenAI) -> None:
+    assert [model.id async for model in client.models.list()] == ["writer"]
+
+
+async def test_a_completion_is_what_the_typed_door_writes(client: openai.AsyncOpenAI, here: World) -> None:
+    answer = await client.completions.create(**ASKED)
+    (choice,) = answer.choices
+    assert (choice.text, choice.finish_reason, choice.index) == (letters(3, 4, 50), "length", 0)
+    assert (answer.object, answer.model, answer.system_fingerprint) == ("text_completion", "writer", "writer/1")
+    assert answer.usage is not None
+    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens, answer.usage.total_tokens) == (4, 50, 54)
+    typed = await here.rest.post("/api/models/writer/generate-text", json={"prompt": "soul", "length": 50, "seed": 3})
+    assert typed.json()["text"] == choice.text
+
+
+@pytest.mark.parametrize("model", ["writer/1", "writer@stable"])
+async def test_a_version_or_a_label_may_be_named(client: openai.AsyncOpenAI, model: str) -> None:
+    answer = await client.completions.create(**{**ASKED, "model": model})
+    assert (answer.model, answer.choices[0].text) == (model, letters(3, 4, 50))
+
+
+async def test_a_stream_is_the_same_text_with_the_count_last(client: openai.AsyncOpenAI) -> None:
+    stream = await client.completions.create(**ASKED, stream=True, stream_options={"include_usage": True})
+    chunks = [chunk async for chunk in stream]
+    *texts, last = chunks
+    assert "".join(chunk.choices[0].text for chunk in texts) == letters(3, 4, 50)
+    assert [chunk.choices[0].finish_reason for chunk in texts] == [*[None] * (len(texts) - 1), "length"]
+    assert last.choices == []
+    assert last.usage is not None and last.usage.total_tokens == 54
+    assert len({chunk.id for chunk in chunks}) == 1
+
+
+async def test_several_prompts_with_several_texts_each_are_counted_in_order(client: openai.AsyncOpenAI) -> None:
+    several = {**ASKED, "prompt": ["soul", "body!"], "n": 2, "echo": True, "stop": [letters(3, 4, 12)[10:]]}
+    answer = await client.completions.create(**several)
+    wanted = [(0, "soul", 3, 4), (1, "soul", 4, 4), (2, "body!", 3, 5), (3, "body!", 4, 5)]
+    for choice, (index, prompt, seed, start) in zip(answer.choices, wanted, strict=True):
+        whole = letters(seed, start, 50)
+        assert choice.index == index
+        assert choice.text == prompt + whole.partition(several["stop"][0])[0]
+        assert choice.finish_reason == "stop"
+    chunks = [chunk.choices[0] async for chunk in await client.completions.create(**several, stream=True)]
+    for choice in answer.choices:
+        assert "".join(chunk.text for chunk in chunks if chunk.index == choice.index) == choice.text
+
+
+async def test_without_a_seed_each_request_draws_its_own(client: openai.AsyncOpenAI) -> None:
+    texts = {(await client.completions.create(model="writer", prompt="")).choices[0].text for _ in range(6)}
+    assert len(texts) > 1
+    assert {len(text) for text in texts} == {16}
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "rule"),
+    [
+        ({"model": "nobody"}, 404, "nobody"),
+        ({"model": "digits"}, 400, "digits"),
+        ({"prompt": [1, 2]}, 400, "prompt"),
+        ({"max_tokens": 0}, 400, "length is 1 to"),
+        ({"n": 17}, 400, "n is 1 to 16 texts. Received: 17"),
+        ({"prompt": ["a"] * 9, "n": 2}, 400, "at most 16 texts. Received: 18"),
+        ({"prompt": []}, 400, "at least one prompt"),
+        ({"best_of": 3}, 400, "best_of is n"),
+        ({"logprobs": 2}, 400, "logprobs"),
+        ({"frequency_penalty": 1}, 400, "frequency_penalty"),
+        ({"extra_body": {"top_k": 3}}, 400, "top_k"),  # a knob that this model does not have
+        ({"top_p": 0.5}, 400, "top_p"),  # nor this
+        ({"temperature": "hot"}, 400, "temperature"),
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True])
+async def test_what_cannot_be_answered_is_an_error_of_openais_form(
+    client: openai.AsyncOpenAI, fields: dict[str, Any], status: int, rule: str, stream: bool
+) -> None:
+    with pytest.raises(openai.APIStatusError) as caught:
+        await client.completions.create(**{**ASKED, **fields}, stream=stream)
+    assert caught.value.status_code == status
+    assert isinstance(caught.value.body, dict)
+    assert caught.value.body["type"] == "invalid_request_error"
+    assert rule in caught.value.body["message"]
+
+
+async def test_a_fault_after_the_first_word_reaches_the_client(client: openai.AsyncOpenAI, here: World) -> None:
+    async def break_down() -> None:
+        if len(here.server.calls) == 2:
+            here.server.pause = lambda: _sleep()
+            raise RuntimeError("broken")
+
+    async def _sleep() -> None:
+        return None
+
+    here.server.calls.clear()
+    here.server.pause = break_down
+    stream = await client.completions.create(**{**ASKED, "max_tokens": 200}, stream=True)
+    with pytest.raises(openai.APIError):
+        async for _ in stream:
+            pass
+    here.server.pause = _sleep
+
+
+async def test_no_such_path_of_openais_is_told_as_tensorflow_serving_tells_it(here: World) -> None:
+    answer: httpx.Response = await here.rest.get("/v1/completions")
+    assert answer.status_code == 400
