@@ -114,10 +114,10 @@ def _where(rows: Any, new: State, old: State) -> State:
 
 
 class Writer:
-    """The functions behind `start` and `continue`."""
+    """The functions behind `start` and `continue`, with the weights that the model has now."""
 
     def __init__(self, model: keras.Model, memory: Memory) -> None:
-        self.model = model
+        self.cell = Cell.of(model)
         self.memory = memory
         self.alphabet = model.get_layer("alphabet")
         self.fields = (*memory.fields, *SAMPLER)
@@ -125,14 +125,14 @@ class Writer:
     def start(self, prompt: Any, steps: Any, temperature: Any, top_k: Any, top_p: Any, seed: Any) -> Mapping[str, Any]:
         """Read each row's prompt (an empty one is a newline) and write `steps` characters after it."""
         prompt = tf.where(tf.equal(prompt, ""), "\n", prompt)
-        cell = Cell.of(self.model)
+        cell = self.cell.as_constants()
         state = self.memory.begin(cell, *read_prompts(prompt, self.alphabet, self.memory.width))
         return self._write(cell, steps, state, (temperature, top_k, top_p, seed, tf.zeros_like(seed)))
 
     def go_on(self, steps: Any, *states: Any) -> Mapping[str, Any]:
         """Write `steps` more characters in each row from the states that the last call returned."""
         count = len(self.memory.fields)
-        return self._write(Cell.of(self.model), steps, states[:count], states[count:])
+        return self._write(self.cell.as_constants(), steps, states[:count], states[count:])
 
     def _write(self, cell: Cell, steps: Any, state: State, sampler: State) -> Mapping[str, Any]:
         """The loop of listing 8.7, for all rows at once: it runs to the largest count, each row stops at its own."""

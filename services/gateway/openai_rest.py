@@ -99,7 +99,7 @@ class OpenAiRest:
         knobs = self._knobs(ref, body)
         http.scope["path_params"] = {"model": ref.name}  # it is one of ours, so it may be counted by name
         stop = (body.stop,) if isinstance(body.stop, str) else body.stop or ()
-        asked = [Prompt(text, body.max_tokens, knobs, stop, body.n) for text in prompts]
+        asked = [Prompt(text, body.max_tokens, knobs, stop, body.n, body.stream) for text in prompts]
         deadline = asyncio.get_running_loop().time() + seconds_allowed(http, self._seconds)
         chunks = write_text(self._plane, ref, asked, deadline)
         completion = Completion(f"cmpl-{http.scope[REQUEST_ID_KEY]}", int(self._chance.clock()), body, prompts)

@@ -87,9 +87,10 @@ class TypedRest:
         """Text as it is written when the client accepts events, else whole."""
         body = read_body(GenerateTextBody, parse_json(await read_bytes(http, self._body_bytes)))
         stop = (body.stop,) if isinstance(body.stop, str) else body.stop
-        prompt = Prompt(body.prompt, body.length, body.model_extra or {}, stop, body.n)
+        read_along = EVENTS in http.headers.get("accept", "")
+        prompt = Prompt(body.prompt, body.length, body.model_extra or {}, stop, body.n, read_along)
         chunks = write_text(self._plane, ref_of(http), (prompt,), self._deadline(http))
-        if EVENTS not in http.headers.get("accept", ""):
+        if not read_along:
             whole = await while_connected(http, _whole(chunks))
             return Response(orjson.dumps(whole), media_type=_JSON)
         first = await while_connected(http, anext(chunks))  # a request that fails at once gets a status, not an event

@@ -205,6 +205,7 @@ Written by `python -m tests.benchmarks.epochs`; nothing in a table is typed by h
 
 - `python -m tests.benchmarks.windows`: windows of a series, the book's generator against ours, samples a second
 - `python -m tests.benchmarks.text`: what a character costs each variant of nietzsche
+- `python -m tests.benchmarks.streams`: text through gateway and model server, one reader and 64, to the first character
 - `python -m tests.benchmarks.gateway_start`, `gateway_null`: the gateway's start; what it answers a second by itself
 - `python -m tests.benchmarks.model_server_predict`: the embedded model server, step by step
 """

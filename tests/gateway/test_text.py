@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from itertools import pairwise
 from typing import Any
 
 import grpc
 import httpx
 import pytest
 
+from services.gateway.text import next_chunk
 from services.stubs.tensorgate.v1 import inference_pb2 as pb
 from tests.gateway.models import letters
 from tests.gateway.world import World, eventually
@@ -47,7 +49,20 @@ async def test_whole_streamed_and_grpc_text_are_the_same(here: World, length: in
 async def test_the_first_chunk_is_small_and_the_later_ones_grow(here: World) -> None:
     response = await here.rest.post(PATH, json={"prompt": "", "length": 200}, headers=EVENTS)
     assert response.headers["content-type"].startswith("text/event-stream")
-    assert [len(event["text"]) for event in read_events(response.text)[:-1]] == [8, 16, 32, 64, 64, 16]
+    lengths = [len(event["text"]) for event in read_events(response.text)[:-1]]
+    assert lengths[0] == 8
+    assert max(lengths) > 16
+    assert all(after <= 2 * before for before, after in pairwise(lengths))
+
+
+@pytest.mark.parametrize(
+    ("steps", "seconds", "following"),
+    [(8, 0.001, 16), (64, 0.019, 128), (256, 0.001, 256), (64, 0.03, 64), (64, 0.2, 32), (8, 5, 8)],
+)
+def test_chunks_grow_while_calls_are_short_and_shrink_when_they_are_long(
+    steps: int, seconds: float, following: int
+) -> None:
+    assert next_chunk(steps, seconds) == following
 
 
 async def test_a_model_that_has_finished_stops_before_the_length(here: World) -> None:
