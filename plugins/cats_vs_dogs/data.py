@@ -6,13 +6,13 @@ import tarfile
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
-import h5py
 import numpy as np
 import tensorflow as tf
 
 from plugins.cats_vs_dogs.augmentation import augmented_copies
 from plugins.cats_vs_dogs.model import VIEW, CatsConfig
-from plugins.contract import Array, Data, Dataset, Datasets, Samples, Source, Url
+from plugins.contract import Array, Data, Dataset, Datasets, Samples
+from plugins.vgg16 import VGG16
 
 LABELS = ("cat", "dog")
 VALIDATION = 1000  # the book's validation split
@@ -38,35 +38,11 @@ def read_tar(file: Path) -> Mapping[str, Array]:
     return arrays
 
 
-def read_h5(file: Path) -> Mapping[str, Array]:
-    """Keras's weight file: `block1_conv1.0` is that layer's kernel, `block1_conv1.1` its bias."""
-    with h5py.File(file) as layers:
-        return {
-            f"{layer}.{number}": np.asarray(group[name])
-            for layer, group in layers.items()
-            for number, name in enumerate(group.attrs["weight_names"])
-        }
-
-
 PHOTOGRAPHS = Dataset(
     file="cats_and_dogs_small_150.tar",
     sha256="e9305ebe84e2854f153850dec1d17adc657f4e3d9241c88d536f4e3afad32f8c",
     read=read_tar,
     sources=(),  # the full archive needs an account and is of other sizes: by hand or from a mirror only
-)
-VGG16 = Dataset(
-    file="weights/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
-    sha256="67aeefac8f0c4e6e825139148c8007ef1852530671bd7012bdc4c7b95ff030a0",
-    read=read_h5,
-    sources=(
-        Source(
-            Url(
-                "https://storage.googleapis.com/tensorflow/keras-applications/vgg16/"
-                "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
-            ),
-            read_h5,
-        ),
-    ),
 )
 
 

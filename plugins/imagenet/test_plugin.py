@@ -15,10 +15,10 @@ from PIL import Image
 
 from plugins.conftest import Endpoint, Serve
 from plugins.contract import Array, Config, Data, Dataset
-from plugins.imagenet.data import WEIGHTS
+from plugins.efficientnet import WEIGHTS
 from plugins.imagenet.model import VIEW, build
 from plugins.imagenet.plugin import PLUGIN
-from plugins.imagenet.torch_file import read_state
+from plugins.torch_file import read_state
 
 ELEPHANT = 386
 # In the photograph, which is 525 x 351: left, top, right, bottom of the calf and of the cow.

@@ -56,7 +56,8 @@ def try_out(card: Card, gateway: Gateway, folder: Path) -> TryOut:
     suffix, media_type = ("png", "image/png") if picture.startswith(b"\x89PNG") else ("jpg", "image/jpeg")
     image, request = folder / f"{card.model}.{suffix}", folder / f"{card.model}.grpc.json"
     post = f"curl -s -H 'Content-Type: {media_type}' --data-binary @{shlex.quote(str(image))}"
-    lines = [f"{post} {url}", f"grpcurl -plaintext -d @ {method} < {shlex.quote(str(request))}"]
+    into = f"-H 'Accept: image/png' -o {card.model}.png " if card.task is Task.GENERATE_IMAGE else ""
+    lines = [f"{post} {into}{url}", f"grpcurl -plaintext -d @ {method} < {shlex.quote(str(request))}"]
     if explain is not None:
         lines.append(f"{post} -H 'Accept: image/png' -o {card.model}.explained.png {model_url}/explain")
     return TryOut(lines, {image: picture, request: body.encode()})
@@ -67,8 +68,10 @@ def _quoted(body: Mapping[str, Any]) -> str:
 
 
 def _only_picture(inputs: Sequence[InputField], example: Mapping[str, Any]) -> bytes | None:
-    if len(inputs) == 1 and inputs[0].content == "image":
-        return base64.b64decode(example[inputs[0].name]["b64"])
+    """The example's picture, where nothing else needs to be sent."""
+    required = [field for field in inputs if field.default is None]
+    if len(required) == 1 and required[0].content == "image":
+        return base64.b64decode(example[required[0].name]["b64"])
     return None
 
 

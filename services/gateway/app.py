@@ -137,6 +137,7 @@ def _tasks(typed: TypedRest) -> tuple[TaskRoute, ...]:
             typed.generate_image,
             schemas.GenerateImageBody,
             schemas.GenerateImageReply,
+            takes=uploads,
             gives=("image/png",),
         ),
         TaskRoute(

