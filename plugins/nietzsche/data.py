@@ -8,7 +8,18 @@ from pathlib import Path
 
 import numpy as np
 
-from plugins.contract import Array, Data, Dataset, Datasets, NpmPackage, Samples, Source, Unavailable, Url
+from plugins.contract import (
+    Array,
+    Data,
+    Dataset,
+    Datasets,
+    InvalidArgument,
+    NpmPackage,
+    Samples,
+    Source,
+    Unavailable,
+    Url,
+)
 
 LOG = logging.getLogger(__name__)
 TEST_SHARE = 0.1
@@ -39,14 +50,28 @@ AUSTEN = Dataset(
 )
 
 
-def read_corpus(datasets: Datasets) -> str:
-    """The book's text in lower case (listing 8.2); where it cannot be had, Austen's, and a warning that says so."""
+def read_corpus(datasets: Datasets, own: str | None = None) -> str:
+    """The text in lower case (listing 8.2): one's own, or the book's; where that cannot be had, Austen's, and a warning
+    that says so. Raises Unavailable, or InvalidArgument for what is no UTF-8."""
+    content = (datasets.fetch(_own(own)) if own else _books(datasets))["text"].tobytes()
     try:
-        arrays = datasets.fetch(NIETZSCHE)
+        return content.decode("utf-8").lower()
+    except UnicodeDecodeError as error:
+        raise InvalidArgument(f"A corpus is UTF-8 text. Received: {own} with {error.reason} at {error.start}") from None
+
+
+def _own(corpus: str) -> Dataset:
+    if not corpus.startswith("https://"):
+        return Dataset(corpus, None, read_text, ())
+    return Dataset(corpus.rsplit("/", 1)[-1], None, read_text, (Source(Url(corpus), read_text),))
+
+
+def _books(datasets: Datasets) -> Mapping[str, Array]:
+    try:
+        return datasets.fetch(NIETZSCHE)
     except Unavailable as absent:
         LOG.warning("Training on %s (Sense and Sensibility) instead of Nietzsche: %s", AUSTEN.file, absent)
-        arrays = datasets.fetch(AUSTEN)
-    return arrays["text"].tobytes().decode("utf-8").lower()
+        return datasets.fetch(AUSTEN)
 
 
 def passages(text: str, window: int, step: int) -> Samples:
@@ -56,15 +81,18 @@ def passages(text: str, window: int, step: int) -> Samples:
     which keeps the last column of targets only).
     """
     codes = np.frombuffer(text.encode("utf-32-le"), np.int32)
-    if len(codes) <= window:
-        return Samples(np.empty((0, window), np.int32), np.empty((0, window), np.int32))
     longer = np.lib.stride_tricks.sliding_window_view(codes, window + 1)[::step]
     return Samples(longer[:, :-1], longer[:, 1:])
 
 
 def split(text: str, window: int, step: int) -> Data:
-    """The last tenth of the text is the test: no passage crosses the cut."""
+    """The last tenth of the text is the test: no passage crosses the cut. Raises InvalidArgument."""
     cut = round(len(text) * (1 - TEST_SHARE))
+    if len(text) - cut <= window:
+        raise InvalidArgument(
+            f"A tenth of the corpus, the test, is longer than a passage of {window} characters. "
+            f"Received: {len(text)} characters in all"
+        )
     return Data(train=passages(text[:cut], window, step), test=passages(text[cut:], window, step))
 
 

@@ -16,6 +16,9 @@ class TextConfig(Config):
     """Hyper-parameters of both variants; the defaults are the book's, but for `epochs` (60 there)."""
 
     epochs: int = Field(default=3, ge=1)
+    corpus: str | None = Field(
+        default=None, description="a UTF-8 text of your own: a path, its name in the mirror, or an https:// address"
+    )
     window: int = Field(default=60, ge=1, description="characters in a training passage")
     step: int = Field(default=3, ge=1, description="characters from the start of one passage to that of the next")
     units: int = Field(default=128, ge=1)

@@ -90,7 +90,7 @@ class Nietzsche(Plugin[TextConfig]):
 
     def load_data(self, config: TextConfig, datasets: Datasets) -> Data:
         """Passages as code points; the test is the last tenth of the text."""
-        return split(read_corpus(datasets), config.window, config.step)
+        return split(read_corpus(datasets, config.corpus), config.window, config.step)
 
     def build_model(self, config: TextConfig, variant: str, train: Samples) -> Any:
         """The alphabet is that of the training text."""

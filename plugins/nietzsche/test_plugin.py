@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from plugins.conftest import Endpoint, Serve
-from plugins.contract import Array, Dataset, Unavailable
+from plugins.contract import Array, Dataset, InvalidArgument, Unavailable
 from plugins.nietzsche.cell import EXACT, STATE_UNITS, Cell, on_grid
 from plugins.nietzsche.data import AUSTEN, NIETZSCHE, read_corpus, read_text, split, unigram_nats
 from plugins.nietzsche.model import TextConfig
@@ -220,7 +220,8 @@ def test_no_passage_crosses_the_cut_and_targets_are_one_character_later() -> Non
     assert read[0][1:] == read[1][:-1]
     cut = round(len(TEXT) * 0.9)
     assert read[1] in TEXT[:cut] and TEXT[cut:].startswith(read[2])
-    assert len(split("too short", 60, 3).test) == 0
+    with pytest.raises(InvalidArgument, match="Received: 9 characters in all"):
+        split("too short", 60, 3)
 
 
 class Shelf:
@@ -240,6 +241,20 @@ def test_austen_stands_in_and_the_log_says_so(tmp_path: Path, caplog: pytest.Log
     (tmp_path / AUSTEN.file).write_text("It is a truth, É.", encoding="utf-8")
     assert read_corpus(Shelf(tmp_path)) == "it is a truth, é."
     assert "Training on austen-sense.txt (Sense and Sensibility) instead of Nietzsche" in caplog.text
+
+
+def test_a_text_of_ones_own_is_read_by_its_name_or_address(tmp_path: Path) -> None:
+    (tmp_path / "letters.txt").write_text("Dear É.", encoding="utf-8")
+    for corpus in ("letters.txt", "https://example.org/old/letters.txt"):
+        assert read_corpus(Shelf(tmp_path), corpus) == "dear é."
+    with pytest.raises(Unavailable, match=r"none\.txt"):
+        read_corpus(Shelf(tmp_path), "none.txt")
+
+
+def test_a_corpus_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "letters.txt").write_bytes(b"Dear \xff")
+    with pytest.raises(InvalidArgument, match=r"UTF-8 text. Received: letters\.txt with invalid start byte at 5"):
+        read_corpus(Shelf(tmp_path), "letters.txt")
 
 
 def test_a_package_carries_austen_in_some_folder(tmp_path: Path) -> None:

@@ -118,6 +118,19 @@ def test_a_file_of_the_users_own_is_read_anew_each_time_and_its_hash_recorded(tm
         assert own.fetched == {str(file): content_sha256(arrays)}
 
 
+def test_a_file_of_ones_own_is_found_from_here_and_from_the_home_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "diary.txt").write_bytes(TEXT)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("diary.txt", "~/diary.txt"):
+        arrays = fetcher(tmp_path / "cache").fetch(Dataset(name, None, read_text, ()))
+        assert arrays["text"].tobytes() == TEXT
+    with pytest.raises(Unavailable):  # what promises a hash is never taken from the folder one happens to be in
+        fetcher(tmp_path / "cache").fetch(Dataset("diary.txt", SHA256, read_text, ()))
+
+
 # --- sources -------------------------------------------------------------------------------------------------------
 
 

@@ -108,6 +108,9 @@ class DatasetFetcher:
     def _places(self, dataset: Dataset) -> Iterator[tuple[str, Callable[[Path], Path], Read]]:
         """Each place's name, what fetches its file into a folder, and what reads that file."""
         by_hand = self._cache / dataset.file
+        own = Path(dataset.file).expanduser()
+        if dataset.sha256 is None and own.is_file():
+            yield str(own), lambda _: own, dataset.read
         if by_hand.is_file():
             yield str(by_hand), lambda _: by_hand, dataset.read
         if self._mirror:
