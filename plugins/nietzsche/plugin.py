@@ -27,6 +27,7 @@ from plugins.contract import (
 from plugins.nietzsche.data import read_corpus, split, unigram_nats
 from plugins.nietzsche.model import TextConfig, build
 from plugins.nietzsche.page import page
+from plugins.nietzsche.raw import LIKELIEST
 from plugins.nietzsche.writer import LONGEST_CHUNK, LONGEST_PROMPT, Carried, Memory, Window, Writer
 
 TEMPERATURES = (0.2, 0.5, 1.0, 1.2)
@@ -65,6 +66,12 @@ TOP_P = InputField(
     default=1.0,
     minimum=0,
     maximum=1,
+)
+LOGPROBS = InputField(
+    name="logprobs",
+    dtype="bool",
+    description="tell how likely each character was, and which were likelier",
+    default=False,
 )
 SEED = InputField(name="seed", dtype="int64", description="same seed, same text", default=0)
 
@@ -108,15 +115,18 @@ class Nietzsche(Plugin[TextConfig]):
         written = (
             OutputField(name="text", dtype="string", content="text", description="the new characters only"),
             OutputField(name="finished", dtype="bool", description="never: the model knows no last character"),
+            OutputField(name="logprobs", dtype="float32", shape=(None,), description="of each character, if asked for"),
+            OutputField(name="top_characters", dtype="string", shape=(None, LIKELIEST), description="the likeliest"),
+            OutputField(name="top_logprobs", dtype="float32", shape=(None, LIKELIEST), description="of them"),
             *(OutputField(name=s.name, dtype=s.dtype, shape=s.shape, content="state") for s in writer.fields),
         )
-        asked = {"steps": 400, "temperature": 0.5, "top_k": 0, "top_p": 1.0, "seed": 7}
+        asked = {"steps": 400, "temperature": 0.5, "top_k": 0, "top_p": 1.0, "logprobs": False, "seed": 7}
         empty = {s.name: np.zeros([size or 1 for size in s.shape], s.dtype).tolist() for s in writer.fields}
         return {
             "start": Signature(
                 Task.GENERATE_TEXT,
                 writer.start,
-                (PROMPT, STEPS, TEMPERATURE, TOP_K, TOP_P, SEED),
+                (PROMPT, STEPS, TEMPERATURE, TOP_K, TOP_P, LOGPROBS, SEED),
                 written,
                 {"prompt": "the eternal recurrence of ", **asked},
                 "Write on from a prompt",
@@ -141,6 +151,7 @@ class Nietzsche(Plugin[TextConfig]):
             tf.constant(TEMPERATURES),
             tf.zeros(count, tf.int32),
             tf.ones(count),
+            tf.zeros(count, tf.bool),
             tf.range(count, dtype=tf.int64),
         )
         texts = {f"temperature {t}": s.decode() for t, s in zip(TEMPERATURES, written["text"].numpy(), strict=True)}

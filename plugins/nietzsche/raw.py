@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from plugins.nietzsche.model import Alphabet
+
+LIKELIEST = 5  # characters whose chances are told
 
 
 def read_prompts(prompt: Any, alphabet: Alphabet, width: int) -> tuple[Any, Any]:
@@ -19,6 +22,21 @@ def read_prompts(prompt: Any, alphabet: Alphabet, width: int) -> tuple[Any, Any]
     ids = tf.ragged.map_flat_values(alphabet.ids, codes)
     aligned = ids[:, ::-1].to_tensor(len(alphabet.characters), shape=[None, width])[:, ::-1]
     return aligned, tf.cast(codes.row_lengths(), tf.int32)
+
+
+def likelihoods(logits: Any, ids: Any, alphabet: Alphabet) -> dict[str, Any]:
+    """What the network thought of characters int32 [N, longest], by its logits float32 [that many or 0, N, columns].
+
+    `logprobs` [N, that many], in nats, and the likeliest: `top_characters` and `top_logprobs` [N, that many, 5].
+    """
+    chances = tf.nn.log_softmax(tf.transpose(logits, (1, 0, 2)))
+    best, numbers = tf.math.top_k(chances, LIKELIEST)
+    characters = tf.strings.unicode_encode(alphabet.codes[:, np.newaxis], "UTF-8")
+    return {
+        "logprobs": tf.gather(chances, ids[:, : tf.shape(chances)[1]], batch_dims=2),
+        "top_characters": tf.gather(characters, tf.minimum(numbers, len(alphabet.codes) - 1)),
+        "top_logprobs": best,
+    }
 
 
 def write_text(ids: Any, lengths: Any, alphabet: Alphabet) -> Any:

@@ -16,6 +16,7 @@ from plugins.nietzsche.model import TextConfig
 from plugins.nietzsche.plugin import PLUGIN
 from plugins.nietzsche.sampling import gumbel, likely
 
+LIKELIHOODS = ("logprobs", "top_characters", "top_logprobs")
 TEXT = "thus spoke the camel:\nwhat is heavy? so asks the load-bearing spirit, é and kneels.\n" * 40
 SMALL = TextConfig(window=12, step=5, units=16)
 
@@ -35,7 +36,14 @@ def endpoints(request: pytest.FixtureRequest, serve: Serve) -> Mapping[str, Endp
 
 
 def start(
-    call: Endpoint, prompts: list[str], steps: Any, temperature: Any, seed: Any, top_k: Any = 0, top_p: Any = 1
+    call: Endpoint,
+    prompts: list[str],
+    steps: Any,
+    temperature: Any,
+    seed: Any,
+    top_k: Any = 0,
+    top_p: Any = 1,
+    logprobs: Any = False,
 ) -> Mapping[str, Array]:
     rows = len(prompts)
     return call(
@@ -44,6 +52,7 @@ def start(
         temperature=np.broadcast_to(np.asarray(temperature, np.float32), rows),
         top_k=np.broadcast_to(np.asarray(top_k, np.int32), rows),
         top_p=np.broadcast_to(np.asarray(top_p, np.float32), rows),
+        logprobs=np.broadcast_to(np.asarray(logprobs, bool), rows),
         seed=np.broadcast_to(np.asarray(seed, np.int64), rows),
     )
 
@@ -66,7 +75,7 @@ def test_a_row_is_the_same_to_the_bit_alone_and_among_63_others(endpoints: Mappi
     assert len(set(crowd["text"])) > 40
     for row in range(0, 64, 5):
         alone = start(endpoints["start"], prompts[row : row + 1], 60, *(knob[row] for knob in knobs))
-        for name in crowd:
+        for name in ("text", "finished", *states(crowd)):
             np.testing.assert_array_equal(alone[name][0], crowd[name][row], err_msg=f"{name} of row {row}")
 
 
@@ -106,7 +115,7 @@ def test_a_prompt_is_read_in_lower_case_with_unknown_characters_as_spaces(endpoi
 def test_bytes_that_are_no_utf8_trouble_nobody(endpoints: Mapping[str, Endpoint]) -> None:
     steps, one, seed = np.full(2, 30, np.int32), np.ones(2, np.float32), np.array([5, 5])
     prompt = np.array([b"thus \xff\xfe", "thus é".encode()], object)
-    all_of_them = {"top_k": np.zeros(2, np.int32), "top_p": one}
+    all_of_them = {"top_k": np.zeros(2, np.int32), "top_p": one, "logprobs": np.zeros(2, bool)}
     texts = endpoints["start"](prompt=prompt, steps=steps, temperature=one, seed=seed, **all_of_them)["text"]
     assert texts[1] == start(endpoints["start"], ["thus é"], 30, 1, 5)["text"][0]
     assert len(texts[0].decode()) == 30
@@ -181,6 +190,25 @@ def test_a_text_of_the_likeliest_character_is_the_greedy_one(endpoints: Mapping[
         endpoints["start"], ["thus "] * 4, 40, [0, 2, 2, 2], 1, [0, 1, 0, 0], [1, 1, 0, 1]
     )["text"]
     assert greedy == first == nucleus != free
+
+
+def test_a_text_tells_how_likely_its_characters_were_to_the_row_that_asks(endpoints: Mapping[str, Endpoint]) -> None:
+    silent = start(endpoints["start"], ["thus "], 9, 1, 5)
+    assert [silent[name].shape for name in LIKELIHOODS] == [(1, 0), (1, 0, 5), (1, 0, 5)]
+    asked = start(endpoints["start"], ["thus "] * 2, [9, 4], [1, 0], 5, logprobs=[True, False])
+    assert asked["text"][0] == silent["text"][0]
+    told, characters, best = (asked[name] for name in LIKELIHOODS)
+    assert told.shape == (2, 9) and characters.shape == best.shape == (2, 9, 5)
+    for at, character in enumerate(asked["text"][0].decode()):
+        among = [name.decode() for name in characters[0, at]]
+        assert list(best[0, at]) == sorted(best[0, at], reverse=True)
+        assert told[0, at] <= best[0, at, 0] <= 0 and np.exp(best[0, at]).sum() <= 1 + 1e-5
+        if character in among:
+            np.testing.assert_allclose(told[0, at], best[0, at, among.index(character)], rtol=1e-6)
+    greedy = asked["text"][1].decode()
+    assert [name.decode() for name in characters[1, :4, 0]] == list(greedy)  # the likeliest is what is written
+    later = endpoints["continue"](steps=np.array([3], np.int32), **states(asked, slice(0, 1)))
+    assert later["logprobs"].shape == (1, 3)
 
 
 def test_noise_can_be_entered_anywhere() -> None:

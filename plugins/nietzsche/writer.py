@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from plugins.contract import InputField
 from plugins.nietzsche.cell import Cell
-from plugins.nietzsche.raw import read_prompts, write_text
+from plugins.nietzsche.raw import likelihoods, read_prompts, write_text
 from plugins.nietzsche.sampling import gumbel, likely
 
 # One call writes at most this many characters a row, and reads at most this many of a prompt's last characters.
@@ -23,6 +23,7 @@ SAMPLER = (
     InputField(name="state_temperature", dtype="float32"),
     InputField(name="state_top_k", dtype="int32"),
     InputField(name="state_top_p", dtype="float32"),
+    InputField(name="state_logprobs", dtype="bool"),
     InputField(name="state_seed", dtype="int64"),
     InputField(name="state_position", dtype="int64"),
 )
@@ -122,12 +123,15 @@ class Writer:
         self.alphabet = model.get_layer("alphabet")
         self.fields = (*memory.fields, *SAMPLER)
 
-    def start(self, prompt: Any, steps: Any, temperature: Any, top_k: Any, top_p: Any, seed: Any) -> Mapping[str, Any]:
-        """Read each row's prompt (an empty one is a newline) and write `steps` characters after it."""
+    def start(self, prompt: Any, steps: Any, *knobs: Any) -> Mapping[str, Any]:
+        """Read each row's prompt (an empty one is a newline) and write `steps` characters after it.
+
+        The knobs are temperature, top_k, top_p, logprobs and seed.
+        """
         prompt = tf.where(tf.equal(prompt, ""), "\n", prompt)
         cell = self.cell.as_constants()
         state = self.memory.begin(cell, *read_prompts(prompt, self.alphabet, self.memory.width))
-        return self._write(cell, steps, state, (temperature, top_k, top_p, seed, tf.zeros_like(seed)))
+        return self._write(cell, steps, state, (*knobs, tf.zeros_like(knobs[-1])))
 
     def go_on(self, steps: Any, *states: Any) -> Mapping[str, Any]:
         """Write `steps` more characters in each row from the states that the last call returned."""
@@ -136,7 +140,7 @@ class Writer:
 
     def _write(self, cell: Cell, steps: Any, state: State, sampler: State) -> Mapping[str, Any]:
         """The loop of listing 8.7, for all rows at once: it runs to the largest count, each row stops at its own."""
-        temperature, top_k, top_p, seed, position = sampler
+        temperature, top_k, top_p, logprobs, seed, position = sampler
         steps = tf.clip_by_value(steps, 0, LONGEST_CHUNK)
         longest = tf.reduce_max(tf.concat([[1], steps], axis=0))
         noise = gumbel(seed, position, longest, cell.offsets.shape[0])
@@ -149,29 +153,40 @@ class Writer:
             allowed = likely(logits + cell.offsets, temperature, top_k, top_p)
             return tf.where(allowed, logits + chances[number], logits.dtype.min)
 
-        def written(choose: Choose) -> tuple[Any, ...]:
-            return self._loop(cell, state, steps, choose)
-
         # Sorting what may be drawn costs as much as the LSTM: only where a row asks for it.
-        asked = tf.reduce_any((top_k > 0) | (top_p < 1))
-        ids, *state = tf.cond(asked, lambda: written(choose_likely), lambda: written(choose))
-        states = (*state, temperature, top_k, top_p, seed, position + tf.cast(steps, tf.int64))
+        asked = tf.reduce_any((top_k > 0) | (top_p < 1) | logprobs)
+        ids, logits, *state = tf.cond(
+            asked,
+            lambda: self._loop(cell, state, steps, choose_likely, noting=True),
+            lambda: self._loop(cell, state, steps, choose, noting=False),
+        )
+        states = (*state, temperature, top_k, top_p, logprobs, seed, position + tf.cast(steps, tf.int64))
+        told = logits[: tf.where(tf.reduce_any(logprobs), longest, 0)] + cell.offsets
         return {
             "text": write_text(ids, steps, self.alphabet),
             "finished": tf.zeros_like(steps, tf.bool),
+            **likelihoods(told, ids, self.alphabet),
             **{field.name: value for field, value in zip(self.fields, states, strict=True)},
         }
 
-    def _loop(self, cell: Cell, state: State, steps: Any, choose: Choose) -> tuple[Any, ...]:
-        """The characters int32 [N, longest], and the state after `steps` of them."""
+    def _loop(self, cell: Cell, state: State, steps: Any, choose: Choose, *, noting: bool) -> tuple[Any, ...]:
+        """The characters int32 [N, longest]; if noted, the logits they were chosen by, [longest or 0, N, columns]; the
+        state after `steps` of them."""
         longest = tf.reduce_max(tf.concat([[1], steps], axis=0))
+        columns = cell.offsets.shape[0]
 
-        def write(number: Any, written: Any, *state: Any) -> tuple[Any, ...]:
+        def write(number: Any, written: Any, noted: Any, *state: Any) -> tuple[Any, ...]:
             seen, logits = self.memory.look(cell, state)
             ids = tf.argmax(choose(logits, number), axis=1, output_type=tf.int32)
             after = self.memory.append(cell, seen, state, ids)
-            return number + 1, written.write(number, ids), *_where(number < steps, after, state)
+            noted = noted.write(number, logits) if noting else noted
+            return number + 1, written.write(number, ids), noted, *_where(number < steps, after, state)
 
-        empty = tf.TensorArray(tf.int32, longest, element_shape=[None])
-        _, written, *state = tf.while_loop(lambda number, *_: number < longest, write, (0, empty, *state))
-        return tf.reshape(tf.transpose(written.stack()), [-1, longest]), *state
+        written = tf.TensorArray(tf.int32, longest, element_shape=[None])
+        noted = tf.TensorArray(tf.float32, longest if noting else 0, element_shape=[None, columns])
+        _, written, noted, *state = tf.while_loop(
+            lambda number, *_: number < longest, write, (0, written, noted, *state)
+        )
+        ids = tf.reshape(tf.transpose(written.stack()), [-1, longest])
+        logits = noted.stack() if noting else tf.zeros((0, tf.shape(ids)[0], columns))
+        return ids, logits, *state

@@ -25,6 +25,7 @@ from services.gateway.plane import DataPlane
 from services.gateway.routing_table import RoutingTable
 from services.gateway.schemas import CompletionBody, read_body
 from services.gateway.text import Chunk, Prompt, write_text
+from services.gateway.tokens import LOGPROBS, Token
 
 _JSON = "application/json"
 _START = "start"
@@ -115,35 +116,67 @@ class OpenAiRest:
         signature = self._plane.route(ref).card.signatures.get(_START)
         known = {field.name for field in signature.inputs} if signature is not None else set()
         knobs = {name: getattr(body, name) for name in _KNOBS if name in known or name in body.model_fields_set}
+        if body.logprobs is not None:
+            knobs[LOGPROBS] = True
         if body.seed is not None or "seed" in known:
             knobs["seed"] = self._chance.seed() if body.seed is None else body.seed
         return {**knobs, **(body.model_extra or {})}
 
 
+def _likelihoods(tokens: Sequence[Token], top: int, offset: int) -> Mapping[str, Any]:
+    """OpenAI's four columns; `offset` is where in the text the first token stands."""
+    return {
+        "tokens": [token.text for token in tokens],
+        "token_logprobs": [token.logprob for token in tokens],
+        "top_logprobs": [dict(list(token.top.items())[:top]) for token in tokens],
+        "text_offset": list(range(offset, offset + len(tokens))),
+    }
+
+
+class _Choices:
+    """What has been written so far of each text."""
+
+    def __init__(self, completion: Completion) -> None:
+        self._completion = completion
+        self._sizes: dict[int, int] = {}
+
+    @property
+    def written(self) -> int:
+        """Characters in all."""
+        return sum(self._sizes.values())
+
+    def read(self, chunk: Chunk) -> dict[str, Any]:
+        """The chunk as a choice; the first of a text has what is echoed before it."""
+        before, top = self._sizes.get(chunk.index, 0), self._completion.body.logprobs
+        echoed = self._completion.echoed(chunk.index)
+        told = None if top is None else _likelihoods(chunk.tokens, top, len(echoed) + before)
+        text = chunk.text if chunk.index in self._sizes else echoed + chunk.text
+        self._sizes[chunk.index] = before + len(chunk.text)
+        reason = chunk.finish_reason or None
+        return {"text": text, "index": chunk.index, "logprobs": told, "finish_reason": reason}
+
+
+def _joined(first: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+    """Two pieces of one choice as one."""
+    told = first["logprobs"] and {name: column + more["logprobs"][name] for name, column in first["logprobs"].items()}
+    return {**more, "text": first["text"] + more["text"], "logprobs": told}
+
+
 async def _whole(completion: Completion, chunks: AsyncIterator[Chunk]) -> Mapping[str, Any]:
-    choices: dict[int, dict[str, Any]] = {}
-    written = 0
+    choices, whole = _Choices(completion), dict[int, dict[str, Any]]()
     async for chunk in chunks:
-        empty = {"text": completion.echoed(chunk.index), "index": chunk.index, "logprobs": None}
-        choice = choices.setdefault(chunk.index, empty)
-        choice["text"] += chunk.text
-        choice["finish_reason"] = chunk.finish_reason
-        written += len(chunk.text)
-    return completion.piece(chunk, [choices[index] for index in sorted(choices)], usage=completion.usage(written))
+        choice = choices.read(chunk)
+        whole[chunk.index] = _joined(whole[chunk.index], choice) if chunk.index in whole else choice
+    told = [whole[index] for index in sorted(whole)]
+    return completion.piece(chunk, told, usage=completion.usage(choices.written))
 
 
 async def _events(http: Http, completion: Completion, first: Chunk, chunks: Any) -> AsyncIterator[bytes]:
     usage = (completion.body.stream_options or {}).get("include_usage", False)
-    begun: set[int] = set()
-    written = 0
+    choices = _Choices(completion)
 
     def piece_of(chunk: Chunk) -> bytes:
-        nonlocal written
-        written += len(chunk.text)
-        text = chunk.text if chunk.index in begun else completion.echoed(chunk.index) + chunk.text
-        begun.add(chunk.index)
-        choice = {"text": text, "index": chunk.index, "logprobs": None, "finish_reason": chunk.finish_reason or None}
-        return event(completion.piece(chunk, [choice], **({"usage": None} if usage else {})))
+        return event(completion.piece(chunk, [choices.read(chunk)], **({"usage": None} if usage else {})))
 
     async with aclosing(chunks):
         try:
@@ -151,7 +184,7 @@ async def _events(http: Http, completion: Completion, first: Chunk, chunks: Any)
             async for chunk in chunks:
                 yield piece_of(chunk)
             if usage:
-                yield event(completion.piece(first, [], usage=completion.usage(written)))
+                yield event(completion.piece(first, [], usage=completion.usage(choices.written)))
             yield DONE
         except Exception as error:  # the last place where the client can be told
             yield b"data: " + openai_fault(*told_of(http, error)) + b"\n\n"

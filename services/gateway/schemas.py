@@ -77,7 +77,7 @@ class CompletionBody(BaseModel):
     stream: bool = False
     stream_options: dict[str, bool] | None = Field(default=None, description="include_usage: the count comes last")
     best_of: int | None = Field(default=None, description="n, if given")
-    logprobs: None = Field(default=None, description="not told")
+    logprobs: int | None = Field(default=None, ge=0, le=5, description="the likeliest so many are told, too")
     suffix: None = Field(default=None, description="not taken")
     logit_bias: None = Field(default=None, description="not taken")
     frequency_penalty: Literal[0] = 0
@@ -167,6 +167,9 @@ class Text(BaseModel):
 
     text: str
     finish_reason: str = Field(description="length or stop")
+    logprobs: list[dict[str, Any]] = Field(
+        default=[], description="of each character, if the model has the knob and it is true: token, logprob, top"
+    )
 
 
 class GenerateTextReply(Text):

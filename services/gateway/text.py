@@ -23,6 +23,7 @@ from services.gateway.plane import DataPlane
 from services.gateway.request import Answer, Columns, Request, Tensors
 from services.gateway.routing_table import Servable
 from services.gateway.stops import Stops, stops_of
+from services.gateway.tokens import LOGPROBS, Token, tokens_of
 
 DEFAULT_LENGTH = 400
 MOST_LENGTH = 100_000
@@ -59,6 +60,7 @@ class Chunk:
     text: str
     finish_reason: str
     index: int = 0
+    tokens: Sequence[Token] = ()  # of the text, where the request asks how likely they were
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,16 +128,19 @@ async def _side_by_side(streams: Sequence[AsyncGenerator[Chunk, None]]) -> Async
 async def _until_stop(plane: DataPlane, ref: ModelRef, prompt: Prompt, deadline: float) -> AsyncGenerator[Chunk, None]:
     """One text, up to the first of its stop strings."""
     stops = Stops(stops_of(prompt.stop))
+    held: list[Token] = []
     async with aclosing(_written(plane, ref, prompt, deadline)) as chunks:
         async for chunk in chunks:
             text, stopped = stops.read(chunk.text)
+            reason = "stop" if stopped else chunk.finish_reason
+            if reason and not stopped:
+                text += stops.rest()
+            held += chunk.tokens
+            told, held = held[: len(text)], held[len(text) :]
+            if text or reason:
+                yield replace(chunk, text=text, finish_reason=reason, tokens=told)
             if stopped:
-                yield replace(chunk, text=text, finish_reason="stop")
                 return
-            if chunk.finish_reason:
-                yield replace(chunk, text=text + stops.rest())
-            elif text:
-                yield replace(chunk, text=text)
 
 
 async def _written(plane: DataPlane, ref: ModelRef, prompt: Prompt, deadline: float) -> AsyncGenerator[Chunk, None]:
@@ -151,7 +156,9 @@ async def _written(plane: DataPlane, ref: ModelRef, prompt: Prompt, deadline: fl
         finished = bool(answer.columns["finished"][0])
         reason = "stop" if finished else "length" if written >= prompt.length else ""
         took = clock() - asked
-        yield Chunk(answer.servable, answer.columns["text"][0].decode(errors="replace"), reason)
+        text = answer.columns["text"][0].decode(errors="replace")
+        tokens = tokens_of(answer, text) if prompt.knobs.get(LOGPROBS) else ()
+        yield Chunk(answer.servable, text, reason, tokens=tokens)
         if reason:
             return
         steps = min(next_chunk(steps, took), prompt.length - written)

@@ -188,11 +188,13 @@ def _reply(answer: Answer, fields: Mapping[str, Any]) -> Response:
 
 
 async def _whole(chunks: AsyncIterator[Chunk]) -> Mapping[str, Any]:
-    texts: dict[int, dict[str, str]] = {}
+    texts: dict[int, dict[str, Any]] = {}
     async for chunk in chunks:
         text = texts.setdefault(chunk.index, {"text": ""})
         text["text"] += chunk.text
         text["finish_reason"] = chunk.finish_reason
+        if chunk.tokens:
+            text.setdefault("logprobs", []).extend(token.document() for token in chunk.tokens)
     first, *others = (text for _, text in sorted(texts.items()))
     alternatives = {"alternatives": others} if others else {}
     return {"model": chunk.servable.name, "version": chunk.servable.version, **first, **alternatives}
@@ -213,6 +215,8 @@ async def _events(http: Http, first: Chunk, chunks: Any) -> AsyncIterator[bytes]
 
 def _event(chunk: Chunk) -> bytes:
     fields: dict[str, Any] = {"text": chunk.text, **({"index": chunk.index} if chunk.index else {})}
+    if chunk.tokens:
+        fields["logprobs"] = [token.document() for token in chunk.tokens]
     if chunk.finish_reason:
         fields |= {
             "finish_reason": chunk.finish_reason,

@@ -91,6 +91,7 @@ def one_predict_a_character(client: Client) -> float:
         "temperature": np.array([0.5], np.float32),
         "top_k": np.zeros(1, np.int32),
         "top_p": np.ones(1, np.float32),
+        "logprobs": np.zeros(1, bool),
         "seed": np.array([1]),
     }
     state = call("start", {**steps, **begin})

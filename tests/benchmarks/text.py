@@ -39,6 +39,7 @@ def characters_a_second(start: Any, texts: int) -> float:
         tf.fill([texts], 0.5),
         tf.zeros(texts, tf.int32),
         tf.ones(texts),
+        tf.zeros(texts, tf.bool),
         tf.range(texts, dtype=tf.int64),
     )
     took = []

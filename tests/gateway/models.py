@@ -130,19 +130,37 @@ def letters(seed: int, start: int, count: int) -> str:
     return "".join(ALPHABET[(seed + at) % 26] for at in range(start, start + count))
 
 
-def _write(seeds: Array, positions: Array, steps: Array) -> Mapping[str, Array]:
-    text = np.array([letters(*row).encode() for row in zip(seeds, positions, steps, strict=True)], object)
+def logprob(letter: str) -> float:
+    """How likely the tiny writer says that a letter was."""
+    return -ALPHABET.index(letter) / 8
+
+
+def _write(columns: Mapping[str, Array], seeds: Array, positions: Array, asked: Array) -> Mapping[str, Array]:
+    """Where a row asks for it, likelihoods for all rows: of the letters, and of a and b."""
+    steps = columns["steps"]
+    texts = [letters(*row) for row in zip(seeds, positions, steps, strict=True)]
+    longest = max(map(len, texts)) if asked.any() else 0
+    told = [[logprob(letter) for letter in text[:longest].ljust(longest, "a")] for text in texts]
     after = positions + steps
-    return {"text": text, "finished": after >= 1000, "state_seed": seeds, "state_position": after}
+    return {
+        "text": np.array([text.encode() for text in texts], object),
+        "finished": after >= 1000,
+        "logprobs": np.array(told, np.float32).reshape(len(texts), longest),
+        "top_characters": np.broadcast_to(np.array([b"a", b"b"], object), (len(texts), longest, 2)),
+        "top_logprobs": np.broadcast_to(np.array([0, -0.125], np.float32), (len(texts), longest, 2)),
+        "state_seed": seeds,
+        "state_position": after,
+        "state_logprobs": asked,
+    }
 
 
 def _start(columns: Mapping[str, Array]) -> Mapping[str, Array]:
     positions = np.array([len(prompt) for prompt in columns["prompt"]], np.int64)
-    return _write(columns["seed"], positions, columns["steps"])
+    return _write(columns, columns["seed"], positions, columns["logprobs"])
 
 
 def _continue(columns: Mapping[str, Array]) -> Mapping[str, Array]:
-    return _write(columns["state_seed"], columns["state_position"], columns["steps"])
+    return _write(columns, columns["state_seed"], columns["state_position"], columns["state_logprobs"])
 
 
 def _draw(columns: Mapping[str, Array]) -> Mapping[str, Array]:
@@ -166,10 +184,18 @@ def _signature(task: Task, function: Any, inputs: list[InputField], outputs: lis
 _SCORES = OutputField(name="scores", dtype="float32", shape=(3,), content="scores", labels=LABELS)
 _PICTURE = InputField(name="image_bytes", dtype="string", content="image")
 _STEPS = InputField(name="steps", dtype="int32")
-_STATE = [InputField(name="state_seed", dtype="int64"), InputField(name="state_position", dtype="int64")]
+_STATE = [
+    InputField(name="state_seed", dtype="int64"),
+    InputField(name="state_position", dtype="int64"),
+    InputField(name="state_logprobs", dtype="bool"),
+]
 _WRITTEN = [
     OutputField(name="text", dtype="string", content="text"),
     OutputField(name="finished", dtype="bool"),
+    OutputField(name="logprobs", dtype="float32", shape=(None,)),
+    OutputField(name="top_characters", dtype="string", shape=(None, 2)),
+    OutputField(name="top_logprobs", dtype="float32", shape=(None, 2)),
+    OutputField(name="state_logprobs", dtype="bool", content="state"),
     OutputField(name="state_seed", dtype="int64", content="state"),
     OutputField(name="state_position", dtype="int64", content="state"),
 ]
@@ -249,6 +275,7 @@ WRITER: Model = {
             _STEPS,
             InputField(name="temperature", dtype="float32", default=0.5, minimum=0),
             InputField(name="seed", dtype="int64", default=0),
+            InputField(name="logprobs", dtype="bool", default=False),
         ],
         _WRITTEN,
     ),

@@ -9,7 +9,7 @@ import httpx
 import openai
 import pytest
 
-from tests.gateway.models import letters
+from tests.gateway.models import letters, logprob
 from tests.gateway.world import World
 
 pytestmark = pytest.mark.anyio
@@ -69,6 +69,20 @@ async def test_several_prompts_with_several_texts_each_are_counted_in_order(clie
         assert "".join(chunk.text for chunk in chunks if chunk.index == choice.index) == choice.text
 
 
+@pytest.mark.parametrize("top", [0, 1])
+async def test_how_likely_each_character_was_is_told_if_asked(client: openai.AsyncOpenAI, top: int) -> None:
+    asked = {**ASKED, "logprobs": top, "echo": True}
+    told = (await client.completions.create(**asked)).choices[0].logprobs
+    assert told is not None
+    assert told.tokens == list(letters(3, 4, 50))
+    assert told.token_logprobs == [logprob(letter) for letter in letters(3, 4, 50)]
+    assert told.top_logprobs == [{"a": 0.0} if top else {}] * 50
+    assert told.text_offset == list(range(4, 54))
+    chunks = [chunk.choices[0].logprobs async for chunk in await client.completions.create(**asked, stream=True)]
+    assert [token for chunk in chunks if chunk for token in chunk.tokens or []] == told.tokens
+    assert [place for chunk in chunks if chunk for place in chunk.text_offset or []] == told.text_offset
+
+
 async def test_without_a_seed_each_request_draws_its_own(client: openai.AsyncOpenAI) -> None:
     texts = {(await client.completions.create(model="writer", prompt="")).choices[0].text for _ in range(6)}
     assert len(texts) > 1
@@ -86,7 +100,7 @@ async def test_without_a_seed_each_request_draws_its_own(client: openai.AsyncOpe
         ({"prompt": ["a"] * 9, "n": 2}, 400, "at most 16 texts. Received: 18"),
         ({"prompt": []}, 400, "at least one prompt"),
         ({"best_of": 3}, 400, "best_of is n"),
-        ({"logprobs": 2}, 400, "logprobs"),
+        ({"logprobs": 6}, 400, "logprobs"),
         ({"frequency_penalty": 1}, 400, "frequency_penalty"),
         ({"extra_body": {"top_k": 3}}, 400, "top_k"),  # a knob that this model does not have
         ({"top_p": 0.5}, 400, "top_p"),  # nor this

@@ -13,7 +13,7 @@ import pytest
 
 from services.gateway.text import next_chunk
 from services.stubs.tensorgate.v1 import inference_pb2 as pb
-from tests.gateway.models import letters
+from tests.gateway.models import letters, logprob
 from tests.gateway.world import World, eventually
 
 pytestmark = pytest.mark.anyio
@@ -122,6 +122,38 @@ async def test_what_cannot_be_written_is_refused_with_the_rule(here: World, fiel
     assert answer.status_code == 400
     assert rule in answer.json()["error"]["message"]
     await until_quiet(here, at_most=20, at_least=0)
+
+
+async def test_each_character_comes_with_how_likely_it_was_if_asked(here: World) -> None:
+    text = letters(3, 4, 30)
+    wanted = [{"token": letter, "logprob": logprob(letter), "top": {"a": 0.0, "b": -0.125}} for letter in text]
+    stop = letters(3, 34, 3)
+    body = {"prompt": "soul", "length": 50, "seed": 3, "logprobs": True, "stop": stop}
+    first = letters(3, 4, 50).find(stop)
+    text, wanted = text[:first], wanted[:first]
+    whole = (await here.rest.post(PATH, json=body)).json()
+    assert (whole["text"], whole["logprobs"]) == (text, wanted)
+    events = read_events((await here.rest.post(PATH, json=body, headers=EVENTS)).text)[:-1]
+    assert [one for event in events for one in event.get("logprobs", [])] == wanted
+    assert all(len(event["text"]) == len(event.get("logprobs", [])) for event in events)
+    request = pb.GenerateTextRequest(model=pb.Model(name="writer"), prompt="soul", length=first)
+    request.knobs["seed"].number = 3
+    request.knobs["logprobs"].number = 1
+    tokens = [token async for chunk in here.inference.GenerateText(request) for token in chunk.tokens]
+    assert [{"token": one.text, "logprob": one.logprob, "top": dict(one.top)} for one in tokens] == wanted
+
+
+async def test_who_does_not_ask_is_not_told_though_others_in_the_call_are(here: World) -> None:
+    async def slowly() -> None:
+        await asyncio.sleep(0.02)
+
+    here.server.pause = slowly
+    bodies = [{"prompt": "p" * n, "length": 60, "seed": n, "logprobs": n % 2 == 1} for n in range(6)]
+    answers = await asyncio.gather(*(here.rest.post(PATH, json=body) for body in bodies))
+    here.server.pause = lambda: asyncio.sleep(0)
+    for n, answer in enumerate(answers):
+        assert answer.json()["text"] == letters(n, n, 60)
+        assert len(answer.json().get("logprobs", [])) == (60 if n % 2 else 0)
 
 
 async def test_streams_of_different_callers_share_calls(here: World) -> None:
