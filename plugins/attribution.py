@@ -49,6 +49,7 @@ def word_attributions(model: Any, numbers: Any, target: Any) -> Any:
         lambda row: _of_one(front, head, *row),
         (numbers, target),
         fn_output_signature=tf.TensorSpec([None], tf.float32),
+        parallel_iterations=1,
     )
     return tf.ragged.boolean_mask(moved, numbers >= UNKNOWN).to_tensor()
 
@@ -67,7 +68,10 @@ def erasure_attributions(answers: Callable[[Any], Any], numbers: Any, target: An
         wanted = _wanted(whole, target)
         return whole[wanted] - answers(each_without_one)[:, wanted]
 
-    return tf.map_fn(lambda row: of_one(*row), (numbers, target), fn_output_signature=tf.float32)
+    moved = tf.map_fn(
+        lambda row: of_one(*row), (numbers, target), fn_output_signature=tf.float32, parallel_iterations=1
+    )
+    return tf.where(numbers == PADDING, 0.0, moved)
 
 
 def _wanted(answers: Any, target: Any) -> Any:

@@ -58,7 +58,7 @@ EPSILON = 1e-3  # of batch normalisation
 
 
 def efficientnet_lite0(x: Any) -> Any:
-    """From pixels 0 to 255 [N, 224, 224, 3] to logits [N, 1000]."""
+    """From pixels 0 to 255 [N, height, width, 3], usually 224 x 224, to logits [N, 1000]."""
     x = layers.Rescaling(1 / 128, -127 / 128)(x)
     x = _relu6(_norm(_conv(x, "conv_stem", STEM, kernel=3, strides=2), "bn0"), "stem")
     number = 0
@@ -83,7 +83,8 @@ def _block(x: Any, name: str, shape: tuple[int, int, int, int]) -> Any:
     )
     inside = _relu6(_norm(depthwise(inside), f"{name}.bn1"), f"{name}.filtered")
     inside = _norm(_conv(inside, f"{name}.project_conv", filters), f"{name}.bn2")
-    return layers.Add(name=name)([x, inside]) if x.shape == inside.shape else inside
+    same = stride == 1 and x.shape[-1] == inside.shape[-1]
+    return layers.Add(name=name)([x, inside]) if same else inside
 
 
 def _conv(x: Any, name: str, filters: int, kernel: int = 1, strides: int = 1) -> Any:

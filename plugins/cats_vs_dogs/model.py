@@ -43,7 +43,7 @@ def build(config: CatsConfig, variant: str, train: Samples) -> Any:
         case "vgg16_augmented":
             chance = head(vgg16(inputs, train.assets))
         case "vgg16_fine_tuned":
-            chance = head(Thaw(head_steps, name="thaw")(vgg16(inputs, train.assets, tuned=TUNED)))
+            chance = head(Thaw(head_steps, name="thaw")(vgg16(inputs, train.assets, tuned=TUNED)), dropout=0.5)
     model = keras.Model(inputs, layers.Activation("sigmoid", name="dog")(chance), name=variant)
     rate = config.learning_rate
     if head_steps:

@@ -10,7 +10,9 @@ import tensorflow as tf
 
 from plugins.pictures import decode
 
-SMALLEST, LARGEST = 96, 512  # pixels a side of what is dreamt on: a smaller picture is enlarged, a larger one reduced
+SMALLEST, LARGEST = 112, 512  # pixels a side of what is dreamt on: a smaller picture is enlarged, a larger one reduced
+MOST_OCTAVES, MOST_STEPS = 6, 50
+LEAST_SCALE, MOST_SCALE = 1.1, 2.0
 BORDER = 2  # places at the edge of a map that do not count: there, padding shines through
 HALF_RANGE = 127.5  # grey levels for 1 of the book's pixels, which run from -1 to 1
 FLAT = 1e-7  # the least mean slope that is divided by
@@ -30,6 +32,14 @@ class Knobs(NamedTuple):
     deep: Any
     deepest: Any
 
+    def bounded(self) -> Knobs:
+        """Within what the card says, for those who come past it: a smaller octave that is larger has no end."""
+        return self._replace(
+            octaves=tf.clip_by_value(self.octaves, 1, MOST_OCTAVES),
+            octave_scale=tf.clip_by_value(self.octave_scale, LEAST_SCALE, MOST_SCALE),
+            steps=tf.clip_by_value(self.steps, 0, MOST_STEPS),
+        )
+
 
 class Dreamer:
     """`generate`: a photograph in, the dream and how excited the network is by it out."""
@@ -41,11 +51,13 @@ class Dreamer:
         """Each row by itself: a dream does not depend on its company."""
 
         def one(row: tuple[Any, ...]) -> tuple[Any, Any]:
-            dream, excitement = self.dream(_photograph(row[0], row[6]), Knobs(*row[1:]))
+            dream, excitement = self.dream(_photograph(row[0], row[6]), Knobs(*row[1:]).bounded())
             picture = tf.cast(tf.round(tf.clip_by_value(dream, 0, 255)), tf.uint8)
             return tf.io.encode_png(picture), excitement
 
-        pictures, excitement = tf.map_fn(one, (image_bytes, *knobs), fn_output_signature=(tf.string, tf.float32))
+        pictures, excitement = tf.map_fn(
+            one, (image_bytes, *knobs), fn_output_signature=(tf.string, tf.float32), parallel_iterations=1
+        )
         return {"image_bytes": pictures, "excitement": excitement}
 
     def dream(self, photograph: Any, knobs: Knobs) -> tuple[Any, Any]:

@@ -26,7 +26,7 @@ from plugins.contract import (
     Variant,
 )
 from plugins.deep_dream.data import load
-from plugins.deep_dream.dream import LARGEST, SMALLEST, Dreamer
+from plugins.deep_dream.dream import LARGEST, LEAST_SCALE, MOST_OCTAVES, MOST_SCALE, MOST_STEPS, SMALLEST, Dreamer
 from plugins.deep_dream.model import LAYERS, build
 from plugins.pictures import EXAMPLE, IMAGE, decode
 
@@ -48,16 +48,18 @@ def _knobs(layers: tuple[str, ...]) -> tuple[InputField, ...]:
         for depth, layer, weight in zip(DEPTHS, layers, WEIGHTS, strict=True)
     )
     return (
-        InputField(name="octaves", dtype="int32", description="sizes dreamt at", default=3, minimum=1, maximum=6),
+        InputField(
+            name="octaves", dtype="int32", description="sizes dreamt at", default=3, minimum=1, maximum=MOST_OCTAVES
+        ),
         InputField(
             name="octave_scale",
             dtype="float32",
             description="from one size to the next",
             default=1.4,
-            minimum=1.1,
-            maximum=2,
+            minimum=LEAST_SCALE,
+            maximum=MOST_SCALE,
         ),
-        InputField(name="steps", dtype="int32", description="at each size", default=20, minimum=0, maximum=50),
+        InputField(name="steps", dtype="int32", description="at each size", default=20, minimum=0, maximum=MOST_STEPS),
         InputField(
             name="step_size",
             dtype="float32",

@@ -12,8 +12,10 @@ from PIL import Image
 from plugins.conftest import Endpoint, Serve
 from plugins.contract import Array, Unavailable
 from plugins.deep_dream.data import weights_of
-from plugins.deep_dream.dream import SMALLEST, Dreamer, Knobs
+from plugins.deep_dream.dream import BORDER, SMALLEST, Dreamer, Knobs
+from plugins.deep_dream.model import LAYERS
 from plugins.deep_dream.plugin import DEPTHS, PLUGIN, QUICK, WEIGHTS
+from plugins.efficientnet import efficientnet_lite0
 from plugins.pictures import EXAMPLE
 
 KNOBS = {**QUICK, **dict(zip(DEPTHS, WEIGHTS, strict=True))}
@@ -83,10 +85,10 @@ def test_a_layer_without_weight_has_no_say(endpoint: Endpoint) -> None:
 @pytest.mark.parametrize(
     ("size", "asked", "dreamt"),
     [
-        ((1, 1), 320, (96, 96)),
-        ((600, 300), 200, (200, 100)),
-        ((2000, 40), 512, (512, 96)),
-        ((99, 150), 512, (99, 150)),
+        ((1, 1), 320, (112, 112)),
+        ((600, 300), 240, (240, 120)),
+        ((2000, 40), 512, (512, 112)),
+        ((119, 150), 512, (119, 150)),
     ],
 )
 def test_a_picture_of_any_size_is_dreamt_on_within_limits(
@@ -110,6 +112,11 @@ def test_octaves_have_the_books_shapes(model: Any) -> None:
     assert seen == [(178, 204), (250, 285), (350, 400)]
 
 
+def test_knobs_beyond_the_card_are_bounded_in_the_graph(endpoint: Endpoint) -> None:
+    pixels, excitement = dream(endpoint, EXAMPLE, octaves=3, octave_scale=0.01, steps=1, size=10**6)
+    assert max(pixels.shape) <= 512 and np.isfinite(excitement)
+
+
 @pytest.mark.parametrize("data", [b"", b"no picture", EXAMPLE[:200]])
 def test_what_is_no_picture_is_refused(endpoint: Endpoint, data: bytes) -> None:
     with pytest.raises(tf.errors.InvalidArgumentError):
@@ -121,5 +128,13 @@ def test_weights_that_cannot_be_had_are_named() -> None:
         weights_of("vgg16", {"efficientnet_lite0/fc.weight": np.zeros(1)})
 
 
-def test_the_smallest_dream_leaves_every_layer_something_to_see() -> None:
-    assert SMALLEST // 16 > 2 * 2
+@pytest.mark.parametrize("network", ["efficientnet_lite0", "vgg16", "inception_v3"])
+def test_the_smallest_dream_leaves_every_layer_something_to_see(network: str) -> None:
+    pixels = keras.Input((SMALLEST, SMALLEST, 3))
+    built = {
+        "efficientnet_lite0": lambda: keras.Model(pixels, efficientnet_lite0(pixels)),
+        "vgg16": lambda: keras.applications.VGG16(weights=None, include_top=False, input_tensor=pixels),
+        "inception_v3": lambda: keras.applications.InceptionV3(weights=None, include_top=False, input_tensor=pixels),
+    }[network]()
+    sides = [min(built.get_layer(name).output.shape[1:3]) for name in LAYERS[network]]
+    assert min(sides) > 2 * BORDER

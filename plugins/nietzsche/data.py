@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -63,7 +64,8 @@ def read_corpus(datasets: Datasets, own: str | None = None) -> str:
 def _own(corpus: str) -> Dataset:
     if not corpus.startswith("https://"):
         return Dataset(corpus, None, read_text, ())
-    return Dataset(corpus.rsplit("/", 1)[-1], None, read_text, (Source(Url(corpus), read_text),))
+    name = f"corpus-{hashlib.sha256(corpus.encode()).hexdigest()[:12]}.txt"  # of this address, not of any such file
+    return Dataset(name, None, read_text, (Source(Url(corpus), read_text),))
 
 
 def _books(datasets: Datasets) -> Mapping[str, Array]:

@@ -37,6 +37,7 @@ def likely(logits: Any, temperature: Any, top_k: Any, top_p: Any) -> Any:
     heat = tf.where(temperature > 0, temperature, 1.0)[:, tf.newaxis]
     above = tf.cumsum(tf.nn.softmax(ordered / heat), axis=1, exclusive=True)
     nucleus = tf.reduce_sum(tf.cast(above < top_p[:, tf.newaxis], tf.int32), axis=1)
+    nucleus = tf.where(top_p < 1, nucleus, columns)  # sums of all chances round to 1 before the last
     count = tf.clip_by_value(tf.minimum(nucleus, tf.where(top_k > 0, top_k, columns)), 1, columns)
     return logits >= tf.gather(ordered, count[:, tf.newaxis] - 1, batch_dims=1)
 

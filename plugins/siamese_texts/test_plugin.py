@@ -75,6 +75,7 @@ def test_a_word_moved_the_answer_as_far_as_it_falls_without_it(endpoints: Mappin
         moved = answer["attributions"][0]
         np.testing.assert_allclose(moved[[2, 8, 9]], [whole - without_price, 0, whole - without_said], atol=1e-6)
         assert abs(moved[2]) > 1e-6
+        assert not moved[[3, 4, 5, 10, 11]].any()
 
 
 def test_each_vector_has_its_word(model: Any) -> None:

@@ -121,6 +121,7 @@ def test_a_word_moved_an_answer_as_far_as_it_falls_without_it(
     whole, without = endpoints["classify"](text=as_bytes("my exam zyx", "my zyx zyx"))[head][:, target]
     np.testing.assert_allclose(explained["attributions"][0, 1:3], [whole - without, 0], atol=1e-6)
     assert abs(whole - without) > 2e-6
+    assert not explained["attributions"][0, 3:].any()
 
 
 def test_case_and_punctuation_do_not_matter_and_words_beyond_the_last_are_not_read(endpoint: Endpoint) -> None:

@@ -28,7 +28,7 @@ def check_model_name(name: str) -> str:
     if not is_model_name(name):
         raise InvalidArgument(
             "A model name has 1 to 100 letters, digits, '.', '_' or '-' and starts with a letter or digit. "
-            f"Received: {name!r}"
+            f"Received: {name[:_MOST_SHOWN]!r}"
         )
     return name
 
@@ -36,7 +36,7 @@ def check_model_name(name: str) -> str:
 def check_label(label: str) -> str:
     """Return `label`, or raise InvalidArgument with the rule."""
     if not _LABEL.fullmatch(label):
-        raise InvalidArgument(f"A label has 1 to 64 letters, digits or '_'. Received: {label!r}")
+        raise InvalidArgument(f"A label has 1 to 64 letters, digits or '_'. Received: {label[:_MOST_SHOWN]!r}")
     return label
 
 

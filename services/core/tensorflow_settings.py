@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from tempfile import TemporaryFile
 
 
 def quiet_tensorflow(*, errors: bool) -> None:
@@ -18,16 +19,22 @@ def quiet_tensorflow(*, errors: bool) -> None:
 
 @contextmanager
 def loading_tensorflow() -> Iterator[None]:
-    """Around an import that loads TensorFlow, for a terminal: what its libraries write to stderr meanwhile is dropped.
-
-    They tell of the processor before they look at TF_CPP_MIN_LOG_LEVEL. An import that fails raises as ever.
+    """Around an import that loads TensorFlow, for a terminal: what is written to stderr meanwhile is told only if the
+    import fails. Its libraries tell of the processor before they look at TF_CPP_MIN_LOG_LEVEL.
     """
-    stderr = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    os.close(nowhere)
     try:
+        stderr = os.dup(2)
+    except OSError:  # closed: nothing to keep quiet
         yield
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
+        return
+    with TemporaryFile() as notices:
+        os.dup2(notices.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            notices.seek(0)
+            os.write(stderr, notices.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)

@@ -25,7 +25,7 @@ class Target(NamedTuple):
 
 
 def is_tfs_path(path: str) -> bool:
-    """Whether TensorFlow Serving answers this path itself; any other is a plain 404 page."""
+    """Whether TensorFlow Serving answers this path itself (OpenAI's are among them); any other is a plain 404 page."""
     return path[: len(_PREFIX)].lower() == _PREFIX
 
 

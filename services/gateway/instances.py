@@ -45,7 +45,7 @@ class Instances:
     def _values(self, card: Card, field: InputField) -> list[Any]:
         values = [row.get(field.name, field.default) for row in self.rows]
         if self.task is Task.EXPLAIN and field.name == _TARGET:
-            values = [_class_number(card, value) for value in values]
+            values = [_class_number(card, field, value) for value in values]
         if self.written and field.dtype != "string":
             values = [number_in(value) for value in values]
         return values
@@ -131,11 +131,16 @@ def _check_names(card: Card, name: str, rows: Sequence[Mapping[str, Any]]) -> No
             )
 
 
-def _class_number(card: Card, value: Any) -> Any:
-    """A label of one of the model's answers as its column's number; anything else as it is."""
-    outputs = (output for signature in card.signatures.values() for output in signature.outputs)
-    numbers = (output.labels.index(value) for output in outputs if value in output.labels)
-    return next(numbers, value)
+def _class_number(card: Card, field: InputField, value: Any) -> Any:
+    """A label of the answer that is explained as its column's number; anything else as it is.
+
+    Of several heads it is the one with as many labels as the target's range.
+    """
+    if not isinstance(value, str):
+        return value
+    heads = (output.labels for signature in card.signatures.values() for output in signature.outputs)
+    fitting = (labels for labels in heads if field.maximum in (None, len(labels) - 1))
+    return next((labels.index(value) for labels in fitting if value in labels), value)
 
 
 def _required(signature: SignatureCard) -> frozenset[str]:

@@ -97,10 +97,9 @@ class OpenAiRest:
         body = read_body(CompletionBody, parse_json(await read_bytes(http, self._body_bytes)))
         prompts = [body.prompt] if isinstance(body.prompt, str) else body.prompt
         ref = parse_ref(body.model)
-        knobs = self._knobs(ref, body)
-        http.scope["path_params"] = {"model": ref.name}  # it is one of ours, so it may be counted by name
-        stop = (body.stop,) if isinstance(body.stop, str) else body.stop or ()
-        asked = [Prompt(text, body.max_tokens, knobs, stop, body.n, body.stream) for text in prompts]
+        http.scope["path_params"] = {"model": ref.name}  # by which the request is counted
+        stop = (body.stop,) if isinstance(body.stop, str) else body.stop
+        asked = [Prompt(text, body.max_tokens, self._knobs(ref, body), stop, body.n, body.stream) for text in prompts]
         deadline = asyncio.get_running_loop().time() + seconds_allowed(http, self._seconds)
         chunks = write_text(self._plane, ref, asked, deadline)
         completion = Completion(f"cmpl-{http.scope[REQUEST_ID_KEY]}", int(self._chance.clock()), body, prompts)

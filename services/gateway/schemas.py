@@ -1,17 +1,33 @@
-"""Bodies of the typed REST door: what it checks and what its OpenAPI page shows are the same classes."""
+"""Bodies of the typed and of OpenAI's door: what they check and what the OpenAPI page shows are the same classes."""
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from services.core.errors import InvalidArgument
 from services.gateway.answers import DEFAULT_THRESHOLD
 from services.gateway.columns import received
-from services.gateway.text import DEFAULT_LENGTH
+from services.gateway.stops import MOST_STOPS
+from services.gateway.text import DEFAULT_LENGTH, MOST_LENGTH, MOST_TEXTS
 
 B = TypeVar("B", bound=BaseModel)
+
+
+def _few(most: int) -> BeforeValidator:
+    """Counted before each is looked at: a list of a million faults would be a million errors."""
+
+    def counted(value: Any) -> Any:
+        if isinstance(value, list) and len(value) > most:
+            raise ValueError(f"is a text or at most {most} of them")
+        return value
+
+    return BeforeValidator(counted)
+
+
+Texts = Annotated[str | list[str], _few(MOST_TEXTS)]
+Stops = Annotated[str | list[str], _few(MOST_STOPS)]
 
 
 class InstancesBody(BaseModel):
@@ -54,7 +70,7 @@ class GenerateTextBody(BaseModel):
 
     prompt: str
     length: int = Field(default=DEFAULT_LENGTH, description="characters to write")
-    stop: str | list[str] = Field(default=[], description="the text ends before the first of these")
+    stop: Stops = Field(default=[], description="the text ends before the first of these")
     n: int = Field(default=1, description="texts to write; number i, from 0, has the seed + i")
 
 
@@ -66,23 +82,29 @@ class CompletionBody(BaseModel):
     )
 
     model: str = Field(description="name, name/version or name@label")
-    prompt: str | list[str] = Field(description="a text, or several; no numbers of tokens")
-    max_tokens: int = Field(default=16, description="a token is a character")
+    prompt: Texts = Field(description="a text, or several; no numbers of tokens")
+    max_tokens: int = Field(default=16, ge=1, le=MOST_LENGTH, description="a token is a character")
     temperature: float = 1.0
     top_p: float = 1.0
     n: int = Field(default=1, description="texts for each prompt; number i, from 0, has the seed + i")
-    stop: str | list[str] | None = None
+    stop: Stops = []
     seed: int | None = Field(default=None, description="left out: drawn anew for each request")
     echo: bool = False
     stream: bool = False
     stream_options: dict[str, bool] | None = Field(default=None, description="include_usage: the count comes last")
     best_of: int | None = Field(default=None, description="n, if given")
     logprobs: int | None = Field(default=None, ge=0, le=5, description="the likeliest so many are told, too")
-    suffix: None = Field(default=None, description="not taken")
-    logit_bias: None = Field(default=None, description="not taken")
+    suffix: Literal[""] = Field(default="", description="not taken")
+    logit_bias: Annotated[dict[str, Any], Field(max_length=0)] = Field(default={}, description="not taken")
     frequency_penalty: Literal[0] = 0
     presence_penalty: Literal[0] = 0
     user: str = Field(default="", description="passed over")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_left_out(cls, document: Any) -> Any:
+        """As OpenAI reads it."""
+        return {name: value for name, value in document.items() if value is not None}
 
     @model_validator(mode="after")
     def _all_are_written(self) -> CompletionBody:
@@ -247,7 +269,7 @@ class Fault(BaseModel):
 
 
 class FaultReply(BaseModel):
-    """The body of every error."""
+    """The body of an error, but for those of TensorFlow Serving's and OpenAI's paths."""
 
     error: Fault
 

@@ -1,4 +1,7 @@
-"""Stop strings: a text that comes in parts ends before the first of them."""
+"""Stop strings: a text that comes in parts ends before the one that is complete first, or the longest of several.
+
+Which of them begins first would depend on how the text was cut: a part may end with a shorter one inside a longer.
+"""
 
 from __future__ import annotations
 
@@ -30,10 +33,10 @@ class Stops:
     def read(self, part: str) -> tuple[str, bool]:
         """What may be told after this part, and whether the text ends there."""
         text = self._held + part
-        found = [place for string in self._strings if (place := text.find(string)) >= 0]
+        found = [(place + len(string), place) for string in self._strings if (place := text.find(string)) >= 0]
         if found:
             self._held = ""
-            return text[: min(found)], True
+            return text[: min(found)[1]], True
         kept = max((_overlap(text, string) for string in self._strings), default=0)
         self._held = text[len(text) - kept :]
         return text[: len(text) - kept], False

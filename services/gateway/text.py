@@ -33,6 +33,7 @@ _STEPS, _PROMPT, _STATE, _SEED = "steps", "prompt", "state_", "seed"
 # The first words come soon, later ones cheaply: a call costs some 3 ms beside what it writes. It stays short all the
 # same, for its rows leave together, and a reader who goes away is noticed between calls.
 _FIRST_CHUNK, _UNREAD_CHUNK, _LARGEST_CHUNK = 8, 64, 256
+_LARGEST_SEED = 2**63 - 1
 _SHORT_SECONDS, _LONG_SECONDS = 0.02, 0.08
 
 
@@ -82,9 +83,12 @@ async def write_text(
 
     Stop iterating to stop the model. Raises as DataPlane.predict, also between chunks.
     """
+    for prompt in prompts:
+        _check(prompt)
+    count = sum(prompt.alternatives for prompt in prompts)
+    if not 1 <= count <= MOST_TEXTS:
+        raise InvalidArgument(f"A request has at least one prompt, at most {MOST_TEXTS} texts. Received: {count}")
     texts = [text for prompt in prompts for text in _alternatives(prompt)]
-    if not 1 <= len(texts) <= MOST_TEXTS:
-        raise InvalidArgument(f"A request has at least one prompt, at most {MOST_TEXTS} texts. Received: {len(texts)}")
     streams = [_until_stop(plane, ref, text, deadline) for text in texts]
     try:
         async with aclosing(_side_by_side(streams)) as chunks:
@@ -96,12 +100,14 @@ async def write_text(
 
 
 def _alternatives(prompt: Prompt) -> Sequence[Prompt]:
-    """The same prompt with seeds that follow each other; a seed that is no number is refused by the model's card."""
-    _check(prompt)
-    if prompt.alternatives == 1:
+    """The same prompt with seeds that follow each other; a seed that is no whole number is refused by the card."""
+    seed, last = prompt.knobs.get(_SEED, 0), prompt.alternatives - 1
+    whole = not isinstance(seed, bool) and (isinstance(seed, int) or (isinstance(seed, float) and seed.is_integer()))
+    if not last or not whole:
         return [prompt]
-    seed = prompt.knobs.get(_SEED, 0)
-    seeds = [seed + number if isinstance(seed, int | float) else seed for number in range(prompt.alternatives)]
+    if int(seed) > _LARGEST_SEED - last:
+        raise InvalidArgument(f"The last of {last + 1} texts has a seed below 2^63. Received: {seed} for the first")
+    seeds = range(int(seed), int(seed) + last + 1)  # whole before counting on: a float would not count beyond 2^53
     return [replace(prompt, knobs={**prompt.knobs, _SEED: each}) for each in seeds]
 
 

@@ -1,6 +1,7 @@
 """TensorFlow Serving's REST door: :predict, status and metadata, for its clients, with its texts and bodies.
 
-The difference a client sees: without version or label the answer comes from `stable`, not from the newest version.
+The differences a client sees: without version or label the answer comes from `stable`, not from the newest version; and
+`GET /v1/models`, an error there, is OpenAI's list here.
 """
 
 from __future__ import annotations

@@ -247,7 +247,7 @@ READER: Model = {
     "explain": _signature(
         Task.EXPLAIN,
         _words,
-        [_TEXT, InputField(name="target", dtype="int32", default=-1)],
+        [_TEXT, InputField(name="target", dtype="int32", default=-1, minimum=-1, maximum=2)],
         [
             OutputField(name="target", dtype="int32"),
             OutputField(name="words", dtype="string", shape=(None,), content="words"),

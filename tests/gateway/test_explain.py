@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import grpc
 import pytest
 
 from services.stubs.tensorgate.v1 import inference_pb2 as pb
@@ -58,10 +59,23 @@ async def test_a_target_may_be_a_label(here: World, label: str, number: int) -> 
     assert list(reply.images) == [png(salt=number)]
 
 
-@pytest.mark.parametrize(("label", "number"), [("short", 1), ("o", 2)])
-async def test_a_target_may_be_a_label_of_any_head(here: World, label: str, number: int) -> None:
+@pytest.mark.parametrize(("label", "number"), [("a", 0), ("o", 2)])
+async def test_a_target_may_be_a_label_of_the_head_that_fits_it(here: World, label: str, number: int) -> None:
     answer = await here.rest.post(READER, json={"text": "the soul", "target": label})
     assert answer.json()["arrays"] == {"target": number}
+
+
+@pytest.mark.parametrize("target", ["short", "x", [1, 2]])
+async def test_a_target_that_is_no_label_of_that_head_is_refused(here: World, target: Any) -> None:
+    answer = await here.rest.post(READER, json={"text": "the soul", "target": target})
+    assert answer.status_code == 400
+    assert "target" in answer.json()["error"]["message"]
+    if isinstance(target, list):
+        asked = request("reader", text="the soul")
+        asked.instance.inputs["target"].numbers.values.extend(target)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await here.inference.Explain(asked)
+        assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
 async def test_a_single_picture_comes_as_png_to_who_accepts_that(here: World) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
-import httpx
 import openai
 import pytest
 
@@ -95,8 +94,9 @@ async def test_without_a_seed_each_request_draws_its_own(client: openai.AsyncOpe
         ({"model": "nobody"}, 404, "nobody"),
         ({"model": "digits"}, 400, "digits"),
         ({"prompt": [1, 2]}, 400, "prompt"),
-        ({"max_tokens": 0}, 400, "length is 1 to"),
+        ({"max_tokens": 0}, 400, "max_tokens: Input should be greater than or equal to 1. Received: 0"),
         ({"n": 17}, 400, "n is 1 to 16 texts. Received: 17"),
+        ({"prompt": ["a"] * 17}, 400, "at most 16 of them"),
         ({"prompt": ["a"] * 9, "n": 2}, 400, "at most 16 texts. Received: 18"),
         ({"prompt": []}, 400, "at least one prompt"),
         ({"best_of": 3}, 400, "best_of is n"),
@@ -120,23 +120,38 @@ async def test_what_cannot_be_answered_is_an_error_of_openais_form(
 
 
 async def test_a_fault_after_the_first_word_reaches_the_client(client: openai.AsyncOpenAI, here: World) -> None:
+    pause = here.server.pause
+
     async def break_down() -> None:
         if len(here.server.calls) == 2:
-            here.server.pause = lambda: _sleep()
             raise RuntimeError("broken")
-
-    async def _sleep() -> None:
-        return None
 
     here.server.calls.clear()
     here.server.pause = break_down
-    stream = await client.completions.create(**{**ASKED, "max_tokens": 200}, stream=True)
-    with pytest.raises(openai.APIError):
-        async for _ in stream:
-            pass
-    here.server.pause = _sleep
+    told = ""
+    try:
+        stream = await client.completions.create(**{**ASKED, "max_tokens": 200}, stream=True)
+        with pytest.raises(openai.APIError) as caught:
+            async for chunk in stream:
+                told += chunk.choices[0].text
+    finally:
+        here.server.pause = pause
+    assert told and letters(3, 4, 200).startswith(told)
+    assert "broken" not in str(caught.value)
 
 
-async def test_no_such_path_of_openais_is_told_as_tensorflow_serving_tells_it(here: World) -> None:
-    answer: httpx.Response = await here.rest.get("/v1/completions")
-    assert answer.status_code == 400
+@pytest.mark.parametrize("nothing", ["max_tokens", "temperature", "n", "stop", "logprobs", "logit_bias", "user"])
+async def test_null_is_as_good_as_left_out(here: World, nothing: str) -> None:
+    answer = await here.rest.post("/v1/completions", json={**ASKED, nothing: None})
+    assert answer.status_code == 200
+
+
+async def test_an_error_is_of_the_form_of_the_door_that_was_asked(here: World) -> None:
+    assert isinstance((await here.rest.get("/v1/completions")).json()["error"], str)  # TensorFlow Serving's
+    assert isinstance((await here.rest.post("/v1/completions")).json()["error"], dict)
+
+
+async def test_a_million_prompts_are_one_short_error(here: World) -> None:
+    for prompts in ([1] * 10**6, [""] * 10**6):
+        answer = await here.rest.post("/v1/completions", json={**ASKED, "prompt": prompts, "n": 16})
+        assert (answer.status_code, len(answer.content) < 1000) == (400, True)

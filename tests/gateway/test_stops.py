@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from services.core.errors import InvalidArgument
@@ -9,9 +9,13 @@ letters = st.text("ab", max_size=30)
 
 
 @given(parts=st.lists(letters, max_size=6), strings=st.lists(st.text("ab", min_size=1, max_size=4), max_size=4))
-def test_however_a_text_is_cut_it_ends_before_the_first_stop_string(parts: list[str], strings: list[str]) -> None:
+@example(parts=["ab", "a"], strings=["aba", "b"])
+@example(parts=["aba"], strings=["aba", "b"])
+def test_however_a_text_is_cut_it_ends_before_the_stop_string_that_is_complete_first(
+    parts: list[str], strings: list[str]
+) -> None:
     text = "".join(parts)
-    places = [text.find(string) for string in strings if string in text]
+    ends = [(text.find(string) + len(string), text.find(string)) for string in strings if string in text]
     stops, told, stopped = Stops(strings), "", False
     for part in parts:
         new, stopped = stops.read(part)
@@ -20,8 +24,8 @@ def test_however_a_text_is_cut_it_ends_before_the_first_stop_string(parts: list[
             break
     if not stopped:
         told += stops.rest()
-    assert stopped == bool(places)
-    assert told == (text[: min(places)] if places else text)
+    assert stopped == bool(ends)
+    assert told == (text[: min(ends)[1]] if ends else text)
 
 
 def test_only_what_may_be_the_beginning_of_a_stop_string_is_held_back() -> None:
