@@ -1,4 +1,4 @@
-"""The files behind `keras.datasets`: where they are, and how those of texts are read."""
+"""The files behind `keras.datasets` and `keras.applications`: where they are, and how those of texts are read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from plugins.contract import Array, Dataset, Source, Url
+from plugins.contract import Array, Dataset, Source, Unavailable, Url
 
 _ADDRESS = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
 _ALLOWED = {"_reconstruct", "ndarray", "dtype"}  # of NumPy: all that an array of lists of numbers is made of
@@ -20,6 +20,14 @@ _ALLOWED = {"_reconstruct", "ndarray", "dtype"}  # of NumPy: all that an array o
 def keras_file(name: str, sha256: str, read: Callable[[Path], Mapping[str, Array]], *others: Source) -> Dataset:
     """One of Keras's files, called the same in a mirror; `others` are further places that have its content."""
     return Dataset(name, sha256, read, (Source(Url(_ADDRESS + name), read), *others))
+
+
+def fetched_by_keras(build: Callable[[], Any], network: str) -> Any:
+    """A network of `keras.applications`, whose weights Keras fetches and checks. Raises Unavailable."""
+    try:
+        return build()
+    except Exception as error:  # Keras says it with a plain one
+        raise Unavailable(f"{network}'s weights come from Keras's own address. Received: {error}") from error
 
 
 def read_words(file: Path) -> Mapping[str, Array]:

@@ -8,9 +8,10 @@ from typing import Any
 
 import keras
 
-from plugins.contract import Array, Unavailable
+from plugins.contract import Array
 from plugins.deep_dream.data import weights_of
 from plugins.efficientnet import efficientnet_lite0, set_weights
+from plugins.keras_files import fetched_by_keras
 from plugins.vgg16 import vgg16
 
 # Listing 8.9 for the book's InceptionV3; of the others, layers of about the same depth.
@@ -41,10 +42,6 @@ def build(variant: str, assets: Mapping[str, Array]) -> keras.Model:
 
 
 def inception_v3(pixels: Any) -> Any:
-    """Listing 8.8's network, whose weights Keras fetches and checks. Raises Unavailable."""
-    seen = keras.applications.inception_v3.preprocess_input(pixels)
-    try:
-        base = keras.applications.InceptionV3(weights="imagenet", include_top=False, input_tensor=seen)
-    except Exception as error:  # Keras says it with a plain one
-        raise Unavailable(f"InceptionV3's weights come from Keras's own address. Received: {error}") from error
-    return base.output
+    """Listing 8.8's network."""
+    asked = {"input_tensor": keras.applications.inception_v3.preprocess_input(pixels), "include_top": False}
+    return fetched_by_keras(lambda: keras.applications.InceptionV3(weights="imagenet", **asked), "InceptionV3").output

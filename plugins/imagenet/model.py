@@ -8,8 +8,9 @@ from typing import Any
 import keras
 from keras import layers
 
-from plugins.contract import Array, Unavailable
+from plugins.contract import Array
 from plugins.efficientnet import efficientnet_lite0, set_weights
+from plugins.keras_files import fetched_by_keras
 from plugins.pictures import View
 
 # As both networks were judged: the middle of a picture, of which an eighth is cut off.
@@ -40,10 +41,6 @@ def build(variant: str, weights: Mapping[str, Array]) -> Any:
 
 
 def vgg16(inputs: Any) -> Any:
-    """Logits of listing 5.40's network, 138,357,544 parameters, which Keras fetches and checks."""
-    seen = keras.applications.vgg16.preprocess_input(inputs)
-    try:
-        base = keras.applications.VGG16(weights="imagenet", input_tensor=seen, classifier_activation=None)
-    except Exception as error:  # Keras says it with a plain one
-        raise Unavailable(f"VGG16's weights come from Keras's own address. Received: {error}") from error
-    return base.output
+    """Logits of listing 5.40's network, 138,357,544 parameters."""
+    asked = {"input_tensor": keras.applications.vgg16.preprocess_input(inputs), "classifier_activation": None}
+    return fetched_by_keras(lambda: keras.applications.VGG16(weights="imagenet", **asked), "VGG16").output
