@@ -32,9 +32,11 @@ def augmentation(seed: int) -> Any:
 
 
 def augmented_copies(pixels: Array, copies: int, seed: int) -> Array:
-    """Each of the uint8 pictures [N, height, width, 3] `copies` times in a row, each changed: [N * copies, ...]."""
+    """Each of the uint8 pictures [N, height, width, 3] `copies` times in a row, all but the first of them changed."""
     change = augmentation(seed)
     every = np.repeat(pixels, copies, axis=0)
-    for start in range(0, len(every), BATCH):
-        every[start : start + BATCH] = np.rint(change(every[start : start + BATCH], training=True))
+    (others,) = np.nonzero(np.arange(len(every)) % copies)
+    for start in range(0, len(others), BATCH):
+        batch = others[start : start + BATCH]
+        every[batch] = np.rint(change(every[batch], training=True))
     return every

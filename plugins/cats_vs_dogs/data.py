@@ -50,14 +50,12 @@ def load(config: CatsConfig, datasets: Datasets) -> Data:
     """The book's split: 2,000 photographs to learn from, then 1,000 to validate on, as uint8 [N, 150, 150, 3]; 1,000
     JPEG files to be judged on. Cats, 0, and dogs, 1, take turns.
 
-    With `copies`, each of the 2,000 stands there so many times in a row, each time changed by chance.
+    Each of the 2,000 stands there `copies` times in a row: as it is, and changed by chance.
     """
     arrays = datasets.fetch(PHOTOGRAPHS)
     learned, validated, tested = (_jpegs(arrays, split) for split in ("train", "validation", "test"))
-    seen = _pixels(learned)
-    if config.copies:
-        seen = augmented_copies(seen, config.copies, config.seed)
-    targets = np.concatenate([np.repeat(_turns(learned), config.copies or 1), _turns(validated)])
+    seen = augmented_copies(_pixels(learned), config.copies, config.seed)
+    targets = np.concatenate([np.repeat(_turns(learned), config.copies), _turns(validated)])
     return Data(
         train=Samples(np.concatenate([seen, _pixels(validated)]), targets, assets=datasets.fetch(VGG16)),
         test=Samples(tested, _turns(tested), read=VIEW.read),

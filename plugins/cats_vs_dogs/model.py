@@ -23,7 +23,7 @@ class CatsConfig(Config):
 
     batch_size: int = 20
     learning_rate: float = Field(default=1e-4, gt=0)
-    copies: int = Field(default=0, ge=0, description="changed copies of each training picture; 0: the picture itself")
+    copies: int = Field(default=1, ge=1, description="of each training picture: itself, and others changed by chance")
     head_epochs: int = Field(default=1, ge=0, description="of a fine-tuned network: in which only its head learns")
     head_learning_rate: float = Field(default=1e-4, gt=0, description="in those")
 
@@ -43,7 +43,7 @@ def build(config: CatsConfig, variant: str, train: Samples) -> Any:
         case "vgg16_augmented":
             chance = head(vgg16(inputs, train.assets))
         case "vgg16_fine_tuned":
-            chance = head(Thaw(head_steps, name="thaw")(vgg16(inputs, train.assets, tuned=TUNED)), dropout=0.5)
+            chance = head(Thaw(head_steps, name="thaw")(vgg16(inputs, train.assets, tuned=TUNED)))
     model = keras.Model(inputs, layers.Activation("sigmoid", name="dog")(chance), name=variant)
     rate = config.learning_rate
     if head_steps:
