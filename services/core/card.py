@@ -53,7 +53,8 @@ class OutputField(_Frozen):
     dtype: str
     shape: tuple[int | None, ...] = ()
     content: str = Field(
-        default="numbers", description="scores, values, numbers, text, image or state; to explain: words, attributions"
+        default="numbers",
+        description="scores, values, numbers, text, image, progress or state; to explain: words, attributions",
     )
     description: str = ""
     unit: str = ""

@@ -138,7 +138,7 @@ def _tasks(typed: TypedRest) -> tuple[TaskRoute, ...]:
             schemas.GenerateImageBody,
             schemas.GenerateImageReply,
             takes=uploads,
-            gives=("image/png",),
+            gives=("image/png", "text/event-stream"),
         ),
         TaskRoute(
             "explain", typed.explain, schemas.ExplainBody, schemas.ExplainReply, takes=uploads, gives=("image/png",)

@@ -19,10 +19,11 @@ from services.gateway.request import Answer, Payload, Request, Tensors
 from services.gateway.routing_table import Servable
 from services.gateway.slices import CONTINUE, START, Continue, Pace, state_of
 
-GENERATE = "generate"
-PROGRESS = "progress"  # an output of both, from 0 to 1
+_GENERATE = "generate"
 _WORK = "work"  # an input of both: how much to do in this call, in whatever the model counts
+_PROGRESS = "progress"  # an output of both, from 0 to 1
 _PACE = Pace(least=1, most=256, short=0.1, long=0.4)
+_WAY_BACK = 0.1  # of the time left, at most so many seconds: a gRPC client hangs up when its own is over
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class _Begin:
 
     def tensors(self, servable: Servable) -> Tensors:
         asked = self.payload.tensors(servable)
-        if asked.signature != GENERATE or not _has_slices(servable.card):
+        if asked.signature != _GENERATE or not _has_slices(servable.card):
             return asked
         return Tensors(START, {**asked.columns, _WORK: _count(_PACE.least)})
 
@@ -50,11 +51,12 @@ class _Begin:
 async def draw(plane: DataPlane, request: Request, *, partial_ok: bool = False) -> AsyncGenerator[Drawing, None]:
     """Yield the one picture that is asked for as it grows, last the whole one.
 
-    Stop iterating to stop the model. Raises as DataPlane.predict, also between slices; but if `partial_ok`, and there is
-    a picture when the time is up, that is the last one.
+    Stop iterating to stop the model. Raises as DataPlane.predict, also between slices; but if `partial_ok`, and there
+    is a picture when the time is up, that is the last one.
     """
     clock = asyncio.get_running_loop().time
     asked, work = clock(), _PACE.least
+    until = request.deadline - (min(_WAY_BACK, _WAY_BACK * (request.deadline - asked)) if partial_ok else 0)
     answer = await plane.predict(replace(request, payload=_Begin(request.payload)))
     here = replace(request.ref, version=answer.servable.version, label=None)  # the state belongs to this version
     while (drawing := Drawing(answer, _progress(answer))).progress < 1:
@@ -63,7 +65,7 @@ async def draw(plane: DataPlane, request: Request, *, partial_ok: bool = False) 
         asked = clock()
         more = Continue({_WORK: _count(work), **state_of(answer)})
         try:
-            answer = await plane.predict(Request(here, more, request.deadline))
+            answer = await plane.predict(Request(here, more, until))
         except DeadlineExceeded:
             if not partial_ok:
                 raise
@@ -85,7 +87,7 @@ def _has_slices(card: Card) -> bool:
 
 def _progress(answer: Answer) -> float:
     """1 for an answer that says nothing of it."""
-    return float(answer.columns[PROGRESS][0]) if answer.signature in (START, CONTINUE) else 1.0
+    return float(answer.columns[_PROGRESS][0]) if answer.signature in (START, CONTINUE) else 1.0
 
 
 def _count(work: int) -> np.ndarray[tuple[int], np.dtype[np.int32]]:

@@ -135,6 +135,8 @@ class GenerateImageBody(OneInstanceBody):
 
     model_config = ConfigDict(json_schema_extra={"example": {"instance": {"seed": 7}}})
 
+    partial_ok: bool = Field(default=False, description="when the time is up, answer with the picture so far")
+
 
 class ExplainBody(OneInstanceBody):
     """Which answer to explain: what was asked, and where the model has it a `target`, a class number or a label."""
@@ -212,11 +214,16 @@ class Base64(BaseModel):
 
 
 class GenerateImageReply(BaseModel):
-    """PNG pictures; with `Accept: image/png` the one picture itself."""
+    """PNG pictures; with `Accept: image/png` the one picture itself.
+
+    With `Accept: text/event-stream` the same comes in `data: {"progress": 0.5, "images": ...}` events as it grows.
+    """
 
     model: str
     version: int
     images: list[Base64]
+    figures: dict[str, Any] = Field(default={}, description="numbers that belong to the picture, by output name")
+    partial: bool = Field(default=False, description="true: the time was up; `X-Progress` says so of a PNG")
 
 
 class Attribution(BaseModel):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
@@ -19,6 +19,7 @@ from services.core.refs import STABLE, ModelRef
 from services.core.tensors import Array
 from services.gateway import answers
 from services.gateway.catalog import summaries
+from services.gateway.drawing import Drawing, draw, drawn
 from services.gateway.faults import public_text
 from services.gateway.instances import Instances
 from services.gateway.metrics import Metrics, Outcome
@@ -102,12 +103,19 @@ class Inference(inference_pb2_grpc.InferenceServicer):
     async def GenerateImage(self, request: pb.GenerateImageRequest, context: Context) -> pb.GenerateImageResponse:
         """PNG pictures."""
         async with self._answering(context, "generate_image", request.model.name):
-            payload = Instances(Task.GENERATE_IMAGE, [_values_of(request.instance.inputs)], request.signature)
-            answer = await self._plane.predict(Request(_ref_of(request.model), payload, self._deadline(context)))
-            reply = pb.GenerateImageResponse(
-                model=answer.servable.name, version=answer.servable.version, images=answers.pictures(answer)
-            )
+            reply = _picture(await drawn(self._draw(context, request)))
         return reply
+
+    async def WatchImage(
+        self, request: pb.GenerateImageRequest, context: Context
+    ) -> AsyncIterator[pb.GenerateImageResponse]:
+        """A picture as it grows."""
+        async with (
+            self._answering(context, "watch_image", request.model.name),
+            aclosing(self._draw(context, request)) as drawings,
+        ):
+            async for drawing in drawings:
+                yield _picture(drawing)
 
     async def Explain(self, request: pb.ExplainRequest, context: Context) -> pb.ExplainResponse:
         """What in an input speaks for an answer."""
@@ -141,6 +149,11 @@ class Inference(inference_pb2_grpc.InferenceServicer):
         rows = [_values_of(instance.inputs) for instance in request.instances]
         payload = Instances(task, rows, request.signature)
         return await self._plane.predict(Request(_ref_of(request.model), payload, self._deadline(context)))
+
+    def _draw(self, context: Context, request: pb.GenerateImageRequest) -> AsyncGenerator[Drawing, None]:
+        payload = Instances(Task.GENERATE_IMAGE, [_values_of(request.instance.inputs)], request.signature)
+        asked = Request(_ref_of(request.model), payload, self._deadline(context))
+        return draw(self._plane, asked, partial_ok=request.partial_ok)
 
     def _deadline(self, context: Context) -> float:
         remaining = context.time_remaining()
@@ -187,6 +200,19 @@ def _write_head(message: pb.Head, head: answers.Head) -> None:
     else:
         message.values.CopyFrom(_numbers_of(head.values))
         message.unit = head.unit
+
+
+def _picture(drawing: Drawing) -> pb.GenerateImageResponse:
+    answer = drawing.answer
+    reply = pb.GenerateImageResponse(
+        model=answer.servable.name,
+        version=answer.servable.version,
+        images=answers.pictures(answer),
+        progress=drawing.progress,
+    )
+    for name, array in answers.figures(answer).items():
+        reply.figures[name].CopyFrom(_numbers_of(array))
+    return reply
 
 
 def _ref_of(model: pb.Model) -> ModelRef:
