@@ -25,6 +25,7 @@ from services.gateway.batcher import Batcher, BatchLimits
 from services.gateway.edge import Edge
 from services.gateway.health import INFERENCE, Health
 from services.gateway.metrics import Metrics
+from services.gateway.openai_images import OpenAiImages
 from services.gateway.openai_rest import Chance, OpenAiRest
 from services.gateway.pages import Pages
 from services.gateway.plane import DataPlane
@@ -67,8 +68,9 @@ class Gateway:
         openai = OpenAiRest(
             plane, self._table, chance, body_bytes=settings.body_bytes, seconds=settings.timeout_seconds
         )
+        images = OpenAiImages(plane, chance, body_bytes=settings.body_bytes, seconds=settings.timeout_seconds)
         pages = Pages(self._table, self._health, registry)
-        self._app = create_app(Doors(typed, tfs, openai, pages))
+        self._app = create_app(Doors(typed, tfs, openai, images, pages))
         self._inference = Inference(plane, self._table, self._metrics, seconds=settings.timeout_seconds)
 
     def _table(self) -> RoutingTable:
