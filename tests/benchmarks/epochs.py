@@ -208,8 +208,8 @@ FINDINGS = """Where ours is quicker, and why:
 - Photographs are changed in the graph, a batch at a time, where the book's generator changes one after another.
 """
 SWITCHES_TOLD = """How many times as fast ours is with `--set jit_compile=true` and with
-`--set mixed_precision=true`, in the same run; below 1 it is slower. Compiling for XLA takes seconds, which a long training may earn back; a processor without
-arithmetic in bfloat16 has nothing to gain from 16 bits, a GPU has.
+`--set mixed_precision=true`, in the same run; below 1 it is slower. Compiling for XLA takes seconds, which
+a long training may earn back; a processor without arithmetic in bfloat16 has nothing to gain from 16 bits, a GPU has.
 """
 
 
