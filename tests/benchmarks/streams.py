@@ -37,7 +37,8 @@ PATH = "/api/models/nietzsche/generate-text"
 TOLD = f"""Texts of {CHARACTERS} characters by nietzsche/stateful, an LSTM of 128 units, over REST,
 with client, gateway and model server on the same machine: {ALONE} one after another, then the best of
 {TURNS} turns of {AT_ONCE} at once. The first characters count from the request to the first byte of the
-answer's body. Last, what they are measured against: a client that asks the model server itself, one Predict a character.
+answer's body. Last, what they are measured against: a client that asks the model server itself, one Predict
+a character.
 """
 
 
