@@ -15,7 +15,7 @@ class Limits:
     """The largest request: instances, and pixels of one picture before it is decoded."""
 
     instances: int = 1024
-    pixels: int = 50_000_000
+    pixels: int = 32_000_000  # below 8k, 7680 x 4320: decoded, that is 100 MB, and 400 MB as floats
 
 
 class Admission:
