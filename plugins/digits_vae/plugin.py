@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from plugins.canvas import FRAMES, PICTURE, SCALE, SEED, STEPS
 from plugins.contract import (
     Array,
     Data,
@@ -26,25 +27,9 @@ from plugins.contract import (
 from plugins.digits_vae.data import load, mean_image_nats
 from plugins.digits_vae.figures import latent_plane, png, reconstructions, sheet
 from plugins.digits_vae.model import LATENT, VaeConfig, build
-from plugins.digits_vae.pictures import LARGEST_SCALE, LARGEST_SHEET, MOST_STEPS, Studio
+from plugins.digits_vae.pictures import LARGEST_SHEET, Studio
 
-SEED = InputField(name="seed", dtype="int64", description="same seed, same picture", default=0)
-SCALE = InputField(
-    name="scale",
-    dtype="int32",
-    description="screen pixels a side for each of the 28 x 28",
-    default=1,
-    minimum=1,
-    maximum=LARGEST_SCALE,
-)
 SIZE = InputField(name="n", dtype="int32", description="digits a side", default=15, minimum=1, maximum=LARGEST_SHEET)
-STEPS = InputField(
-    name="steps", dtype="int32", description="frames, ends included", default=10, minimum=1, maximum=MOST_STEPS
-)
-PICTURE = OutputField(name="image_bytes", dtype="string", content="image", description="PNG, grey")
-FRAMES = OutputField(
-    name="image_bytes", dtype="string", shape=(None,), content="image", description="PNGs; empty after the last frame"
-)
 # A one: a light stroke on the dark.
 EXAMPLE = np.pad(np.full((20, 3), 255, np.uint8), ((4, 4), (12, 13)))
 IMAGE = InputField(
