@@ -23,6 +23,7 @@ from services.gateway.app import Doors, create_app
 from services.gateway.backend import Backend, open_channel
 from services.gateway.batcher import Batcher, BatchLimits
 from services.gateway.edge import Edge
+from services.gateway.grpc_calls import GrpcCalls
 from services.gateway.health import INFERENCE, Health
 from services.gateway.metrics import Metrics
 from services.gateway.openai_images import OpenAiImages
@@ -71,7 +72,8 @@ class Gateway:
         images = OpenAiImages(plane, chance, body_bytes=settings.body_bytes, seconds=settings.timeout_seconds)
         pages = Pages(self._table, self._health, registry)
         self._app = create_app(Doors(typed, tfs, openai, images, pages))
-        self._inference = Inference(plane, self._table, self._metrics, seconds=settings.timeout_seconds)
+        self._calls = GrpcCalls(self._metrics, settings.timeout_seconds)
+        self._inference = Inference(plane, self._table, self._calls)
 
     def _table(self) -> RoutingTable:
         return self._router.table
@@ -103,7 +105,7 @@ class Gateway:
     async def _drain(self, rpc: grpc.aio.Server) -> None:
         """Let running calls end. Those who watch our health would watch for ever, so they are cut when we are idle."""
         stopped = asyncio.create_task(rpc.stop(self._settings.drain_seconds))
-        idle = asyncio.create_task(self._inference.idle.wait())
+        idle = asyncio.create_task(self._calls.idle.wait())
         await asyncio.wait((stopped, idle), return_when=asyncio.FIRST_COMPLETED)
         idle.cancel()
         await rpc.stop(_LAST_ANSWER_SECONDS)
