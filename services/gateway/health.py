@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from grpc_health.v1 import health, health_pb2
 
+from services.core.tfs_methods import PREDICTION
 from services.gateway.routing_table import RoutingTable
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
-INFERENCE, PREDICTION = "tensorgate.v1.Inference", "tensorflow.serving.PredictionService"
+INFERENCE = "tensorgate.v1.Inference"
 
 
 class Health:

@@ -10,7 +10,7 @@ from services.core.errors import DeadlineExceeded, NotFound
 from services.core.refs import ModelRef
 from services.gateway.admission import Admission
 from services.gateway.batcher import Batcher
-from services.gateway.request import Answer, Request, call_of
+from services.gateway.request import Answer, Call, Request, call_of
 from services.gateway.routing_table import Servable
 
 T = TypeVar("T")
@@ -43,10 +43,10 @@ class DataPlane:
     async def predict(self, request: Request) -> Answer:
         """The answer of the version the request means, within its deadline; raises the tree of core/errors.py."""
 
-        async def ask(servable: Servable) -> Answer:
+        def ask(servable: Servable) -> Awaitable[Answer]:
             call = call_of(servable, request.payload.tensors(servable), request.deadline)
             self._admission.check(call)
-            return Answer(servable, call.signature, await self._batcher.predict(call))
+            return self._answer(call)
 
         return await self.call(request.ref, request.deadline, ask)
 
@@ -54,14 +54,15 @@ class DataPlane:
         """What `ask` gets from the version that `ref` means, within the deadline. Raises as `ask` and the router do.
 
         A version that the router chose may be unloaded before the call arrives there. Then the table is read again and
-        the request sent once more, so a roll-out costs no request.
+        the request sent once more, so a roll-out costs no request. What `ask` raises before it waits is the request's
+        own fault.
         """
         self._admission.admit(deadline)
         try:
             async with asyncio.timeout_at(deadline):
-                servable = self._router.route(ref)
+                answer = ask(self._router.route(ref))
                 try:
-                    return await ask(servable)
+                    return await answer
                 except NotFound:
                     if ref.version is not None:
                         raise
@@ -69,3 +70,6 @@ class DataPlane:
                     return await ask(self._router.route(ref))
         except TimeoutError:
             raise DeadlineExceeded(f"Model {ref.name} did not answer within the request's time budget.") from None
+
+    async def _answer(self, call: Call) -> Answer:
+        return Answer(call.servable, call.signature, await self._batcher.predict(call))

@@ -18,14 +18,14 @@ from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry
 
 from services.core.errors import FailedPrecondition
-from services.core.tfs import model_service_pb2_grpc, prediction_service_pb2_grpc
+from services.core.tfs_methods import MODEL, PREDICTION
 from services.gateway.admission import Admission, Limits
 from services.gateway.app import Doors, create_app
 from services.gateway.backend import Backend, open_channel
 from services.gateway.batcher import Batcher, BatchLimits
 from services.gateway.edge import Edge
 from services.gateway.grpc_calls import GrpcCalls
-from services.gateway.health import INFERENCE, PREDICTION, Health
+from services.gateway.health import INFERENCE, Health
 from services.gateway.metrics import Metrics
 from services.gateway.openai_images import OpenAiImages
 from services.gateway.openai_rest import Chance, OpenAiRest
@@ -34,7 +34,7 @@ from services.gateway.plane import DataPlane
 from services.gateway.router import Router
 from services.gateway.routing_table import RoutingTable
 from services.gateway.settings import GatewaySettings
-from services.gateway.tfs_grpc import MODEL, Models, Prediction
+from services.gateway.tfs_grpc import TfsGrpc
 from services.gateway.tfs_rest import TfsRest
 from services.gateway.typed_grpc import Inference
 from services.gateway.typed_rest import TypedRest
@@ -76,8 +76,7 @@ class Gateway:
         self._app = create_app(Doors(typed, tfs, openai, images, pages))
         self._calls = GrpcCalls(self._metrics, settings.timeout_seconds)
         self._inference = Inference(plane, self._table, self._calls)
-        self._prediction = Prediction(plane, backend, self._calls)
-        self._models = Models(backend, self._calls)
+        self._tfs = TfsGrpc(plane, backend, self._calls)
 
     def _table(self) -> RoutingTable:
         return self._router.table
@@ -139,8 +138,7 @@ class Gateway:
             )
         )
         inference_pb2_grpc.add_InferenceServicer_to_server(self._inference, server)  # type: ignore[no-untyped-call]  # generated code
-        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(self._prediction, server)
-        model_service_pb2_grpc.add_ModelServiceServicer_to_server(self._models, server)
+        server.add_generic_rpc_handlers((self._tfs,))
         health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, server)
         services = (INFERENCE, PREDICTION, MODEL, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(services, server)

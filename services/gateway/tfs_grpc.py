@@ -1,28 +1,32 @@
 """TensorFlow Serving's gRPC door, PredictionService and ModelService: its clients change only the address.
 
 Predict goes the common road and shares calls with every other door's requests; what has no tensors to share (classify,
-regress, metadata, filtered outputs) is routed and passed on. As over REST, one without version or label is answered
-by `stable`.
+regress, metadata, filtered outputs) is routed and passed on. As over REST, one without version or label is answered by
+`stable`; and what is loaded follows the store, so that no client can reload it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from services.core.errors import InvalidArgument, NotFound, Unimplemented
-from services.core.refs import ModelRef
+import grpc
+from google.protobuf.message import DecodeError
+
+from services.core.errors import Code, InvalidArgument, NotFound, TensorgateError, Unimplemented
+from services.core.refs import ModelRef, is_model_name
 from services.core.tensors import from_proto, to_typed_proto
 from services.core.tfs import model_pb2, predict_pb2
+from services.core.tfs_methods import METHODS
 from services.gateway.backend import Backend
+from services.gateway.faults import tfs_text
 from services.gateway.grpc_calls import Context, GrpcCalls
 from services.gateway.plane import DataPlane
 from services.gateway.request import Request, Tensors
 from services.gateway.routing_table import Servable
 from services.gateway.tfs_faults import not_found
 
-MODEL = "tensorflow.serving.ModelService"
 _DOOR = "tfs_grpc"
 _DEFAULT_SIGNATURE = "serving_default"
 
@@ -36,96 +40,127 @@ class _Inputs:
     request: Any
 
     def tensors(self, servable: Servable) -> Tensors:
-        columns = {name: from_proto(tensor) for name, tensor in self.request.inputs.items()}
-        return Tensors(self.request.model_spec.signature_name or _DEFAULT_SIGNATURE, columns)
+        signature = self.request.model_spec.signature_name or _DEFAULT_SIGNATURE
+        return Tensors(signature, {name: _array(name, tensor) for name, tensor in self.request.inputs.items()})
 
 
-class Prediction:
-    """PredictionService."""
+class TfsGrpc(grpc.GenericRpcHandler):
+    """Both services. Messages are parsed here: a library's refusal would word its status differently."""
 
     def __init__(self, plane: DataPlane, backend: Backend, calls: GrpcCalls) -> None:
         self._plane = plane
         self._backend = backend
         self._calls = calls
+        self._handlers: Mapping[str, Any] = {
+            path: grpc.unary_unary_rpc_method_handler(self._unary(path)) for path in METHODS
+        }
 
-    async def Predict(self, request: Any, context: Context) -> Any:
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        """The method that a call is for; None: another service's."""
+        return self._handlers.get(handler_call_details.method)
+
+    def _unary(self, path: str) -> Any:
+        message, method = METHODS[path], path.rpartition("/")[2]
+        answer = {
+            "Predict": self._predict,
+            "GetModelStatus": self._status,
+            "HandleReloadConfigRequest": self._reload,
+        }.get(method)
+
+        async def call(body: bytes, context: Context) -> bytes:
+            try:
+                request = message.FromString(body)
+            except DecodeError:
+                await context.abort(grpc.StatusCode.INTERNAL, "")
+            specs = _specs_of(request)
+            name = specs[0].name if specs else ""
+            async with self._calls.answering(context, (_DOOR, method.lower()), name, told=tfs_text):
+                deadline = self._calls.deadline(context)
+                if answer is not None:
+                    reply = await answer(request, deadline)
+                else:
+                    reply = await self._pass_on(method, request, deadline)
+                return bytes(reply.SerializeToString())
+
+        return call
+
+    async def _predict(self, request: Any, deadline: float) -> Any:
         """Tensors in, tensors out."""
-        spec = request.model_spec
         if request.output_filter or not request.inputs:
-            return await self._pass_on(context, "Predict", request, [spec])
-        async with self._calls.answering(context, (_DOOR, "predict"), spec.name):
-            ref = _ref_of(spec)
-            asked = Request(ref, _Inputs(request), self._calls.deadline(context))
-            answer = await _told(ref, self._plane.predict(asked))
-            reply = predict_pb2.PredictResponse()
-            reply.model_spec.name, reply.model_spec.signature_name = answer.servable.name, answer.signature
-            reply.model_spec.version.value = answer.servable.version
-            for name, array in answer.columns.items():
-                reply.outputs[name].CopyFrom(to_typed_proto(array))
+            return await self._pass_on("Predict", request, deadline)
+        ref = _ref_of(request.model_spec)
+        answer = await _found(ref, self._plane.predict(Request(ref, _Inputs(request), deadline)))
+        reply = predict_pb2.PredictResponse()
+        reply.model_spec.name, reply.model_spec.signature_name = answer.servable.name, answer.signature
+        reply.model_spec.version.value = answer.servable.version
+        for name, array in answer.columns.items():
+            reply.outputs[name].CopyFrom(to_typed_proto(array))
         return reply
 
-    async def Classify(self, request: Any, context: Context) -> Any:
-        """tf.Examples to classes."""
-        return await self._pass_on(context, "Classify", request, [request.model_spec])
+    async def _pass_on(self, method: str, request: Any, deadline: float) -> Any:
+        """The request as it is, but for the version, which the routing table says.
 
-    async def Regress(self, request: Any, context: Context) -> Any:
-        """tf.Examples to values."""
-        return await self._pass_on(context, "Regress", request, [request.model_spec])
+        One for metadata that are not the signatures is the model server's to refuse, whatever the model.
+        """
+        if method == "GetModelMetadata" and list(request.metadata_field) != ["signature_def"]:
+            return await self._backend.forward(method, request, deadline)
+        specs = _specs_of(request)
+        ref = _ref_of(specs[0] if specs else None)
 
-    async def MultiInference(self, request: Any, context: Context) -> Any:
-        """Several of the two over the same examples."""
-        return await self._pass_on(context, "MultiInference", request, [task.model_spec for task in request.tasks])
+        def ask(servable: Servable) -> Awaitable[Any]:
+            for spec in specs:
+                spec.version.value = servable.version
+            return self._backend.forward(method, request, deadline)
 
-    async def GetModelMetadata(self, request: Any, context: Context) -> Any:
-        """The signatures of the version that predict would ask."""
-        return await self._pass_on(context, "GetModelMetadata", request, [request.model_spec])
+        return await _found(ref, self._plane.call(ref, deadline, ask))
 
-    async def _pass_on(self, context: Context, method: str, request: Any, specs: list[Any]) -> Any:
-        """The request as it is, but for the version, which the routing table says."""
-        spec = specs[0] if specs else model_pb2.ModelSpec()
-        async with self._calls.answering(context, (_DOOR, method.lower()), spec.name):
-            ref, deadline = _ref_of(spec), self._calls.deadline(context)
+    async def _status(self, request: Any, deadline: float) -> Any:
+        """The states of a model's versions, as the model server tells them."""
+        return await self._backend.forward("GetModelStatus", request, deadline)
 
-            async def ask(servable: Servable) -> Any:
-                for each in specs:
-                    each.version.value = servable.version
-                return await self._backend.forward(method, request, deadline)
-
-            return await _told(ref, self._plane.call(ref, deadline, ask))
+    async def _reload(self, request: Any, deadline: float) -> Any:
+        raise Unimplemented(
+            "What is loaded follows the labels in the store (`tensorgate label`). Received: a config to reload"
+        )
 
 
-class Models:
-    """ModelService: what is loaded can be seen, and is changed in the store."""
-
-    def __init__(self, backend: Backend, calls: GrpcCalls) -> None:
-        self._backend = backend
-        self._calls = calls
-
-    async def GetModelStatus(self, request: Any, context: Context) -> Any:
-        """The states of a model's versions."""
-        async with self._calls.answering(context, (_DOOR, "getmodelstatus"), request.model_spec.name):
-            return await self._backend.forward("GetModelStatus", request, self._calls.deadline(context))
-
-    async def HandleReloadConfigRequest(self, request: Any, context: Context) -> Any:
-        """Refused: it would replace all that the mirror keeps loaded."""
-        async with self._calls.answering(context, (_DOOR, "handlereloadconfigrequest"), ""):
-            raise Unimplemented(
-                "What is loaded follows the labels in the store (`tensorgate label`). Received: a config to reload"
-            )
-
-
-def _ref_of(spec: Any) -> ModelRef:
-    """Raises InvalidArgument, or NotFound for a name that no model can have."""
-    version = spec.version.value if spec.HasField("version") else None
+def _array(name: str, tensor: Any) -> Any:
     try:
-        return ModelRef(spec.name, version, spec.version_label or None)
-    except InvalidArgument:
-        if not spec.name:
-            raise InvalidArgument("Missing ModelSpec") from None
-        raise NotFound(f"Servable not found for request: Latest({spec.name})") from None
+        return from_proto(tensor)
+    except TensorgateError as error:
+        if error.code is not Code.INVALID_ARGUMENT:
+            raise
+        raise InvalidArgument(f"tensor parsing error: {name}") from None
 
 
-async def _told(ref: ModelRef, answer: Awaitable[T]) -> T:
+def _specs_of(request: Any) -> list[Any]:
+    """What a request names: one model, or of several inferences each its own."""
+    if hasattr(request, "tasks"):
+        return [task.model_spec for task in request.tasks]
+    has_spec = "model_spec" in request.DESCRIPTOR.fields_by_name
+    return [request.model_spec] if has_spec and request.HasField("model_spec") else []
+
+
+def _ref_of(spec: model_pb2.ModelSpec | None) -> ModelRef:
+    """Raises InvalidArgument or NotFound in TensorFlow Serving's words."""
+    if spec is None:
+        raise InvalidArgument("Missing ModelSpec")
+    if not spec.name:
+        raise InvalidArgument("ModelSpec has no name specified.")
+    choice = spec.WhichOneof("version_choice")
+    if choice == "version_label":
+        if not spec.version_label:
+            raise InvalidArgument("Unrecognized servable version label: ")
+        return ModelRef(spec.name, label=spec.version_label)
+    if choice is None and is_model_name(spec.name):
+        return ModelRef(spec.name)
+    wanted = f"Latest({spec.name})" if choice is None else f"Specific({spec.name}, {spec.version.value})"
+    if not is_model_name(spec.name) or spec.version.value < 1:
+        raise NotFound(f"Servable not found for request: {wanted}")
+    return ModelRef(spec.name, version=spec.version.value)
+
+
+async def _found(ref: ModelRef, answer: Awaitable[T]) -> T:
     try:
         return await answer
     except NotFound:

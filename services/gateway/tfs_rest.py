@@ -7,6 +7,7 @@ The differences a client sees: without version or label the answer comes from `s
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from typing import Any
 
 import orjson
@@ -15,6 +16,7 @@ from starlette.requests import Request as Http
 from starlette.responses import Response
 
 from services.core.errors import NotFound
+from services.core.refs import is_model_name
 from services.core.tfs import classification_pb2, get_model_metadata_pb2, regression_pb2
 from services.core.tfs_json import decode_predict, encode_predict
 from services.core.tfs_json_examples import decode_examples, encode_classifications, encode_regressions
@@ -66,6 +68,12 @@ class TfsRest:
             "status": self.status,
             "metadata": self.metadata,
         }
+        if not is_model_name(model):
+            raise NotFound(
+                f"Could not find any versions of model {model}"
+                if verb == "status"
+                else f"Servable not found for request: Latest({model})"
+            )
         http.scope["path_params"] = {
             "model": model,
             "version": None if version is None else str(version),
@@ -105,9 +113,9 @@ class TfsRest:
         ref = ref_of(http)
         deadline = asyncio.get_running_loop().time() + seconds_allowed(http, self._seconds)
 
-        async def ask(servable: Servable) -> Any:
+        def ask(servable: Servable) -> Awaitable[Any]:
             request.model_spec.name, request.model_spec.version.value = servable.name, servable.version
-            return await self._backend.forward(method, request, deadline)
+            return self._backend.forward(method, request, deadline)
 
         try:
             return await self._plane.call(ref, deadline, ask)
