@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -66,12 +66,11 @@ class FrogsGan(Plugin[FrogsConfig]):
     def baseline(self, data: Data) -> Mapping[str, float]:
         """Pictures whose every number is drawn alike from 0 to 255."""
         noise = np.random.default_rng(0).integers(0, 256, data.test.inputs.shape, dtype=np.uint8)
-        seen = [features(pictures, data.test.assets) for pictures in (noise, data.test.inputs)]
-        return {self.metric.name: frechet_distance(*seen)}
+        return {self.metric.name: frechet_distance(*_seen(noise, data.test))}
 
     def evaluate(self, model: Any, samples: Samples, config: FrogsConfig) -> Mapping[str, float]:
         """How far as many made frogs are from the real ones; and the real ones' halves from each other."""
-        made, real = (features(frogs, samples.assets) for frogs in (_made(model, len(samples)), samples.inputs))
+        made, real = _seen(_made(model, len(samples)), samples)
         return {
             self.metric.name: frechet_distance(made, real),
             "of_real_halves": frechet_distance(real[::2], real[1::2]),
@@ -117,6 +116,11 @@ class FrogsGan(Plugin[FrogsConfig]):
     def show(self, sample: Array) -> bytes:
         """The frog as a PNG."""
         return _sheet(sample[np.newaxis])
+
+
+def _seen(pictures: Array, samples: Samples) -> Sequence[Array]:
+    """Features [N, 1280] of N pictures and of N real frogs."""
+    return np.split(features(np.concatenate([pictures, samples.inputs]), samples.assets), 2)
 
 
 def _made(model: Any, count: int) -> Array:
