@@ -6,6 +6,7 @@ There it is taken between features of InceptionV3; here of EfficientNet-Lite0, s
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 
 import keras
 import numpy as np
@@ -20,13 +21,18 @@ SEEN = 128  # pixels a side that the network is shown
 
 def features(pictures: Array, weights: Mapping[str, Array]) -> Array:
     """uint8 [N, 32, 32, 3] to float64 [N, 1280]: the last maps of EfficientNet-Lite0, each averaged."""
-    picture = keras.Input((SIDE, SIDE, 3))
-    logits = efficientnet_lite0(layers.Resizing(SEEN, SEEN)(picture))
-    network = keras.Model(picture, logits)
+    network, pooled = _networks()
     set_weights(network, weights)
-    pooled = keras.Model(picture, network.get_layer("fc").input)
     seen: Array = pooled.predict(pictures, batch_size=100, verbose=0)
     return seen.astype(np.float64)
+
+
+@cache
+def _networks() -> tuple[keras.Model, keras.Model]:
+    """The classifier, and what it comes to before its last layer; built once, because a run looks twice."""
+    picture = keras.Input((SIDE, SIDE, 3))
+    network = keras.Model(picture, efficientnet_lite0(layers.Resizing(SEEN, SEEN)(picture)))
+    return network, keras.Model(picture, network.get_layer("fc").input)
 
 
 def frechet_distance(one: Array, other: Array) -> float:
