@@ -100,6 +100,10 @@ class DigitsVae(Plugin[VaeConfig]):
             reconstructions(model, data.test),
         )
 
+    def snapshot(self, model: Any) -> bytes:
+        """The plane."""
+        return sheet(model)
+
     def show(self, sample: Array) -> bytes:
         """The digit."""
         return png(sample)

@@ -83,7 +83,7 @@ def result_of(run: RunRecord, served: Served | None) -> Result:
         parameters=run.parameters,
         size=run.size,
         seed=run.seed,
-        epochs=len(run.final.history.get("loss", ())) if run.final is not None else 0,
+        epochs=len(next(iter(run.final.history.values()), ())) if run.final is not None else 0,
         seconds=run.seconds["fit"],
         day=run.created.date(),
         environment=dict(run.environment),
