@@ -44,6 +44,7 @@ class InputField(_Frozen):
     default: Any = Field(default=None, description="sent for an instance that leaves the field out; None: required")
     minimum: float | None = None
     maximum: float | None = None
+    choices: tuple[str, ...] = Field(default=(), description="all that a string may be; none: any")
 
 
 class OutputField(_Frozen):

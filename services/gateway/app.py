@@ -141,7 +141,7 @@ def _tasks(typed: TypedRest) -> tuple[TaskRoute, ...]:
             schemas.GenerateImageBody,
             schemas.GenerateImageReply,
             takes=uploads,
-            gives=("image/png", "text/event-stream"),
+            gives=("image/png", "image/gif", "text/event-stream"),
         ),
         TaskRoute(
             "explain", typed.explain, schemas.ExplainBody, schemas.ExplainReply, takes=uploads, gives=("image/png",)

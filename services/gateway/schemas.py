@@ -240,7 +240,7 @@ class Base64(BaseModel):
 
 
 class GenerateImageReply(BaseModel):
-    """PNG pictures; with `Accept: image/png` the one picture itself.
+    """PNG pictures; with `Accept: image/png` the one picture itself, with `Accept: image/gif` all as frames of one.
 
     With `Accept: text/event-stream` the same comes in `data: {"progress": 0.5, "images": ...}` events as it grows.
     """

@@ -14,6 +14,7 @@ from starlette.responses import Response, StreamingResponse
 from services.core.card import Task
 from services.core.errors import InvalidArgument
 from services.gateway import answers
+from services.gateway.animation import animated
 from services.gateway.bodies import parse_json, read_bytes, ref_of, seconds_allowed
 from services.gateway.disconnect import while_connected
 from services.gateway.drawing import Drawing, draw, drawn
@@ -32,7 +33,7 @@ from services.gateway.schemas import (
 from services.gateway.text import Chunk, Prompt, write_text
 from services.gateway.typed_bodies import one_asked, several_asked
 
-_JSON, _PNG = "application/json", "image/png"
+_JSON, _PNG, _GIF = "application/json", "image/png", "image/gif"
 _PROGRESS_HEADER = "X-Progress"  # of a picture that was not finished in time
 
 T = TypeVar("T")
@@ -67,15 +68,18 @@ class TypedRest:
         return _reply(answer, {"predictions": outputs, **unit})
 
     async def generate_image(self, http: Http) -> Response:
-        """A picture as PNG when the client accepts that, as it grows when it accepts events, else all in JSON."""
+        """A picture as PNG, or pictures as GIF, to who accepts that; as it grows, as events; else all in JSON."""
         payload, options = await one_asked(http, await self._read(http), Task.GENERATE_IMAGE, GenerateImageBody)
         request = Request(ref_of(http), payload, self._deadline(http))
         drawings = draw(self._plane, request, partial_ok=options.partial_ok)
-        if _wants_events(http):
+        if _wants(http, EVENTS):
             return await self._stream(http, drawings, _drawing_event)
         drawing = await while_connected(http, drawn(drawings))
-        if _wants_picture(http):
-            return _only(answers.pictures(drawing.answer), drawing.progress)
+        if _wants(http, _GIF):
+            gif = await asyncio.to_thread(animated, answers.pictures(drawing.answer))
+            return _picture(gif, _GIF, drawing.progress)
+        if _wants(http, _PNG):
+            return _picture(_only(answers.pictures(drawing.answer)), _PNG, drawing.progress)
         return _json(_drawing(drawing))
 
     async def explain(self, http: Http) -> Response:
@@ -83,8 +87,8 @@ class TypedRest:
         payload, _ = await one_asked(http, await self._read(http), Task.EXPLAIN, ExplainBody)
         answer = await self._predict(http, payload)
         told = answers.explanation(answer)
-        if _wants_picture(http):
-            return _only(told.images)
+        if _wants(http, _PNG):
+            return _picture(_only(told.images), _PNG)
         words = [{"word": word, "attribution": weight} for word, weight in told.attributions]
         return _reply(answer, {"images": _in_json(told.images), "attributions": words, "arrays": told.arrays})
 
@@ -92,7 +96,7 @@ class TypedRest:
         """Text as it is written when the client accepts events, else whole."""
         body = read_body(GenerateTextBody, parse_json(await self._read(http)))
         stop = (body.stop,) if isinstance(body.stop, str) else body.stop
-        read_along = _wants_events(http)
+        read_along = _wants(http, EVENTS)
         prompt = Prompt(body.prompt, body.length, body.model_extra or {}, stop, body.n, read_along)
         chunks = write_text(self._plane, ref_of(http), (prompt,), self._deadline(http))
         if read_along:
@@ -122,21 +126,22 @@ def _head(head: answers.Head) -> Mapping[str, Any]:
     return {"label": head.labels[0], "score": head.scores[0], "scores": scores}
 
 
-def _wants_events(http: Http) -> bool:
-    return EVENTS in http.headers.get("accept", "")
+def _wants(http: Http, media_type: str) -> bool:
+    return media_type in http.headers.get("accept", "")
 
 
-def _wants_picture(http: Http) -> bool:
-    return _PNG in http.headers.get("accept", "")
-
-
-def _only(pictures: Sequence[bytes], progress: float = 1.0) -> Response:
+def _only(pictures: Sequence[bytes]) -> bytes:
     if len(pictures) != 1:
         raise InvalidArgument(
-            f"Accept: image/png is for an answer of one picture; ask for JSON. Received: {len(pictures)} pictures"
+            "Accept: image/png is for an answer of one picture; ask for image/gif, if it is drawn, or JSON. "
+            f"Received: {len(pictures)} pictures"
         )
+    return pictures[0]
+
+
+def _picture(data: bytes, media_type: str, progress: float = 1.0) -> Response:
     headers = {_PROGRESS_HEADER: f"{progress:.4f}"} if progress < 1 else None
-    return Response(pictures[0], media_type=_PNG, headers=headers)
+    return Response(data, media_type=media_type, headers=headers)
 
 
 def _in_json(pictures: Sequence[bytes]) -> Sequence[Mapping[str, str]]:
