@@ -24,7 +24,7 @@ from plugins.contract import (
     Variant,
 )
 from plugins.digits_vae.data import load
-from plugins.digits_vae.figures import drawn
+from plugins.digits_vae.figures import drawn, sheet
 from plugins.digits_vae.model import VaeConfig, build
 from plugins.digits_vae.pictures import LARGEST_SHEET, Plane, read
 from plugins.panels import png
