@@ -21,6 +21,7 @@ def model() -> VariationalAutoencoder:
     keras.utils.set_random_seed(3)
     model = build(VaeConfig())
     model.decoder.set_weights([weight * 20 for weight in model.decoder.get_weights()])
+    model.concepts.learn(points((2, 0), (0, 1)), whole(1, 0))  # a one lies at (2, 0), a nought at (0, 1)
     return model
 
 
@@ -144,3 +145,18 @@ def test_mnist_is_whole(mirror: Folder) -> None:
     data = load(mirror)
     assert (data.train.inputs.shape, data.test.inputs.shape) == ((60_000, 28, 28), (10_000, 28, 28))
     assert 200 < PLUGIN.baseline(data)["negative_elbo"] < 210
+
+
+def test_a_digit_is_encoded_moved_by_a_concept_and_decoded(endpoints: Mapping[str, Endpoint]) -> None:
+    edited = endpoints["edit"](
+        image_bytes=np.array([png(EXAMPLE)] * 3, object),
+        concept=np.array(["1", "1", "0"], object),
+        strength=np.array([0, 0.5, 0.5], np.float32),
+        scale=whole(1, 1, 1),
+    )["image_bytes"]
+    z_mean = endpoints["encode"](image_bytes=np.array([png(EXAMPLE)], object))["z_mean"]
+    latent = z_mean + points((0, 0), (1, -0.5), (-1, 0.5))
+    decoded = endpoints["decode"](latent=latent, scale=whole(1, 1, 1))["image_bytes"]
+    for one, other in zip(edited, decoded, strict=True):
+        np.testing.assert_allclose(pixels(one).astype(int), pixels(other), atol=1)
+    assert len(set(edited)) == 3

@@ -317,7 +317,11 @@ PAINTER: Model = {
     "edit": _signature(
         Task.GENERATE_IMAGE,
         lambda columns: {"image_bytes": np.array([png(salt=steps) for steps in columns["steps"].tolist()], object)},
-        [_PICTURE, InputField(name="steps", dtype="int32", default=1)],
+        [
+            _PICTURE,
+            InputField(name="steps", dtype="int32", default=1),
+            InputField(name="style", dtype="string", content="text", default="plain", choices=("plain", "bold")),
+        ],
         [_PNG],
     ),
     "encode": _signature(

@@ -113,6 +113,13 @@ BAD = {
     ),
     "length below 1": Bad("generate_text", "writer", [{"prompt": "a", "length": -5}], Code.INVALID_ARGUMENT, "-5"),
     "text for a knob": Bad("generate_text", "writer", [{"prompt": "a", "seed": "x"}], Code.INVALID_ARGUMENT, "'x'"),
+    "none of the choices": Bad(
+        "generate_image",
+        "painter",
+        [{"image_bytes": png(), "style": "blue"}],
+        Code.INVALID_ARGUMENT,
+        "style of instance 0 is one of plain, bold. Received: 'blue'",
+    ),
     "steps are not the client's": Bad(
         "generate_text", "writer", [{"prompt": "a", "steps": 3.0}], Code.INVALID_ARGUMENT, "length"
     ),

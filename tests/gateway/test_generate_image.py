@@ -21,7 +21,7 @@ async def test_a_picture_to_draw_on_comes_in_json_as_an_upload_or_as_the_body(he
     asked = [
         await here.rest.post(PATH, json={"image_bytes": b64(png()), "steps": 3}),
         await here.rest.post(PATH, json={"instance": {"image_bytes": b64(png()), "steps": 3}, "signature": "edit"}),
-        await here.rest.post(f"{PATH}?steps=3", content=png(), headers=IMAGE),
+        await here.rest.post(f"{PATH}?steps=3&style=bold", content=png(), headers=IMAGE),
         await here.rest.post(PATH, files={"image_bytes": png()}, data={"steps": "3"}),
     ]
     assert [answer.json()["images"] for answer in asked] == [[b64(png(salt=3))]] * len(asked)

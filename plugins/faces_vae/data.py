@@ -1,0 +1,55 @@
+"""Small grey faces, each smiling or not; a person brings their own, as no public file of them may be passed on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from plugins.contract import Array, Data, Dataset, Datasets, InvalidArgument, Samples, Unavailable
+from plugins.own_files import own_file
+
+SIDE = 32
+TEST_SHARE = 0.15
+
+
+def read_npz(file: Path) -> Mapping[str, Array]:
+    """`x` uint8 [N, 32, 32], light on dark, and `y` [N]: 1 for a smile, 0 for none. Raises InvalidArgument."""
+    with np.load(file, allow_pickle=False) as arrays:
+        if not {"x", "y"} <= arrays.keys():
+            raise InvalidArgument(f"A file of faces has the arrays x and y. Received: {', '.join(arrays) or 'none'}")
+        x, y = arrays["x"], arrays["y"]
+    if x.dtype != np.uint8 or x.shape[1:] != (SIDE, SIDE) or y.shape != x.shape[:1]:
+        raise InvalidArgument(
+            f"Faces are x, uint8 [N, {SIDE}, {SIDE}], and y, [N]. Received: x {x.dtype} {x.shape}, y {y.shape}"
+        )
+    if set(np.unique(y).tolist()) != {0, 1}:
+        raise InvalidArgument(f"y is 1 for a smile and 0 for none, and has both. Received: {np.unique(y)[:5]}")
+    return {"x": x, "y": y.astype(np.int32)}
+
+
+FACES = Dataset(
+    file="smiles_32_2000x2.npz",
+    sha256="8d16d2bf83ae96543e35e6b91a9172d57af5b228b86dae0d177721aaf97f5577",
+    read=read_npz,
+    sources=(),  # portraits of people: from a mirror, or a person's own
+)
+
+
+def load(own: str | None, datasets: Datasets) -> Data:
+    """Faces uint8 [N, 32, 32] with targets 1 (smiling) and 0, mixed; the last 15 % are the test. Raises Unavailable."""
+    arrays = datasets.fetch(own_file(own, read_npz, ".npz")) if own else _mirrored(datasets)
+    order = np.random.default_rng(0).permutation(len(arrays["x"]))  # a file may be in order of smiles
+    train, test = np.split(order, [round(len(order) * (1 - TEST_SHARE))])
+    return Data(*(Samples(arrays["x"][rows], arrays["y"][rows]) for rows in (train, test)))
+
+
+def _mirrored(datasets: Datasets) -> Mapping[str, Array]:
+    try:
+        return datasets.fetch(FACES)
+    except Unavailable as absent:
+        raise Unavailable(
+            "Faces are a person's own: bring a .npz file of x, uint8 [N, 32, 32], and y, 1 for a smile, such as one "
+            f"made from CelebA (plugins/faces_vae/README.md), with --set faces=PATH. {absent.message}"
+        ) from absent
