@@ -1,5 +1,5 @@
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -140,10 +140,18 @@ def test_the_discriminator_is_taught_that_made_frogs_are_ones_and_real_ones_zero
     game = build(TINY)
     asked: list[Array] = []
     game.generator = lambda points, training: tf.zeros((len(points), 32, 32, 3))
-    game.discriminator = lambda pictures, training: asked.append(np.asarray(pictures)) or tf.constant([[0.9], [0.1]])
+
+    def believes(*chances: float) -> Callable[..., Any]:
+        def discriminator(pictures: Any, training: bool) -> Any:
+            asked.append(np.asarray(pictures))
+            return tf.constant(chances, shape=(2, 1))
+
+        return discriminator
+
+    game.discriminator = believes(0.9, 0.1)
     right = float(game._telling(frogs(1), 1)())
     np.testing.assert_array_equal(asked[0], np.concatenate([np.zeros((1, 32, 32, 3)), scaled(frogs(1))]))
-    game.discriminator = lambda pictures, training: tf.constant([[0.1], [0.9]])
+    game.discriminator = believes(0.1, 0.9)
     assert right < 0.2 < 2 < float(game._telling(frogs(1), 1)())
 
 

@@ -234,6 +234,7 @@ def test_a_fit_with_two_optimizers_goes_on_as_if_it_had_not_been_stopped(tmp_pat
 
     whole, stopped = fitted("whole", 3), fitted("stopped", 1, 3)
     assert len(whole.second.optimizer.variables) == 4
-    for part in (lambda model: model, lambda model: model.optimizer, lambda model: model.second.optimizer):
-        for one, other in zip(part(whole).variables, part(stopped).variables, strict=True):
+    parts = ((model, model.optimizer, model.second.optimizer) for model in (whole, stopped))
+    for part, same in zip(*parts, strict=True):
+        for one, other in zip(part.variables, same.variables, strict=True):
             np.testing.assert_array_equal(one, other)
