@@ -26,9 +26,21 @@ from plugins.contract import (
     Variant,
 )
 from plugins.deep_dream.data import load
-from plugins.deep_dream.dream import LARGEST, LEAST_SCALE, MOST_OCTAVES, MOST_SCALE, MOST_STEPS, SMALLEST, Dreamer
+from plugins.deep_dream.dream import (
+    LARGEST,
+    LEAST_SCALE,
+    MOST_OCTAVES,
+    MOST_SCALE,
+    MOST_STEPS,
+    MOST_WORK,
+    SMALLEST,
+    STATES,
+    Dreamer,
+    example_state,
+)
 from plugins.deep_dream.model import LAYERS, build
 from plugins.pictures import EXAMPLE, IMAGE, decode
+from plugins.slices import PROGRESS, state_in, state_out, work
 
 DEPTHS = ("shallow", "middle", "deep", "deepest")
 WEIGHTS = (0.2, 3.0, 2.0, 1.5)  # listing 8.9
@@ -36,6 +48,8 @@ DREAM = OutputField(name="image_bytes", dtype="string", content="image", descrip
 EXCITEMENT = OutputField(
     name="excitement", dtype="float32", description="of the layers, as many times as by the photograph itself"
 )
+WORK = work(MOST_WORK, "steps")
+SLICE = (DREAM, EXCITEMENT, PROGRESS, *(state_out(name) for name in STATES))
 QUICK = {"octaves": 2, "octave_scale": 1.4, "steps": 3, "step_size": 0.02, "max_excitement": 10.0, "size": SMALLEST}
 
 
@@ -124,16 +138,19 @@ class DeepDream(Plugin[Config]):
 
     def signatures(self, model: Any) -> Mapping[str, Signature]:
         """`generate` takes a photograph and the knobs."""
-        example = {"image_bytes": EXAMPLE, **QUICK, **dict(zip(DEPTHS, WEIGHTS, strict=True))}
+        dreamer, inputs = Dreamer(model), (IMAGE, *_knobs(LAYERS[model.name]))
+        photograph = {"image_bytes": EXAMPLE, **QUICK, **dict(zip(DEPTHS, WEIGHTS, strict=True))}
+        states = tuple(state_in(name) for name in STATES)
         return {
             "generate": Signature(
-                Task.GENERATE_IMAGE,
-                Dreamer(model).generate,
-                (IMAGE, *_knobs(LAYERS[model.name])),
-                (DREAM, EXCITEMENT),
-                example,
-                "Dream of a photograph",
-            )
+                self.task, dreamer.generate, inputs, (DREAM, EXCITEMENT), photograph, "Dream of a photograph"
+            ),
+            "start": Signature(
+                self.task, dreamer.start, (*inputs, WORK), SLICE, {**photograph, "work": 1}, "Its first steps"
+            ),
+            "continue": Signature(
+                self.task, dreamer.go_on, (WORK, *states), SLICE, {"work": 1, **example_state()}, "Further steps"
+            ),
         }
 
     def figures(self, model: Any, data: Data, config: Config) -> Iterator[Figure]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -11,12 +12,12 @@ from PIL import Image
 
 from plugins.conftest import Endpoint, Serve
 from plugins.contract import Array, Unavailable
-from plugins.deep_dream.data import weights_of
-from plugins.deep_dream.dream import BORDER, SMALLEST, Dreamer, Knobs
+from plugins.deep_dream.dream import BORDER, MOST_WORK, SMALLEST, STATES, Dreamer, Knobs, Moment, example_state
 from plugins.deep_dream.model import LAYERS
 from plugins.deep_dream.plugin import DEPTHS, PLUGIN, QUICK, WEIGHTS
 from plugins.efficientnet import efficientnet_lite0
 from plugins.pictures import EXAMPLE
+from plugins.weights import weights_of
 
 KNOBS = {**QUICK, **dict(zip(DEPTHS, WEIGHTS, strict=True))}
 
@@ -33,16 +34,28 @@ def model() -> Any:
 
 
 @pytest.fixture(scope="module")
-def endpoint(model: Any, serve: Serve) -> Endpoint:
-    return serve(PLUGIN, model)["generate"]
+def endpoints(model: Any, serve: Serve) -> Mapping[str, Endpoint]:
+    return serve(PLUGIN, model)
+
+
+@pytest.fixture(scope="module")
+def endpoint(endpoints: Mapping[str, Endpoint]) -> Endpoint:
+    return endpoints["generate"]
+
+
+def columns(rows: int, **knobs: Any) -> Mapping[str, Array]:
+    types = {name: np.int32 if isinstance(value, int) else np.float32 for name, value in KNOBS.items()}
+    return {name: np.full(rows, value, types[name]) for name, value in {**KNOBS, **knobs}.items()}
+
+
+def pixels_of(png: bytes) -> Array:
+    return np.asarray(Image.open(io.BytesIO(png)))
 
 
 def dream(endpoint: Endpoint, picture: bytes, **knobs: Any) -> tuple[Array, float]:
     """The dream's pixels, and its excitement."""
-    types = {name: np.int32 if isinstance(value, int) else np.float32 for name, value in KNOBS.items()}
-    columns = {name: np.array([value], types[name]) for name, value in {**KNOBS, **knobs}.items()}
-    answer = endpoint(image_bytes=np.array([picture], object), **columns)
-    return np.asarray(Image.open(io.BytesIO(answer["image_bytes"][0]))), float(answer["excitement"][0])
+    answer = endpoint(image_bytes=np.array([picture], object), **columns(1, **knobs))
+    return pixels_of(answer["image_bytes"][0]), float(answer["excitement"][0])
 
 
 def photograph(height: int, width: int) -> bytes:
@@ -103,13 +116,65 @@ def test_octaves_have_the_books_shapes(model: Any) -> None:
     seen: list[tuple[int, ...]] = []
 
     class Watched(Dreamer):
-        def _climb(self, image: Any, photograph: Any, knobs: Knobs) -> tuple[Any, Any]:
-            seen.append(tuple(photograph.shape[:2]))
-            return image, tf.constant(1.0)
+        def _end_of_octave(self, moment: Moment, photograph: Any, knobs: Knobs) -> Moment:
+            seen.append(tuple(moment.image.shape[:2]))
+            return super()._end_of_octave(moment, photograph, knobs)
 
     knobs = Knobs(tf.constant(3), tf.constant(1.4), 0, 0.0, 1.0, 350, *WEIGHTS)
-    Watched(model).dream(tf.zeros((350, 400, 3)), knobs)
+    Watched(model).dream(tf.zeros((350, 400, 3)), knobs, MOST_WORK)
     assert seen == [(178, 204), (250, 285), (350, 400)]
+
+
+def in_slices(endpoints: Mapping[str, Endpoint], pictures: Sequence[bytes], work: int, **knobs: Any) -> Any:
+    """Answers of `start` and `continue`, until all of the pictures are whole."""
+    rows = len(pictures)
+    done = {"work": np.full(rows, work, np.int32)}
+    answer = endpoints["start"](image_bytes=np.array(pictures, object), **columns(rows, **knobs), **done)
+    yield answer
+    while answer["progress"].min() < 1:
+        answer = endpoints["continue"](**done, **{name: answer[name] for name in STATES})
+        yield answer
+
+
+@pytest.mark.parametrize("work", [1, 4, 100])
+def test_slices_of_any_length_add_up_to_the_same_dream_also_beside_one_of_another_size(
+    endpoints: Mapping[str, Endpoint], work: int
+) -> None:
+    pictures = [photograph(112, 150), photograph(170, 120)]
+    knobs = {"octaves": 3, "step_size": 0.001, "max_excitement": 1000.0}
+    whole = [dream(endpoints["generate"], picture, **knobs) for picture in pictures]
+    slices = list(in_slices(endpoints, pictures, work, **knobs))
+    assert len(slices) == max(1, -(-3 * (QUICK["steps"] + 1) // work))
+    assert all(np.diff([answer["progress"] for answer in slices], axis=0).flat >= np.zeros(1))
+    for row, (pixels, excitement) in enumerate(whole):
+        np.testing.assert_array_equal(pixels_of(slices[-1]["image_bytes"][row]), pixels)
+        assert slices[-1]["excitement"][row] == excitement
+
+
+def test_each_slice_shows_the_dream_at_the_size_it_has_so_far(endpoints: Mapping[str, Endpoint]) -> None:
+    sizes = [
+        pixels_of(answer["image_bytes"][0]).shape
+        for answer in in_slices(endpoints, [photograph(224, 224)], 4, size=224)
+    ]
+    assert sizes == [(224, 224, 3), (224, 224, 3)]  # after its last step an octave is enlarged to the next
+    first = next(in_slices(endpoints, [photograph(224, 224)], 1, size=224))
+    assert pixels_of(first["image_bytes"][0]).shape == (160, 160, 3)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"state_image": b"no tensor"},
+        {"state_image": tf.io.serialize_tensor(tf.zeros((1, 600, 3))).numpy()},
+        {"state_photograph": tf.io.serialize_tensor(tf.zeros((0, 1, 3))).numpy()},
+        {"state_numbers": tf.io.serialize_tensor(tf.zeros(3)).numpy()},
+        {"state_image": tf.io.serialize_tensor(tf.zeros((3, 3))).numpy()},
+    ],
+)
+def test_a_state_that_is_none_is_refused(endpoints: Mapping[str, Endpoint], broken: Mapping[str, bytes]) -> None:
+    states = {name: np.array([state], object) for name, state in {**example_state(), **broken}.items()}
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        endpoints["continue"](work=np.array([1], np.int32), **states)
 
 
 def test_knobs_beyond_the_card_are_bounded_in_the_graph(endpoint: Endpoint) -> None:

@@ -1,13 +1,13 @@
-"""Encoder, decoder, and the variational autoencoder that trains them (listings 8.23 to 8.27)."""
+"""The book's encoder and decoder (listings 8.23 to 8.27)."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
-from keras import layers, ops
+from keras import layers
 from pydantic import Field
 
+from plugins.autoencoder import VariationalAutoencoder
+from plugins.concepts import Concepts
 from plugins.contract import Config
 
 LATENT = 2
@@ -48,47 +48,10 @@ def build_decoder() -> keras.Model:
     return keras.Model(latent, layers.Conv2D(1, 3, padding="same", activation="sigmoid")(x))
 
 
-class VariationalAutoencoder(keras.Model):
-    """uint8 images [N, 28, 28] to (z_mean, z_log_var, chances of light [N, 28, 28, 1]).
-
-    Trained on reconstruction + kl_weight * KL, in nats per image (listing 8.26). `negative_elbo` is reconstruction +
-    KL, the bound on -log p(image) of Kingma and Welling 2014.
-    """
-
-    def __init__(self, kl_weight: float, **settings: Any) -> None:
-        super().__init__(**settings)
-        self.encoder = build_encoder()
-        self.decoder = build_decoder()
-        self.kl_weight = kl_weight
-        self.noise = keras.random.SeedGenerator()
-        self.negative_elbo = keras.metrics.Mean("negative_elbo")
-        self.kl = keras.metrics.Mean("kl")
-
-    def call(self, images: Any) -> Any:
-        """Encode, draw a point near z_mean, decode it."""
-        z_mean, z_log_var = self.encoder(scaled(images))
-        # exp(z_log_var) is the variance, as the KL term has it; the book's listing 8.24 draws with it as the deviation.
-        z = z_mean + ops.exp(z_log_var / 2) * keras.random.normal(ops.shape(z_mean), seed=self.noise)
-        return z_mean, z_log_var, self.decoder(z)
-
-    def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, *_: Any, **__: Any) -> Any:
-        """The training loss of a batch; its targets are its inputs, so `y` is ignored."""
-        z_mean, z_log_var, chances = y_pred
-        reconstruction = ops.sum(ops.binary_crossentropy(scaled(x), chances), axis=(1, 2, 3))
-        kl = -0.5 * ops.sum(1 + z_log_var - ops.square(z_mean) - ops.exp(z_log_var), axis=1)
-        self.negative_elbo.update_state(reconstruction + kl)
-        self.kl.update_state(kl)
-        return ops.mean(reconstruction + self.kl_weight * kl)
-
-
-def scaled(images: Any) -> Any:
-    """Images [N, 28, 28] of 0 to 255 as the networks see them: [N, 28, 28, 1] of 0 to 1."""
-    return ops.expand_dims(ops.cast(images, "float32") / 255, -1)
-
-
 def build(config: VaeConfig) -> VariationalAutoencoder:
-    """Compiled with the book's RMSprop."""
-    model = VariationalAutoencoder(config.kl_weight)
+    """Compiled with the book's RMSprop; each digit is a concept."""
+    concepts = Concepts({str(digit): digit for digit in range(10)}, LATENT)
+    model = VariationalAutoencoder(build_encoder(), build_decoder(), concepts, config.kl_weight)
     model.compile(optimizer="rmsprop")
     model.build((None, SIDE, SIDE))
     return model

@@ -49,4 +49,4 @@ def frechet_distance(one: Array, other: Array) -> float:
 
 def _root(rows: Array) -> Array:
     """R, of which R^T R is the covariance of the rows."""
-    return np.linalg.qr((rows - rows.mean(axis=0)) / np.sqrt(len(rows)), mode="r")
+    return np.asarray(np.linalg.qr((rows - rows.mean(axis=0)) / np.sqrt(len(rows)), mode="r"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +20,7 @@ from plugins.contract import (
     Unavailable,
     Url,
 )
+from plugins.own_files import own_file
 
 LOG = logging.getLogger(__name__)
 TEST_SHARE = 0.1
@@ -54,18 +54,11 @@ AUSTEN = Dataset(
 def read_corpus(datasets: Datasets, own: str | None = None) -> str:
     """The text in lower case (listing 8.2): one's own, or the book's; where that cannot be had, Austen's, and a warning
     that says so. Raises Unavailable, or InvalidArgument for what is no UTF-8."""
-    content = (datasets.fetch(_own(own)) if own else _books(datasets))["text"].tobytes()
+    content = (datasets.fetch(own_file(own, read_text, ".txt")) if own else _books(datasets))["text"].tobytes()
     try:
         return content.decode("utf-8").lower()
     except UnicodeDecodeError as error:
         raise InvalidArgument(f"A corpus is UTF-8 text. Received: {own} with {error.reason} at {error.start}") from None
-
-
-def _own(corpus: str) -> Dataset:
-    if not corpus.startswith("https://"):
-        return Dataset(corpus, None, read_text, ())
-    name = f"corpus-{hashlib.sha256(corpus.encode()).hexdigest()[:12]}.txt"  # of this address, not of any such file
-    return Dataset(name, None, read_text, (Source(Url(corpus), read_text),))
 
 
 def _books(datasets: Datasets) -> Mapping[str, Array]:

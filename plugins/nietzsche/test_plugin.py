@@ -279,7 +279,7 @@ def test_austen_stands_in_and_the_log_says_so(tmp_path: Path, caplog: pytest.Log
 def test_a_text_of_ones_own_is_read_by_its_name(tmp_path: Path) -> None:
     (tmp_path / "letters.txt").write_text("Dear É.", encoding="utf-8")
     assert read_corpus(Shelf(tmp_path), "letters.txt") == "dear é."
-    with pytest.raises(Unavailable, match="corpus-"):  # a file of the same name is another text
+    with pytest.raises(Unavailable, match="own-"):  # a file of the same name is another text
         read_corpus(Shelf(tmp_path), "https://example.org/old/letters.txt")
     with pytest.raises(Unavailable, match=r"none\.txt"):
         read_corpus(Shelf(tmp_path), "none.txt")

@@ -44,6 +44,7 @@ class InputField(_Frozen):
     default: Any = Field(default=None, description="sent for an instance that leaves the field out; None: required")
     minimum: float | None = None
     maximum: float | None = None
+    choices: tuple[str, ...] = Field(default=(), description="all that a string may be; none: any")
 
 
 class OutputField(_Frozen):
@@ -53,7 +54,8 @@ class OutputField(_Frozen):
     dtype: str
     shape: tuple[int | None, ...] = ()
     content: str = Field(
-        default="numbers", description="scores, values, numbers, text, image or state; to explain: words, attributions"
+        default="numbers",
+        description="scores, values, numbers, text, image, progress or state; to explain: words, attributions",
     )
     description: str = ""
     unit: str = ""

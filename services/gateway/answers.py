@@ -110,6 +110,12 @@ def pictures(answer: Answer) -> Sequence[bytes]:
     return _frames(answer, _outputs(answer, "image"))
 
 
+def figures(answer: Answer) -> Mapping[str, Array]:
+    """What the answer's one instance has in numbers beside its pictures, by output name."""
+    outputs = answer.servable.card.signatures[answer.signature].outputs
+    return {field.name: answer.columns[field.name][0] for field in outputs if field.content in ("numbers", "values")}
+
+
 def explanation(answer: Answer) -> Explanation:
     """Of the one instance that was asked about; what fills up a shorter row of words is left out."""
     fields = _outputs(answer, "image", "words", "attributions", "numbers", "values", "scores")

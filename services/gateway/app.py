@@ -19,6 +19,7 @@ from services.core.errors import TensorgateError
 from services.gateway import schemas
 from services.gateway.faults import OPENAI, OPERATION_KEY, answer_error, answer_http_error
 from services.gateway.hot_paths import Endpoint, HotPaths
+from services.gateway.openai_images import OpenAiImages
 from services.gateway.openai_rest import OpenAiRest
 from services.gateway.pages import Pages
 from services.gateway.tfs_rest import TfsRest
@@ -63,13 +64,14 @@ class Doors:
     typed: TypedRest
     tfs: TfsRest
     openai: OpenAiRest
+    images: OpenAiImages
     pages: Pages
 
 
 def create_app(doors: Doors) -> ASGIApp:
     """Everything HTTP: requests to models by the short way, the rest by FastAPI, which documents both."""
     hot = {task.path: task.endpoint for task in _tasks(doors.typed)}
-    openai = {(one.method, one.path): one.endpoint for one in _openai(doors.openai)}
+    openai = {(one.method, one.path): one.endpoint for one in _openai(doors)}
     return HotPaths(hot, openai, doors.tfs.answer, _documented(doors))
 
 
@@ -90,7 +92,7 @@ def _documented(doors: Doors) -> FastAPI:
             _add_task(app, f"/api/models/{{model}}{form}/{task.path}", task)
     for form in _REF_FORMS:
         _add_tfs(app, f"/v1/models/{{model}}{form}", doors.tfs)
-    for one in _openai(doors.openai):
+    for one in _openai(doors):
         content = {"application/json": {"schema": one.body.model_json_schema()}} if one.body is not None else {}
         extra = {"requestBody": {"required": True, "content": content}} if content else None
         app.add_api_route(one.path, one.endpoint, methods=[one.method], tags=[OPENAI], openapi_extra=extra)
@@ -113,10 +115,11 @@ class OpenAiRoute:
     body: type[BaseModel] | None = None
 
 
-def _openai(door: OpenAiRest) -> tuple[OpenAiRoute, ...]:
+def _openai(doors: Doors) -> tuple[OpenAiRoute, ...]:
     return (
-        OpenAiRoute("POST", "/v1/completions", door.completions, schemas.CompletionBody),
-        OpenAiRoute("GET", "/v1/models", door.list_models),
+        OpenAiRoute("POST", "/v1/completions", doors.openai.completions, schemas.CompletionBody),
+        OpenAiRoute("POST", "/v1/images/generations", doors.images.generations, schemas.ImagesBody),
+        OpenAiRoute("GET", "/v1/models", doors.openai.list_models),
     )
 
 
@@ -138,7 +141,7 @@ def _tasks(typed: TypedRest) -> tuple[TaskRoute, ...]:
             schemas.GenerateImageBody,
             schemas.GenerateImageReply,
             takes=uploads,
-            gives=("image/png",),
+            gives=("image/png", "image/gif", "text/event-stream"),
         ),
         TaskRoute(
             "explain", typed.explain, schemas.ExplainBody, schemas.ExplainReply, takes=uploads, gives=("image/png",)

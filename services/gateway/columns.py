@@ -109,7 +109,7 @@ def _strings(field: InputField, values: Sequence[Any]) -> Array:
 def _string(field: InputField, number: int, value: Any) -> bytes:
     """Text as UTF-8; bytes as they are, or in JSON as TensorFlow Serving writes them: {"b64": "..."}."""
     if isinstance(value, str) and field.content != "image":
-        return value.encode()
+        return _chosen(field, number, value.encode())
     if isinstance(value, Mapping) and value.keys() == {"b64"} and isinstance(value["b64"], str):
         try:
             value = base64.b64decode(value["b64"], validate=True)
@@ -118,8 +118,14 @@ def _string(field: InputField, number: int, value: Any) -> bytes:
                 f"{field.name} of instance {number} is valid base64. Received: {received(value['b64'])}"
             ) from None
     if isinstance(value, bytes) and (field.content != "text" or _is_utf8(value)):
-        return value
+        return _chosen(field, number, value)
     raise FieldError(_broken(field, number, value))
+
+
+def _chosen(field: InputField, number: int, value: bytes) -> bytes:
+    if field.choices and value not in map(str.encode, field.choices):
+        raise FieldError(_broken(field, number, value.decode(errors="replace")))
+    return value
 
 
 def _is_utf8(value: bytes) -> bool:
@@ -143,6 +149,8 @@ def _broken(field: InputField, number: int, value: Any) -> str:
 def _rule(field: InputField) -> str:
     if field.content == "image":
         one = 'an encoded picture, in JSON {"b64": "..."}'
+    elif field.choices:
+        one = f"one of {', '.join(field.choices)}"
     elif field.dtype == "string":
         one = "text" if field.content == "text" else 'text, or bytes as {"b64": "..."}'
     else:

@@ -19,9 +19,14 @@ EVENTS_HEADERS = MappingProxyType({"Cache-Control": "no-cache", "X-Accel-Bufferi
 DONE = b"data: [DONE]\n\n"
 
 
+def in_json(document: Any) -> bytes:
+    """The document, arrays as lists."""
+    return orjson.dumps(document, default=lambda value: value.tolist(), option=orjson.OPT_SERIALIZE_NUMPY)
+
+
 def event(document: Any) -> bytes:
     """One event."""
-    return b"data: " + orjson.dumps(document) + b"\n\n"
+    return b"data: " + in_json(document) + b"\n\n"
 
 
 def told_of(http: Request, error: Exception) -> tuple[Code, str]:

@@ -32,6 +32,12 @@ def public_text(error: Exception) -> tuple[Code, str]:
     return error.code, error.message.partition(_GRAPH_NODES)[0]
 
 
+def tfs_text(error: Exception) -> tuple[Code, str]:
+    """The same for TensorFlow Serving's clients, but whole: its texts show the graph's nodes."""
+    code, text = public_text(error)
+    return code, error.message if isinstance(error, TensorgateError) and code is not Code.INTERNAL else text
+
+
 def fault_body(code: Code, text: str, request_id: str) -> bytes:
     """Our error body."""
     return orjson.dumps({"error": {"code": code.name, "message": text, "request_id": request_id}})
@@ -72,11 +78,9 @@ def openai_fault(code: Code, text: str) -> bytes:
 
 
 def _answer_tfs_error(request: Request, error: Exception) -> Response:
-    """TensorFlow Serving's body, and its texts whole: they show the graph's nodes."""
-    code, text = public_text(error)
-    if isinstance(error, TensorgateError) and code is not Code.INTERNAL:
-        text = error.message
-    return _response(request, code, error_body(text), error)
+    """TensorFlow Serving's body; none where it has no text."""
+    code, text = tfs_text(error)
+    return _response(request, code, error_body(text) if text else b"", error)
 
 
 def _answer_nobody(request: Request) -> Response:

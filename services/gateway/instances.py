@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,9 +55,9 @@ class Instances:
             return named_signature(card, self.task, self.signature)
         candidates = signatures_of(card, self.task)
         given = self.rows[0].keys()
-        for name, signature in candidates.items():
-            if _required(signature) <= given <= _known(signature):
-                return name
+        name = fitting(candidates, given)
+        if name is not None:
+            return name
         if len(candidates) == 1:  # its own check says more: which field is missing or unknown
             return next(iter(candidates))
         raise InvalidArgument(
@@ -86,11 +86,17 @@ class Picture:
             candidates = signatures_of(card, self.task)
         for name, signature in candidates.items():
             pictures = [field.name for field in signature.inputs if field.content == "image"]
-            if len(pictures) == 1 and _required(signature) <= {*pictures, *self.fields} <= _known(signature):
+            if len(pictures) == 1 and fitting({name: signature}, {*pictures, *self.fields}):
                 row = {**self.fields, pictures[0]: self.data}
                 return Instances(self.task, [row], name, written=True).tensors(servable)
         given = f"a picture and {_names(self.fields)}" if self.fields else "a picture alone"
         raise InvalidArgument(f"Model {card.model} takes for {self.task}: {_described(candidates)}. Received: {given}")
+
+
+def fitting(candidates: Mapping[str, SignatureCard], given: Set[str]) -> str | None:
+    """The first signature that knows every name given and lacks none."""
+    found = (name for name, one in candidates.items() if _required(one) <= given <= _known(one))
+    return next(found, None)
 
 
 def signatures_of(card: Card, task: Task) -> Mapping[str, SignatureCard]:

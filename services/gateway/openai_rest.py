@@ -29,6 +29,7 @@ from services.gateway.tokens import LOGPROBS, Token
 
 _JSON = "application/json"
 _START = "start"
+_GENERATE = (Task.GENERATE_TEXT, Task.GENERATE_IMAGE)
 _KNOBS = ("temperature", "top_p")  # which OpenAI has a default of its own for
 
 
@@ -84,11 +85,11 @@ class OpenAiRest:
         self._seconds = seconds
 
     async def list_models(self, http: Http) -> Response:
-        """The models that write."""
+        """The models that write or draw."""
         models = [
             {"id": name, "object": "model", "created": 0, "owned_by": "tensorgate"}
             for name, routes in sorted(self._table().models.items())
-            if any(servable.card.signatures_for(Task.GENERATE_TEXT) for servable in routes.servables.values())
+            if any(servable.card.signatures_for(task) for servable in routes.servables.values() for task in _GENERATE)
         ]
         return Response(orjson.dumps({"object": "list", "data": models}), media_type=_JSON)
 

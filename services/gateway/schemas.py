@@ -74,14 +74,25 @@ class GenerateTextBody(BaseModel):
     n: int = Field(default=1, description="texts to write; number i, from 0, has the seed + i")
 
 
-class CompletionBody(BaseModel):
+class OpenAiBody(BaseModel):
+    """What the bodies of OpenAI's door have in common."""
+
+    model: str = Field(description="name, name/version or name@label")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_left_out(cls, document: Any) -> Any:
+        """As OpenAI reads it."""
+        return {name: value for name, value in document.items() if value is not None}
+
+
+class CompletionBody(OpenAiBody):
     """OpenAI's completion request; further fields, such as top_k, are the model's own knobs: its card lists them."""
 
     model_config = ConfigDict(
         extra="allow", json_schema_extra={"example": {"model": "nietzsche", "prompt": "the soul is", "max_tokens": 200}}
     )
 
-    model: str = Field(description="name, name/version or name@label")
     prompt: Texts = Field(description="a text, or several; no numbers of tokens")
     max_tokens: int = Field(default=16, ge=1, le=MOST_LENGTH, description="a token is a character")
     temperature: float = 1.0
@@ -100,17 +111,32 @@ class CompletionBody(BaseModel):
     presence_penalty: Literal[0] = 0
     user: str = Field(default="", description="passed over")
 
-    @model_validator(mode="before")
-    @classmethod
-    def _null_is_left_out(cls, document: Any) -> Any:
-        """As OpenAI reads it."""
-        return {name: value for name, value in document.items() if value is not None}
-
     @model_validator(mode="after")
     def _all_are_written(self) -> CompletionBody:
         if self.best_of not in (None, self.n):
             raise ValueError(f"every text that is written is answered: best_of is n, {self.n}")
         return self
+
+
+class ImagesBody(OpenAiBody):
+    """OpenAI's request for pictures; further fields are the model's own knobs: its card lists them."""
+
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={"example": {"model": "digits_vae", "prompt": "any words, or seed=7 scale=4", "n": 2}},
+    )
+
+    prompt: str = Field(
+        max_length=4000, description="name=value sets a knob, signature=name a way to draw; other words are a seed"
+    )
+    n: int = Field(default=1, ge=1, le=10, description="pictures; number i, from 0, has the seed + i")
+    size: str = Field(default="auto", description="256x256: of models with such a knob, the longer side")
+    response_format: Literal["b64_json"] = "b64_json"
+    output_format: Literal["png"] = "png"
+    stream: Literal[False] = False
+    quality: str = Field(default="", description="passed over")
+    style: str = Field(default="", description="passed over")
+    user: str = Field(default="", description="passed over")
 
 
 class OneInstanceBody(BaseModel):
@@ -134,6 +160,8 @@ class GenerateImageBody(OneInstanceBody):
     """What to draw."""
 
     model_config = ConfigDict(json_schema_extra={"example": {"instance": {"seed": 7}}})
+
+    partial_ok: bool = Field(default=False, description="when the time is up, answer with the picture so far")
 
 
 class ExplainBody(OneInstanceBody):
@@ -212,11 +240,16 @@ class Base64(BaseModel):
 
 
 class GenerateImageReply(BaseModel):
-    """PNG pictures; with `Accept: image/png` the one picture itself."""
+    """PNG pictures; with `Accept: image/png` the one picture itself, with `Accept: image/gif` all as frames of one.
+
+    With `Accept: text/event-stream` the same comes in `data: {"progress": 0.5, "images": ...}` events as it grows.
+    """
 
     model: str
     version: int
     images: list[Base64]
+    figures: dict[str, Any] = Field(default={}, description="numbers that belong to the picture, by output name")
+    partial: bool = Field(default=False, description="true: the time was up; `X-Progress` says so of a PNG")
 
 
 class Attribution(BaseModel):

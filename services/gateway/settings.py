@@ -20,7 +20,7 @@ class GatewaySettings(BaseSettings):
     grpc_port: int = Field(default=GRPC_PORT, ge=0, le=65535, description="gRPC port; 0 picks a free one")
     body_bytes: int = Field(default=64 << 20, gt=0, description="largest request body or gRPC message")
     instances: int = Field(default=1024, gt=0, description="most instances in one request")
-    pixels: int = Field(default=50_000_000, gt=0, description="most pixels of one picture, before it is decoded")
+    pixels: int = Field(default=32_000_000, gt=0, description="most pixels of one picture, before it is decoded")
     timeout_seconds: float = Field(default=30.0, gt=0, description="time for a request that does not say its own")
     poll_seconds: float = Field(default=0.3, gt=0, description="between two looks at the store and the model server")
     drain_seconds: float = Field(default=10.0, gt=0, description="time for running requests when told to stop")

@@ -1,8 +1,4 @@
-"""Writes text chunk by chunk: one `start`, then `continue` with the state the model gave back, until length or end.
-
-The state travels in the requests, so the model server keeps nothing, and rows of different streams share calls: they
-meet in the same lane of the batcher.
-"""
+"""Writes text chunk by chunk: one `start`, then `continue` with the state the model gave back, until length or end."""
 
 from __future__ import annotations
 
@@ -15,26 +11,26 @@ from typing import Any
 import numpy as np
 
 from services.core.card import Task
-from services.core.errors import FailedPrecondition, InvalidArgument
+from services.core.errors import InvalidArgument
 from services.core.refs import ModelRef
 from services.gateway.columns import received
 from services.gateway.instances import Instances
 from services.gateway.plane import DataPlane
-from services.gateway.request import Answer, Columns, Request, Tensors
+from services.gateway.request import Answer, Request
 from services.gateway.routing_table import Servable
+from services.gateway.slices import START, Continue, Pace, state_of
 from services.gateway.stops import Stops, stops_of
 from services.gateway.tokens import LOGPROBS, Token, tokens_of
 
 DEFAULT_LENGTH = 400
 MOST_LENGTH = 100_000
 MOST_TEXTS = 16
-_START, _CONTINUE = "start", "continue"
-_STEPS, _PROMPT, _STATE, _SEED = "steps", "prompt", "state_", "seed"
+_STEPS, _PROMPT, _SEED = "steps", "prompt", "seed"
 # The first words come soon, later ones cheaply: a call costs some 3 ms beside what it writes. It stays short all the
 # same, for its rows leave together, and a reader who goes away is noticed between calls.
-_FIRST_CHUNK, _UNREAD_CHUNK, _LARGEST_CHUNK = 8, 64, 256
+_FIRST_CHUNK, _UNREAD_CHUNK = 8, 64
+PACE = Pace(least=_FIRST_CHUNK, most=256, short=0.02, long=0.08)
 _LARGEST_SEED = 2**63 - 1
-_SHORT_SECONDS, _LONG_SECONDS = 0.02, 0.08
 
 
 @dataclass(frozen=True)
@@ -62,18 +58,6 @@ class Chunk:
     finish_reason: str
     index: int = 0
     tokens: Sequence[Token] = ()  # of the text, where the request asks how likely they were
-
-
-@dataclass(frozen=True, slots=True)
-class _Continue:
-    """The payload of every call but the first."""
-
-    columns: Columns
-
-    def tensors(self, servable: Servable) -> Tensors:
-        if _CONTINUE not in servable.card.signatures:
-            raise FailedPrecondition(f"Model {servable.name} writes text with a signature {_CONTINUE!r}. It has none")
-        return Tensors(_CONTINUE, self.columns)
 
 
 async def write_text(
@@ -155,7 +139,7 @@ async def _written(plane: DataPlane, ref: ModelRef, prompt: Prompt, deadline: fl
     steps = min(_FIRST_CHUNK if prompt.read_along else _UNREAD_CHUNK, prompt.length)
     row = {**prompt.knobs, _PROMPT: prompt.text, _STEPS: steps}
     asked = clock()
-    answer = await plane.predict(Request(ref, Instances(Task.GENERATE_TEXT, [row], _START), deadline))
+    answer = await plane.predict(Request(ref, Instances(Task.GENERATE_TEXT, [row], START), deadline))
     here = replace(ref, version=answer.servable.version, label=None)  # the state belongs to this version
     written = steps
     while True:
@@ -167,22 +151,14 @@ async def _written(plane: DataPlane, ref: ModelRef, prompt: Prompt, deadline: fl
         yield Chunk(answer.servable, text, reason, tokens=tokens)
         if reason:
             return
-        steps = min(next_chunk(steps, took), prompt.length - written)
+        steps = min(PACE.after(steps, took), prompt.length - written)
         asked = clock()
-        answer = await plane.predict(Request(here, _Continue(_state(answer, steps)), deadline))
+        answer = await plane.predict(Request(here, _go_on(answer, steps), deadline))
         written += steps
 
 
-def next_chunk(steps: int, seconds: float) -> int:
-    """How many characters to write next, after a call for `steps` of them that took so long."""
-    if seconds < _SHORT_SECONDS:
-        return min(2 * steps, _LARGEST_CHUNK)
-    return max(steps // 2, _FIRST_CHUNK) if seconds > _LONG_SECONDS else steps
-
-
-def _state(answer: Answer, steps: int) -> Columns:
-    state = {name: array for name, array in answer.columns.items() if name.startswith(_STATE)}
-    return {_STEPS: np.array([steps], np.int32), **state}
+def _go_on(answer: Answer, steps: int) -> Continue:
+    return Continue({_STEPS: np.array([steps], np.int32), **state_of(answer)})
 
 
 def _check(prompt: Prompt) -> None:

@@ -2,53 +2,37 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import math
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Any
 
-import grpc
-import grpc.aio
 import numpy as np
 
 from services.core.card import Task
-from services.core.errors import Code, InvalidArgument
+from services.core.errors import InvalidArgument
 from services.core.refs import STABLE, ModelRef
 from services.core.tensors import Array
 from services.gateway import answers
 from services.gateway.catalog import summaries
-from services.gateway.faults import public_text
+from services.gateway.drawing import Drawing, draw, drawn
+from services.gateway.grpc_calls import Context, GrpcCalls
 from services.gateway.instances import Instances
-from services.gateway.metrics import Metrics, Outcome
 from services.gateway.plane import DataPlane
 from services.gateway.request import Answer, Request
-from services.gateway.request_id import request_id_of
 from services.gateway.routing_table import RoutingTable
 from services.gateway.text import DEFAULT_LENGTH, Prompt, write_text
 from services.stubs.tensorgate.v1 import inference_pb2 as pb
 from services.stubs.tensorgate.v1 import inference_pb2_grpc
 
-_log = logging.getLogger(__name__)
-
-Context = grpc.aio.ServicerContext[Any, Any]
-_REQUEST_ID = "x-request-id"
-
 
 class Inference(inference_pb2_grpc.InferenceServicer):
-    """The service. `seconds` is the budget of a call that states no deadline."""
+    """The service."""
 
-    def __init__(
-        self, plane: DataPlane, table: Callable[[], RoutingTable], metrics: Metrics, *, seconds: float
-    ) -> None:
+    def __init__(self, plane: DataPlane, table: Callable[[], RoutingTable], calls: GrpcCalls) -> None:
         self._plane = plane
         self._table = table
-        self._metrics = metrics
-        self._seconds = seconds
-        self._running = 0
-        self.idle = asyncio.Event()  # set while no call is under way
-        self.idle.set()
+        self._calls = calls
 
     async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:
         """Labels with scores."""
@@ -87,7 +71,7 @@ class Inference(inference_pb2_grpc.InferenceServicer):
             length, knobs = request.length or DEFAULT_LENGTH, _values_of(request.knobs)
             prompt = Prompt(request.prompt, length, knobs, request.stop, request.n or 1)
             async with aclosing(
-                write_text(self._plane, _ref_of(request.model), (prompt,), self._deadline(context))
+                write_text(self._plane, _ref_of(request.model), (prompt,), self._calls.deadline(context))
             ) as chunks:
                 async for chunk in chunks:
                     yield pb.GenerateTextChunk(
@@ -102,18 +86,25 @@ class Inference(inference_pb2_grpc.InferenceServicer):
     async def GenerateImage(self, request: pb.GenerateImageRequest, context: Context) -> pb.GenerateImageResponse:
         """PNG pictures."""
         async with self._answering(context, "generate_image", request.model.name):
-            payload = Instances(Task.GENERATE_IMAGE, [_values_of(request.instance.inputs)], request.signature)
-            answer = await self._plane.predict(Request(_ref_of(request.model), payload, self._deadline(context)))
-            reply = pb.GenerateImageResponse(
-                model=answer.servable.name, version=answer.servable.version, images=answers.pictures(answer)
-            )
+            reply = _picture(await drawn(self._draw(context, request)))
         return reply
+
+    async def WatchImage(
+        self, request: pb.GenerateImageRequest, context: Context
+    ) -> AsyncIterator[pb.GenerateImageResponse]:
+        """A picture as it grows."""
+        async with (
+            self._answering(context, "watch_image", request.model.name),
+            aclosing(self._draw(context, request)) as drawings,
+        ):
+            async for drawing in drawings:
+                yield _picture(drawing)
 
     async def Explain(self, request: pb.ExplainRequest, context: Context) -> pb.ExplainResponse:
         """What in an input speaks for an answer."""
         async with self._answering(context, "explain", request.model.name):
             payload = Instances(Task.EXPLAIN, [_values_of(request.instance.inputs)], request.signature)
-            answer = await self._plane.predict(Request(_ref_of(request.model), payload, self._deadline(context)))
+            answer = await self._plane.predict(Request(_ref_of(request.model), payload, self._calls.deadline(context)))
             told = answers.explanation(answer)
             reply = pb.ExplainResponse(model=answer.servable.name, version=answer.servable.version, images=told.images)
             for word, attribution in told.attributions:
@@ -140,35 +131,15 @@ class Inference(inference_pb2_grpc.InferenceServicer):
     async def _predict(self, context: Context, request: Any, task: Task) -> Answer:
         rows = [_values_of(instance.inputs) for instance in request.instances]
         payload = Instances(task, rows, request.signature)
-        return await self._plane.predict(Request(_ref_of(request.model), payload, self._deadline(context)))
+        return await self._plane.predict(Request(_ref_of(request.model), payload, self._calls.deadline(context)))
 
-    def _deadline(self, context: Context) -> float:
-        remaining = context.time_remaining()
-        return asyncio.get_running_loop().time() + (self._seconds if remaining is None else remaining)
+    def _draw(self, context: Context, request: pb.GenerateImageRequest) -> AsyncGenerator[Drawing, None]:
+        payload = Instances(Task.GENERATE_IMAGE, [_values_of(request.instance.inputs)], request.signature)
+        asked = Request(_ref_of(request.model), payload, self._calls.deadline(context))
+        return draw(self._plane, asked, partial_ok=request.partial_ok)
 
-    @asynccontextmanager
-    async def _answering(self, context: Context, operation: str, model: str) -> AsyncIterator[None]:
-        """Around every method: the request id, the count, and the one place where an error becomes a status."""
-        clock = asyncio.get_running_loop().time
-        started, code = clock(), Code.CANCELLED
-        self._running += 1
-        self.idle.clear()
-        given = dict(context.invocation_metadata() or ()).get(_REQUEST_ID)
-        request_id = request_id_of(given if isinstance(given, str) else None)
-        context.set_trailing_metadata(((_REQUEST_ID, request_id),))
-        try:
-            yield
-            code = Code.OK
-        except Exception as error:  # whatever it was, the client gets a status and we get the reason
-            code, text = public_text(error)
-            if code is Code.INTERNAL:
-                _log.error("request %s failed", request_id, exc_info=error)
-            await context.abort(grpc.StatusCode[code.name], text)
-        finally:
-            self._running -= 1
-            if not self._running:
-                self.idle.set()
-            self._metrics.request(Outcome("grpc", operation, model, code.name, clock() - started))
+    def _answering(self, context: Context, operation: str, model: str) -> AbstractAsyncContextManager[None]:
+        return self._calls.answering(context, ("grpc", operation), model)
 
 
 def _write_labels(message: pb.Classification | pb.Head, one: answers.Classification) -> None:
@@ -187,6 +158,19 @@ def _write_head(message: pb.Head, head: answers.Head) -> None:
     else:
         message.values.CopyFrom(_numbers_of(head.values))
         message.unit = head.unit
+
+
+def _picture(drawing: Drawing) -> pb.GenerateImageResponse:
+    answer = drawing.answer
+    reply = pb.GenerateImageResponse(
+        model=answer.servable.name,
+        version=answer.servable.version,
+        images=answers.pictures(answer),
+        progress=drawing.progress,
+    )
+    for name, array in answers.figures(answer).items():
+        reply.figures[name].CopyFrom(_numbers_of(array))
+    return reply
 
 
 def _ref_of(model: pb.Model) -> ModelRef:

@@ -13,9 +13,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +36,9 @@ from services.trainer.run_folder import RunFolder
 from services.trainer.run_record import metric_record
 from services.trainer.sources.datasets import DatasetFetcher
 from tests.benchmarks import listings
+from tests.benchmarks.page import table, write_section
 
 TURNS = 2
-PAGE = Path("docs/benchmarks.md")
 SWITCHES = {"jit_compile": ("jit_compile=true",), "mixed_precision": ("mixed_precision=true",)}
 SWITCHED = "mnist/convnet"
 
@@ -179,14 +178,8 @@ def best(case: Case, side: str) -> float:
     return min(float(run.stdout.split()[-1]) for run in runs)
 
 
-def table(*rows: Sequence[str]) -> str:
-    """Rows of cells in Markdown, the first one its head."""
-    head, *others = rows
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in (head, ("---",) * len(head), *others))
-
-
-def page(seconds: Mapping[str, Mapping[str, float]]) -> str:
-    """docs/benchmarks.md."""
+def write(seconds: Mapping[str, Mapping[str, float]]) -> None:
+    """The two sections of docs/benchmarks.md."""
     epochs = [("variant", "section", "samples", "book", "ours", "book : ours", "")]
     switches = [("variant", *SWITCHES)]
     for case in CASES:
@@ -195,23 +188,11 @@ def page(seconds: Mapping[str, Mapping[str, float]]) -> str:
         epochs.append((case.name, case.section, f"{case.samples:,}", *told, case.note))
         if case.name == SWITCHED:
             switches.append((case.name, *(f"{took['ours'] / took[switch]:.2f}" for switch in SWITCHES)))
-    where = f"Measured on {os.cpu_count()} processors, TensorFlow {tf.__version__}, {date.today()}."
-    return "\n".join((INTRODUCTION, EPOCHS, table(*epochs), FINDINGS, SWITCHES_TOLD, table(*switches), where)) + "\n"
+    write_section("Seconds an epoch", "\n".join((EPOCHS, table(*epochs), FINDINGS)))
+    write_section("XLA and 16 bits", f"{SWITCHES_TOLD}\n{table(*switches)}")
 
 
-INTRODUCTION = """# Benchmarks
-
-Written by `python -m tests.benchmarks.epochs`; nothing in a table is typed by hand. Others print what they find:
-
-- `python -m tests.benchmarks.windows`: windows of a series, the book's generator against ours, samples a second
-- `python -m tests.benchmarks.text`: what a character costs each variant of nietzsche
-- `python -m tests.benchmarks.streams`: text through gateway and model server, one reader and 64, to the first character
-- `python -m tests.benchmarks.gateway_start`, `gateway_null`: the gateway's start; what it answers a second by itself
-- `python -m tests.benchmarks.model_server_predict`: the embedded model server, step by step
-"""
-EPOCHS = f"""## Seconds an epoch
-
-Ours is the trainer's own way; the book's is its code as literally as Keras 3 allows
+EPOCHS = f"""Ours is the trainer's own way; the book's is its code as literally as Keras 3 allows
 (`tests/benchmarks/listings.py`). Both start from the same samples, take batches of the same size, and count all that a
 person waits for: preparation, tracing, training, and ours its logs and checkpoints, spread over the epochs. The best of
 {TURNS} turns, each a process of its own.
@@ -226,11 +207,9 @@ FINDINGS = """Where ours is quicker, and why:
   of embedding_20 are hardly any, and mnist's pixels none: what is saved there is Python between steps.
 - Photographs are changed in the graph, a batch at a time, where the book's generator changes one after another.
 """
-SWITCHES_TOLD = """## XLA and 16 bits
-
-How many times as fast ours is with `--set jit_compile=true` and with `--set mixed_precision=true`, in the same run;
-below 1 it is slower. Compiling for XLA takes seconds, which a long training may earn back; a processor without
-arithmetic in bfloat16 has nothing to gain from 16 bits, a GPU has.
+SWITCHES_TOLD = """How many times as fast ours is with `--set jit_compile=true` and with
+`--set mixed_precision=true`, in the same run; below 1 it is slower. Compiling for XLA takes seconds, which
+a long training may earn back; a processor without arithmetic in bfloat16 has nothing to gain from 16 bits, a GPU has.
 """
 
 
@@ -245,7 +224,7 @@ def main() -> None:
         sides = ("book", "ours", *(SWITCHES if case.name == SWITCHED else ()))
         seconds[case.name] = {side: best(case, side) for side in sides}
         print(case.name, {side: round(took, 3) for side, took in seconds[case.name].items()}, flush=True)
-    PAGE.write_text(page(seconds))
+    write(seconds)
 
 
 if __name__ == "__main__":

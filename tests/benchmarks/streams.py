@@ -22,6 +22,7 @@ import numpy as np
 import uvloop
 
 from services.core.tensors import Array, from_proto
+from tests.benchmarks.page import table, write_section
 from tests.e2e.conftest import COMMAND, Home
 from tests.model_server.server_process import Client, predict_request, running
 from tests.polling import until
@@ -32,6 +33,13 @@ ALONE = 50  # texts one after another
 PREDICTS = 400
 PROMPT = "the eternal recurrence of "
 PATH = "/api/models/nietzsche/generate-text"
+
+TOLD = f"""Texts of {CHARACTERS} characters by nietzsche/stateful, an LSTM of 128 units, over REST,
+with client, gateway and model server on the same machine: {ALONE} one after another, then the best of
+{TURNS} turns of {AT_ONCE} at once. The first characters count from the request to the first byte of the
+answer's body. Last, what they are measured against: a client that asks the model server itself, one Predict
+a character.
+"""
 
 
 @dataclass(frozen=True)
@@ -101,14 +109,15 @@ def one_predict_a_character(client: Client) -> float:
     return PREDICTS / (time.perf_counter() - began)
 
 
-def report(name: str, rate: float, texts: Sequence[Written]) -> None:
-    """One line."""
+def row(name: str, rate: float, texts: Sequence[Written]) -> Sequence[str]:
+    """One line of the table."""
     p50, p99 = np.percentile([text.first for text in texts], [50, 99]) * 1000
-    print(f"{name:36}{rate:14,.0f}{p50:12.1f}{p99:10.1f}")
+    return name, f"{rate:,.0f}", f"{p50:.1f} ms", f"{p99:.1f} ms"
 
 
 def main() -> None:
     """Train, serve, measure."""
+    rows: list[Sequence[str]] = []
     with TemporaryDirectory() as folder:
         home = Home(Path(folder))
         trained = home.run("train", "nietzsche", "--set", "epochs=1", "--set", "samples=1640", "--force")
@@ -118,17 +127,19 @@ def main() -> None:
         serving = subprocess.Popen(command, env=home.environment, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
         try:
             until(lambda: callable_at(http), seconds=60)
-            print(f"{'':36}{'characters/s':>14}{'first p50':>12}{'p99 ms':>10}")
             for name, accept in (("one text, whole", "application/json"), ("one text, events", "text/event-stream")):
                 texts = uvloop.run(one_by_one(http, accept))
-                report(name, CHARACTERS / float(np.median([text.whole for text in texts])), texts)
-            report(f"{AT_ONCE} texts at once, events", *uvloop.run(at_once(http)))
+                rows.append(row(name, CHARACTERS / float(np.median([text.whole for text in texts])), texts))
+            rows.append(row(f"{AT_ONCE} texts at once, events", *uvloop.run(at_once(http))))
         finally:
             serving.terminate()
             serving.wait()
         flags = ("--port=0", "--model_name=nietzsche", f"--model_base_path={home.folder / 'store' / 'nietzsche'}")
         with running(flags, home.folder / "model_server.log") as client:
-            print(f"{'one Predict a character':36}{one_predict_a_character(client):14,.0f}")
+            rows.append(("one Predict a character", f"{one_predict_a_character(client):,.0f}", "", ""))
+    told = table(("", "characters/s", "first, p50", "first, p99"), *rows)
+    print(told)
+    write_section("Text as it is written", f"{TOLD}\n{told}")
 
 
 def callable_at(port: int) -> bool:

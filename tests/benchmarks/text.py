@@ -1,6 +1,5 @@
-"""What a character costs each variant of nietzsche: `python -m tests.benchmarks.text` prints the table of its README.
+"""What a character costs each variant of nietzsche: `python -m tests.benchmarks.text`.
 
-Writes 400 characters at temperature 0.5 through `start`, one text and 64 side by side, no network between.
 The network has the weights it starts with: what it has learned does not change what a character costs.
 """
 
@@ -16,9 +15,13 @@ from plugins.contract import Samples
 from plugins.nietzsche.model import TextConfig
 from plugins.nietzsche.plugin import PLUGIN
 from services.trainer.configuration import resolve_config
+from tests.benchmarks.page import table, write_section
 
 CHARACTERS, SIDE_BY_SIDE, TURNS = 400, 64, 3
 ALPHABET = "\n !\"'(),-.0123456789:;=?[]_abcdefghijklmnopqrstuvwxyzäæéë"  # the book's 57, as its text has them
+TOLD = f"""{CHARACTERS} characters at temperature 0.5 through nietzsche's `start`, one text and
+{SIDE_BY_SIDE} side by side; the graph alone, no network between.
+"""
 
 
 def writer_of(variant: str) -> Any:
@@ -51,12 +54,14 @@ def characters_a_second(start: Any, texts: int) -> float:
 
 
 def main() -> None:
-    """Measure both variants."""
-    print("| characters a second | one text | 64 side by side |\n|---|---|---|")
+    """Measure each variant."""
+    rows = [("characters a second", "one text", f"{SIDE_BY_SIDE} side by side")]
     for variant in PLUGIN.variants:
         start = writer_of(variant)
         one, many = (characters_a_second(start, texts) for texts in (1, SIDE_BY_SIDE))
-        print(f"| `{variant}` | {one:,.0f} | {many:,.0f} |")
+        rows.append((f"`{variant}`", f"{one:,.0f}", f"{many:,.0f}"))
+    print(table(*rows))
+    write_section("What a character costs", f"{TOLD}\n{table(*rows)}")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+import openai
 import pytest
 
 from tests.gateway.world import World, world
@@ -27,3 +28,10 @@ def here(shared: World) -> World:
     """The module's world, its memory of calls empty."""
     shared.server.calls.clear()
     return shared
+
+
+@pytest.fixture
+async def client(here: World) -> AsyncIterator[openai.AsyncOpenAI]:
+    """OpenAI's own client."""
+    async with openai.AsyncOpenAI(base_url=f"{here.rest.base_url}/v1", api_key="none", max_retries=0) as client:
+        yield client

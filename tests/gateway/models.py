@@ -172,6 +172,30 @@ def _sheet(columns: Mapping[str, Array]) -> Mapping[str, Array]:
     return {"image_bytes": np.array(frames, object).reshape(-1, 3)}
 
 
+def _sketch(columns: Mapping[str, Array], totals: Array, done: Array) -> Mapping[str, Array]:
+    """A picture of so many strokes; what is drawn so far has their number as its salt."""
+    done = np.minimum(done + columns.get("work", totals), totals).astype(np.int64)
+    return {
+        "image_bytes": np.array([png(salt=int(strokes)) for strokes in done], object),
+        "strokes": done.astype(np.float32),
+        "progress": (done / totals).astype(np.float32),
+        "state_total": np.array([str(total).encode() for total in totals], object),
+        "state_done": np.array([str(strokes).encode() for strokes in done], object),
+    }
+
+
+def _begin(columns: Mapping[str, Array]) -> Mapping[str, Array]:
+    return _sketch(columns, columns["total"], np.zeros_like(columns["total"]))
+
+
+def _go_on(columns: Mapping[str, Array]) -> Mapping[str, Array]:
+    return _sketch(columns, columns["state_total"].astype(np.int64), columns["state_done"].astype(np.int64))
+
+
+def _whole(columns: Mapping[str, Array]) -> Mapping[str, Array]:
+    return {name: column for name, column in _begin(columns).items() if name in ("image_bytes", "strokes")}
+
+
 def _encode(columns: Mapping[str, Array]) -> Mapping[str, Array]:
     zeros = np.zeros((len(columns["image_bytes"]), 2), np.float32)
     return {"z_mean": zeros, "z_log_var": zeros + 1}
@@ -303,6 +327,25 @@ PAINTER: Model = {
         [OutputField(name=name, dtype="float32", shape=(2,)) for name in ("z_mean", "z_log_var")],
     ),
 }
+_TOTAL = InputField(name="total", dtype="int64", minimum=1, maximum=10_000)
+_WORK = InputField(name="work", dtype="int32", default=1)
+_SKETCHED = [_PNG, OutputField(name="strokes", dtype="float32")]
+_SLICE = [
+    *_SKETCHED,
+    OutputField(name="progress", dtype="float32", content="progress"),
+    OutputField(name="state_total", dtype="string", content="state"),
+    OutputField(name="state_done", dtype="string", content="state"),
+]
+SKETCHER: Model = {
+    "generate": _signature(Task.GENERATE_IMAGE, _whole, [_TOTAL], _SKETCHED),
+    "start": _signature(Task.GENERATE_IMAGE, _begin, [_TOTAL, _WORK], _SLICE),
+    "continue": _signature(
+        Task.GENERATE_IMAGE,
+        _go_on,
+        [_WORK, *(InputField(name=name, dtype="string") for name in ("state_total", "state_done"))],
+        _SLICE,
+    ),
+}
 AFFINE: Model = {
     "serving_default": _signature(
         Task.REGRESS,
@@ -311,4 +354,12 @@ AFFINE: Model = {
         [OutputField(name="y", dtype="float32", content="values")],
     ),
 }
-ALL = {"digits": DIGITS, "houses": HOUSES, "writer": WRITER, "painter": PAINTER, "affine": AFFINE, "reader": READER}
+ALL = {
+    "digits": DIGITS,
+    "houses": HOUSES,
+    "writer": WRITER,
+    "painter": PAINTER,
+    "sketcher": SKETCHER,
+    "affine": AFFINE,
+    "reader": READER,
+}

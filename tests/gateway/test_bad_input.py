@@ -61,6 +61,12 @@ BAD = {
     "pixel bomb": Bad(
         "classify", "digits", [{"image_bytes": png(40000, 40000)}], Code.INVALID_ARGUMENT, "40000 x 40000"
     ),
+    "8k picture to draw on": Bad(
+        "generate_image", "painter", [{"image_bytes": png(7680, 4320)}], Code.INVALID_ARGUMENT, "7680 x 4320"
+    ),
+    "no picture to draw on": Bad(
+        "generate_image", "painter", [{"image_bytes": b"style"}], Code.INVALID_ARGUMENT, "PNG or JPEG"
+    ),
     "broken picture": Bad(
         "classify", "digits", [{"image_bytes": png() + b"broken"}], Code.INVALID_ARGUMENT, "Input is not a picture"
     ),
@@ -99,6 +105,12 @@ BAD = {
     ),
     "too many instances": Bad("regress", "houses", [{"rooms": 1.0}] * 1025, Code.INVALID_ARGUMENT, "Received: 1025"),
     "unknown knob": Bad("generate_text", "writer", [{"prompt": "a", "mood": 1.0}], Code.INVALID_ARGUMENT, "mood"),
+    "cold below zero": Bad(
+        "generate_text", "writer", [{"prompt": "a", "temperature": -0.5}], Code.INVALID_ARGUMENT, "at least 0"
+    ),
+    "length beyond the cap": Bad(
+        "generate_text", "writer", [{"prompt": "a", "length": 100_001}], Code.INVALID_ARGUMENT, "1 to 100000"
+    ),
     "length below 1": Bad("generate_text", "writer", [{"prompt": "a", "length": -5}], Code.INVALID_ARGUMENT, "-5"),
     "text for a knob": Bad("generate_text", "writer", [{"prompt": "a", "seed": "x"}], Code.INVALID_ARGUMENT, "'x'"),
     "steps are not the client's": Bad(

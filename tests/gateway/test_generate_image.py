@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from io import BytesIO
+
 import pytest
+from PIL import Image, ImageSequence
 
 from tests.gateway.models import png
 from tests.gateway.test_bad_input import b64
@@ -30,3 +33,17 @@ async def test_without_a_body_the_first_signature_tells_what_it_needs(here: Worl
     answer = await here.rest.post(PATH)
     assert answer.status_code == 400
     assert "seed" in answer.json()["error"]["message"]
+
+
+async def test_several_pictures_come_as_a_gif_to_who_accepts_that(here: World) -> None:
+    asked = {"count": 3, "signature": "sheet"}
+    answer = await here.rest.post(PATH, json=asked, headers={"Accept": "image/gif"})
+    assert answer.headers["content-type"] == "image/gif"
+    with Image.open(BytesIO(answer.content)) as gif:
+        levels = [frame.convert("L").getpixel((0, 0)) for frame in ImageSequence.Iterator(gif)]
+    assert levels == [0, 1, 2]
+    single = await here.rest.post(PATH, json={"seed": 7}, headers={"Accept": "image/gif"})
+    with Image.open(BytesIO(single.content)) as gif:
+        assert (gif.format, gif.convert("L").getpixel((0, 0))) == ("GIF", 7)
+    refused = await here.rest.post(PATH, json=asked, headers={"Accept": "image/png"})
+    assert (refused.status_code, "3 pictures" in refused.text, "image/gif" in refused.text) == (400, True, True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import openai
@@ -16,14 +15,8 @@ pytestmark = pytest.mark.anyio
 ASKED: dict[str, Any] = {"model": "writer", "prompt": "soul", "max_tokens": 50, "seed": 3}
 
 
-@pytest.fixture
-async def client(here: World) -> AsyncIterator[openai.AsyncOpenAI]:
-    async with openai.AsyncOpenAI(base_url=f"{here.rest.base_url}/v1", api_key="none", max_retries=0) as client:
-        yield client
-
-
-async def test_the_models_that_write_are_listed(client: openai.AsyncOpenAI) -> None:
-    assert [model.id async for model in client.models.list()] == ["writer"]
+async def test_the_models_that_write_or_draw_are_listed(client: openai.AsyncOpenAI) -> None:
+    assert [model.id async for model in client.models.list()] == ["painter", "sketcher", "writer"]
 
 
 async def test_a_completion_is_what_the_typed_door_writes(client: openai.AsyncOpenAI, here: World) -> None:

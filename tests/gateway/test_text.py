@@ -11,7 +11,7 @@ import grpc
 import httpx
 import pytest
 
-from services.gateway.text import next_chunk
+from services.gateway.text import PACE
 from services.stubs.tensorgate.v1 import inference_pb2 as pb
 from tests.gateway.models import letters, logprob
 from tests.gateway.world import World, eventually
@@ -62,7 +62,7 @@ async def test_the_first_chunk_is_small_and_the_later_ones_grow(here: World) -> 
 def test_chunks_grow_while_calls_are_short_and_shrink_when_they_are_long(
     steps: int, seconds: float, following: int
 ) -> None:
-    assert next_chunk(steps, seconds) == following
+    assert PACE.after(steps, seconds) == following
 
 
 async def test_a_model_that_has_finished_stops_before_the_length(here: World) -> None:

@@ -234,7 +234,9 @@ def test_a_fit_with_two_optimizers_goes_on_as_if_it_had_not_been_stopped(tmp_pat
 
     whole, stopped = fitted("whole", 3), fitted("stopped", 1, 3)
     assert len(whole.second.optimizer.variables) == 4
-    parts = ((model, model.optimizer, model.second.optimizer) for model in (whole, stopped))
-    for part, same in zip(*parts, strict=True):
-        for one, other in zip(part.variables, same.variables, strict=True):
-            np.testing.assert_array_equal(one, other)
+    for one, other in zip(_state(whole), _state(stopped), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def _state(game: Any) -> Any:
+    return [*game.variables, *game.optimizer.variables, *game.second.optimizer.variables]

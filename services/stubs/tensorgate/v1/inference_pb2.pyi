@@ -217,24 +217,37 @@ class Token(_message.Message):
     def __init__(self, text: _Optional[str] = ..., logprob: _Optional[float] = ..., top: _Optional[_Mapping[str, float]] = ...) -> None: ...
 
 class GenerateImageRequest(_message.Message):
-    __slots__ = ("model", "instance", "signature")
+    __slots__ = ("model", "instance", "signature", "partial_ok")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     INSTANCE_FIELD_NUMBER: _ClassVar[int]
     SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    PARTIAL_OK_FIELD_NUMBER: _ClassVar[int]
     model: Model
     instance: Instance
     signature: str
-    def __init__(self, model: _Optional[_Union[Model, _Mapping]] = ..., instance: _Optional[_Union[Instance, _Mapping]] = ..., signature: _Optional[str] = ...) -> None: ...
+    partial_ok: bool
+    def __init__(self, model: _Optional[_Union[Model, _Mapping]] = ..., instance: _Optional[_Union[Instance, _Mapping]] = ..., signature: _Optional[str] = ..., partial_ok: _Optional[bool] = ...) -> None: ...
 
 class GenerateImageResponse(_message.Message):
-    __slots__ = ("model", "version", "images")
+    __slots__ = ("model", "version", "images", "figures", "progress")
+    class FiguresEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: Numbers
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Numbers, _Mapping]] = ...) -> None: ...
     MODEL_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     IMAGES_FIELD_NUMBER: _ClassVar[int]
+    FIGURES_FIELD_NUMBER: _ClassVar[int]
+    PROGRESS_FIELD_NUMBER: _ClassVar[int]
     model: str
     version: int
     images: _containers.RepeatedScalarFieldContainer[bytes]
-    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., images: _Optional[_Iterable[bytes]] = ...) -> None: ...
+    figures: _containers.MessageMap[str, Numbers]
+    progress: float
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., images: _Optional[_Iterable[bytes]] = ..., figures: _Optional[_Mapping[str, Numbers]] = ..., progress: _Optional[float] = ...) -> None: ...
 
 class ExplainRequest(_message.Message):
     __slots__ = ("model", "instance", "signature")

@@ -56,6 +56,11 @@ class InferenceStub:
                 request_serializer=services_dot_stubs_dot_tensorgate_dot_v1_dot_inference__pb2.GenerateImageRequest.SerializeToString,
                 response_deserializer=services_dot_stubs_dot_tensorgate_dot_v1_dot_inference__pb2.GenerateImageResponse.FromString,
                 _registered_method=True)
+        self.WatchImage = channel.unary_stream(
+                '/tensorgate.v1.Inference/WatchImage',
+                request_serializer=services_dot_stubs_dot_tensorgate_dot_v1_dot_inference__pb2.GenerateImageRequest.SerializeToString,
+                response_deserializer=services_dot_stubs_dot_tensorgate_dot_v1_dot_inference__pb2.GenerateImageResponse.FromString,
+                _registered_method=True)
         self.Explain = channel.unary_unary(
                 '/tensorgate.v1.Inference/Explain',
                 request_serializer=services_dot_stubs_dot_tensorgate_dot_v1_dot_inference__pb2.ExplainRequest.SerializeToString,
@@ -98,6 +103,13 @@ class InferenceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchImage(self, request, context):
+        """Streams the picture as it grows, where the model draws slice by slice; the last one has `progress` 1.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Explain(self, request, context):
         """What in an input speaks for an answer.
         """
@@ -132,6 +144,11 @@ def add_InferenceServicer_to_server(servicer, server):
             ),
             'GenerateImage': grpc.unary_unary_rpc_method_handler(
                     servicer.GenerateImage,
+                    request_deserializer=services_dot_stubs_dot_tensorgate_dot_v1_dot_inference__pb2.GenerateImageRequest.FromString,
+                    response_serializer=services_dot_stubs_dot_tensorgate_dot_v1_dot_inference__pb2.GenerateImageResponse.SerializeToString,
+            ),
+            'WatchImage': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchImage,
                     request_deserializer=services_dot_stubs_dot_tensorgate_dot_v1_dot_inference__pb2.GenerateImageRequest.FromString,
                     response_serializer=services_dot_stubs_dot_tensorgate_dot_v1_dot_inference__pb2.GenerateImageResponse.SerializeToString,
             ),
@@ -254,6 +271,33 @@ class Inference:
             request,
             target,
             '/tensorgate.v1.Inference/GenerateImage',
+            services_dot_stubs_dot_tensorgate_dot_v1_dot_inference__pb2.GenerateImageRequest.SerializeToString,
+            services_dot_stubs_dot_tensorgate_dot_v1_dot_inference__pb2.GenerateImageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchImage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/tensorgate.v1.Inference/WatchImage',
             services_dot_stubs_dot_tensorgate_dot_v1_dot_inference__pb2.GenerateImageRequest.SerializeToString,
             services_dot_stubs_dot_tensorgate_dot_v1_dot_inference__pb2.GenerateImageResponse.FromString,
             options,

@@ -1,0 +1,65 @@
+"""What every gRPC method has around it: its deadline, the request id, the count, and errors made into statuses."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from services.core.errors import Code
+from services.gateway.faults import public_text
+from services.gateway.metrics import Metrics, Outcome
+from services.gateway.request_id import request_id_of
+
+_log = logging.getLogger(__name__)
+
+Context = grpc.aio.ServicerContext[Any, Any]
+Told = Callable[[Exception], tuple[Code, str]]
+_REQUEST_ID = "x-request-id"
+
+
+class GrpcCalls:
+    """All calls under way on the gRPC port. `seconds` is the budget of one that states no deadline."""
+
+    def __init__(self, metrics: Metrics, seconds: float) -> None:
+        self._metrics = metrics
+        self._seconds = seconds
+        self._running = 0
+        self.idle = asyncio.Event()  # set while no call is under way
+        self.idle.set()
+
+    def deadline(self, context: Context) -> float:
+        """On the event loop's clock."""
+        remaining = context.time_remaining()
+        return asyncio.get_running_loop().time() + (self._seconds if remaining is None else remaining)
+
+    @asynccontextmanager
+    async def answering(
+        self, context: Context, operation: tuple[str, str], model: str, told: Told = public_text
+    ) -> AsyncIterator[None]:
+        """Around a method: door and operation, the model as it was written, and what a client may see of an error."""
+        clock = asyncio.get_running_loop().time
+        started, code = clock(), Code.CANCELLED
+        self._running += 1
+        self.idle.clear()
+        given = dict(context.invocation_metadata() or ()).get(_REQUEST_ID)
+        request_id = request_id_of(given if isinstance(given, str) else None)
+        context.set_trailing_metadata(((_REQUEST_ID, request_id),))
+        try:
+            yield
+            code = Code.OK
+        except Exception as error:  # whatever it was, the client gets a status and we get the reason
+            code, text = told(error)
+            if code is Code.INTERNAL:
+                _log.error("request %s failed", request_id, exc_info=error)
+            await context.abort(grpc.StatusCode[code.name], text)
+        finally:
+            self._running -= 1
+            if not self._running:
+                self.idle.set()
+            self._metrics.request(Outcome(*operation, model, code.name, clock() - started))

@@ -1,0 +1,51 @@
+"""What is made piece by piece: a text, or a picture that takes long.
+
+A model that can has two signatures, `start` and `continue`. Its state (`state_*`) travels in the requests, so the model
+server keeps nothing, and pieces of different requests share calls: they meet in the same lane of the batcher.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from services.core.errors import FailedPrecondition
+from services.gateway.request import Answer, Columns, Tensors
+from services.gateway.routing_table import Servable
+
+START, CONTINUE = "start", "continue"
+_STATE = "state_"
+
+
+@dataclass(frozen=True, slots=True)
+class Continue:
+    """The payload of every call but the first."""
+
+    columns: Columns
+
+    def tensors(self, servable: Servable) -> Tensors:
+        """As they are: they are the model's own."""
+        if CONTINUE not in servable.card.signatures:
+            raise FailedPrecondition(f"Model {servable.name} goes on with a signature {CONTINUE!r}. It has none")
+        return Tensors(CONTINUE, self.columns)
+
+
+def state_of(answer: Answer) -> Columns:
+    """What the next call needs of this answer."""
+    return {name: array for name, array in answer.columns.items() if name.startswith(_STATE)}
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How much to ask for in one call: from `least` to `most`; more after a call of less than `short` seconds, less
+    after one of more than `long`."""
+
+    least: int
+    most: int
+    short: float
+    long: float
+
+    def after(self, count: int, seconds: float) -> int:
+        """How much next, after a call for `count` that took so long."""
+        if seconds < self.short:
+            return min(2 * count, self.most)
+        return max(count // 2, self.least) if seconds > self.long else count
