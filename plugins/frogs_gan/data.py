@@ -31,7 +31,7 @@ FROGS = Dataset(
 
 
 def load(datasets: Datasets) -> Data:
-    """Frogs uint8 [5000, 32, 32, 3], to learn from and to be compared with: the book keeps none back. Targets are zeros.
+    """Frogs uint8 [5000, 32, 32, 3], to learn from and to be compared with: the book keeps none back. Targets: zeros.
 
     With them come the weights of the network that compares.
     """
