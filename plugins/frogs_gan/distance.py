@@ -38,12 +38,15 @@ def _networks() -> tuple[keras.Model, keras.Model]:
 def frechet_distance(one: Array, other: Array) -> float:
     """Between the normal distributions that fit two sets of features [N, K] best: 0 or more, 0 for equal sets.
 
-    |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)). The last trace is that of (R C2 R)^(1/2) with R the root of C1: it is
-    symmetric, so that sets of fewer than K rows do no harm.
+    |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)). With C = R^T R the last trace is the sum of the singular values of
+    R1 R2^T: no matrix is squared, and sets of fewer than K rows do no harm.
     """
     means = one.mean(axis=0) - other.mean(axis=0)
-    first, second = (np.cov(rows, rowvar=False, bias=True) for rows in (one, other))
-    values, vectors = np.linalg.eigh(first)
-    root = vectors * np.sqrt(values.clip(0)) @ vectors.T
-    shared = np.sqrt(np.linalg.eigvalsh(root @ second @ root).clip(0)).sum()
-    return max(0.0, float(means @ means + np.trace(first) + np.trace(second) - 2 * shared))
+    first, second = _root(one), _root(other)
+    shared = np.linalg.svd(first @ second.T, compute_uv=False).sum()
+    return max(0.0, float(means @ means + (first**2).sum() + (second**2).sum() - 2 * shared))
+
+
+def _root(rows: Array) -> Array:
+    """R, of which R^T R is the covariance of the rows."""
+    return np.asarray(np.linalg.qr((rows - rows.mean(axis=0)) / np.sqrt(len(rows)), mode="r"))
