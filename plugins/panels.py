@@ -44,6 +44,7 @@ def scatter(points: Array, classes: Array, labels: Sequence[str]) -> bytes:
     for (x, y), number in zip(points * middle / reach, classes, strict=True):
         canvas.circle((middle + x, middle - y), 2, COLOURS[number])
     canvas.text((4, 4), f"{-reach:.0f} to {reach:.0f} each way", "black", font)
+    canvas.rectangle((0, PLANE, PLANE, PLANE + LEGEND), "white")  # over dots that lie beyond the reach
     for number, label in enumerate(labels):
         canvas.text((PLANE * (number + 0.5) / len(labels), PLANE), label, COLOURS[number], font, "ma")
     return encoded(image)

@@ -7,7 +7,7 @@ def test_a_vector_is_the_mean_with_the_class_minus_the_mean_of_all_others() -> N
     concepts = Concepts({"three": 3, "five": 5}, 2)
     points = np.array([[1, 0], [3, 0], [0, 4], [0, 8]], np.float32)
     concepts.learn(points, np.array([3, 3, 5, 9], np.uint8))
-    np.testing.assert_allclose(concepts.vectors(), [[2, -6], [0 - 4 / 3, 4 - 8 / 3]], rtol=1e-5)
+    np.testing.assert_allclose(concepts.vectors(), np.array([[2, -6], [-4 / 3, 4 / 3]]), rtol=1e-5)
 
 
 def test_what_a_young_network_said_fades() -> None:

@@ -61,7 +61,7 @@ def build_encoder() -> keras.Model:
     face = keras.Input((SIDE, SIDE, 1))
     x = face
     for filters in FILTERS:
-        x = layers.Conv2D(filters, 4, strides=2, padding="same", activation="relu")(x)
+        x = layers.Conv2D(filters, 4, strides=2, padding="same", activation="silu")(x)
     x = layers.Flatten()(x)
     return keras.Model(face, [layers.Dense(LATENT)(x), layers.Dense(LATENT, kernel_initializer="zeros")(x)])
 
@@ -70,10 +70,10 @@ def build_decoder() -> keras.Model:
     """Latent points [N, 32] to the chance of light in each pixel [N, 32, 32, 1]."""
     latent = keras.Input((LATENT,))
     side = SIDE >> len(FILTERS)
-    x = layers.Dense(side * side * FILTERS[-1], activation="relu")(latent)
+    x = layers.Dense(side * side * FILTERS[-1], activation="silu")(latent)
     x = layers.Reshape((side, side, FILTERS[-1]))(x)
     for filters in (64, 32, 32):
-        x = layers.Conv2DTranspose(filters, 4, strides=2, padding="same", activation="relu")(x)
+        x = layers.Conv2DTranspose(filters, 4, strides=2, padding="same", activation="silu")(x)
     return keras.Model(latent, layers.Conv2D(1, 3, padding="same", activation="sigmoid", dtype="float32")(x))
 
 
