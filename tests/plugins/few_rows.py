@@ -34,7 +34,7 @@ IMAGE_STARTS = (b"\x89PNG", b"\xff\xd8")
 
 
 # Their weights are on no mirror and in no package.
-_OUT_OF_REACH = {("imagenet", "vgg16"), ("deep_dream", "inception_v3")}
+_OUT_OF_REACH = {("imagenet", "vgg16"), ("deep_dream", "inception_v3"), ("style_transfer", "vgg19")}
 
 
 def _ends(name: str) -> set[str]:
