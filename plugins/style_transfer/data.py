@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from io import BytesIO
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 from pydantic import Field
 
-from plugins.contract import Array, Config, Data, Dataset, Datasets, InvalidArgument, Samples, Source, Url
+from plugins.contract import Array, Config, Data, Dataset, Datasets, InvalidArgument, Samples
+from plugins.own_files import own_file
 from plugins.photographs import (
     ALLIUM,
     ASTRONAUT,
@@ -64,7 +64,7 @@ def load(config: StyleConfig, datasets: Datasets) -> Data:
 
 def read_style(datasets: Datasets, own: str | None = None) -> Array:
     """Uint8 [height, width, 3], at most 256 pixels a side. Raises Unavailable, or InvalidArgument for no picture."""
-    content = datasets.fetch(_own(own) if own else FLOWER)["bytes"].tobytes()
+    content = datasets.fetch(own_file(own, read_file, suffix="") if own else FLOWER)["bytes"].tobytes()
     try:
         picture = Image.open(BytesIO(content)).convert("RGB")
     except (UnidentifiedImageError, OSError) as error:
@@ -72,13 +72,6 @@ def read_style(datasets: Datasets, own: str | None = None) -> Array:
     picture = picture if own else picture.crop(PETALS)
     picture.thumbnail((LARGEST_STYLE, LARGEST_STYLE))
     return np.asarray(picture)
-
-
-def _own(style: str) -> Dataset:
-    if not style.startswith("https://"):
-        return Dataset(style, None, read_file, ())
-    name = f"style-{hashlib.sha256(style.encode()).hexdigest()[:12]}"  # of this address, not of any such file
-    return Dataset(name, None, read_file, (Source(Url(style), read_file),))
 
 
 def _pixels(datasets: Datasets, photograph: Dataset) -> Image.Image:
