@@ -22,10 +22,10 @@ SMILE = "smile"
 class FacesConfig(Config):
     """Hyper-parameters; the book gives none."""
 
-    epochs: int = Field(default=20, ge=1)
+    epochs: int = Field(default=30, ge=1)
     batch_size: int = Field(default=64, ge=1)
     kl_weight: float = Field(
-        default=0.3, ge=0, description="of the KL term in the training loss; 1: the ELBO, and blurred faces"
+        default=0.2, ge=0, description="of the KL term in the training loss; 1: the ELBO itself, and faces more blurred"
     )
     faces: str | None = Field(
         default=None, description="one's own .npz file of faces: a path, a name in the mirror or an https:// address"
