@@ -103,6 +103,10 @@ class Words(Vocabulary):
         super().__init__(["", *words], codes, 0, **settings)
         self.lookup = layers.StringLookup(vocabulary=list(words), num_oov_indices=1, encoding="utf-8")
 
+    def build(self, input_shape: Any) -> None:
+        """The table of words is there from the beginning."""
+        self.lookup.build(input_shape)
+
     def call(self, codes: Any) -> Any:
         """Numbers, for an embedding."""
         return self.ids(codes)

@@ -77,10 +77,7 @@ class Writer:
             "text": self.vocabulary.text(ids, steps),
             "finished": tf.zeros_like(steps, tf.bool),
             **self._likelihoods(told, tf.reduce_any(logprobs)),
-            **self._counted(
-                "token_lengths",
-                tf.gather(self.vocabulary.sizes, ids) * tf.sequence_mask(steps, tf.shape(ids)[1], tf.int32),
-            ),
+            **self._counted("token_lengths", self._sizes(ids, steps)),
             **{field.name: value for field, value in zip(self.fields, states, strict=True)},
         }
 
@@ -92,6 +89,10 @@ class Writer:
         logprobs, best, numbers = (column[:, : tf.where(asked, tf.shape(column)[1], 0)] for column in told)
         names = tf.gather(self.vocabulary.texts, tf.minimum(numbers, self.vocabulary.size - 1))
         return {"logprobs": logprobs, "top_tokens": names, "top_logprobs": best}
+
+    def _sizes(self, ids: Any, steps: Any) -> Any:
+        """Characters of each token, int32 [N, longest]; 0 after the last of a row."""
+        return tf.gather(self.vocabulary.sizes, ids) * tf.sequence_mask(steps, tf.shape(ids)[1], tf.int32)
 
     def _counted(self, name: str, numbers: Any) -> Mapping[str, Any]:
         """An output of words only: who reads knows that a character is a character."""
