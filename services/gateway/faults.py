@@ -1,4 +1,4 @@
-"""How an error leaves over HTTP: one table for the status, three bodies (ours, TensorFlow Serving's, OpenAI's)."""
+"""How an error leaves over HTTP: one table for the status, a body for each door."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ _log = logging.getLogger(__name__)
 # operation answer it (none: no such path).
 CODE_KEY, REQUEST_ID_KEY, OPERATION_KEY = "tensorgate.code", "tensorgate.request_id", "tensorgate.operation"
 OPENAI = "openai"  # the door whose clients read errors in OpenAI's form
+OPEN_INFERENCE = "open_inference"  # and in Open Inference's
 _FAULT_OF_OURS = "The gateway failed to answer; the request id finds the reason in its log."
 # TensorFlow's graph errors go on after this with names of nodes that mean nothing to a client.
 _GRAPH_NODES = "\n\t [["
@@ -47,8 +48,12 @@ async def answer_error(request: Request, error: Exception) -> Response:
     """The answer of the door that was asked."""
     if isinstance(error, ClientDisconnect):
         return _answer_nobody(request)
-    if request.scope.get(OPERATION_KEY, ("",))[0] == OPENAI:
+    door = request.scope.get(OPERATION_KEY, ("",))[0]
+    if door == OPENAI:
         return _answer_openai_error(request, error)
+    if door == OPEN_INFERENCE:
+        code, text = public_text(error)
+        return _response(request, code, open_inference_fault(text), error)
     if is_tfs_path(request.scope["path"]):
         return _answer_tfs_error(request, error)
     code, text = public_text(error)
@@ -75,6 +80,11 @@ def openai_fault(code: Code, text: str) -> bytes:
     """OpenAI's error body."""
     kind = "invalid_request_error" if HTTP_STATUS[code] < 500 else "server_error"
     return orjson.dumps({"error": {"message": text, "type": kind, "param": None, "code": code.name.lower()}})
+
+
+def open_inference_fault(text: str) -> bytes:
+    """Open Inference's error body."""
+    return orjson.dumps({"error": text})
 
 
 def _answer_tfs_error(request: Request, error: Exception) -> Response:

@@ -1,4 +1,4 @@
-"""Bodies of the typed and of OpenAI's door: what they check and what the OpenAPI page shows are the same classes."""
+"""Bodies of the typed, OpenAI's and Open Inference's doors: what they check and what the OpenAPI page shows are the same classes."""
 
 from __future__ import annotations
 
@@ -69,7 +69,9 @@ class GenerateTextBody(BaseModel):
     )
 
     prompt: str
-    length: int = Field(default=DEFAULT_LENGTH, description="characters to write")
+    length: int = Field(
+        default=DEFAULT_LENGTH, description="tokens to write: characters, or what the card has as the unit of `steps`"
+    )
     stop: Stops = Field(default=[], description="the text ends before the first of these")
     n: int = Field(default=1, description="texts to write; number i, from 0, has the seed + i")
 
@@ -94,7 +96,12 @@ class CompletionBody(OpenAiBody):
     )
 
     prompt: Texts = Field(description="a text, or several; no numbers of tokens")
-    max_tokens: int = Field(default=16, ge=1, le=MOST_LENGTH, description="a token is a character")
+    max_tokens: int = Field(
+        default=16,
+        ge=1,
+        le=MOST_LENGTH,
+        description="a token is a character, or what the card has as the unit of `steps`",
+    )
     temperature: float = 1.0
     top_p: float = 1.0
     n: int = Field(default=1, description="texts for each prompt; number i, from 0, has the seed + i")
@@ -172,6 +179,54 @@ class ExplainBody(OneInstanceBody):
     )
 
 
+class GenerateBody(BaseModel):
+    """Open Inference's request for a text; what stands in `parameters` may stand beside it, too, as Triton has it."""
+
+    model_config = ConfigDict(
+        extra="allow", json_schema_extra={"example": {"text_input": "the soul is", "parameters": {"max_tokens": 200}}}
+    )
+
+    id: str = ""
+    text_input: str
+    parameters: dict[str, Any] = Field(
+        default={}, description="max_tokens, stop, and the model's own knobs: its card lists them"
+    )
+
+    @property
+    def knobs(self) -> dict[str, Any]:
+        """The parameters, wherever they stand. Raises InvalidArgument for one that stands in both places."""
+        beside = self.model_extra or {}
+        if twice := sorted(beside.keys() & self.parameters.keys()):
+            raise InvalidArgument(
+                f"A parameter stands in `parameters` or beside it, not both. Received: {received(twice)}"
+            )
+        return {**self.parameters, **beside}
+
+
+class GenerateParameters(BaseModel):
+    """The parameters that are not the model's."""
+
+    model_config = ConfigDict(extra="allow")
+
+    max_tokens: int = DEFAULT_LENGTH
+    stop: Stops = []
+
+
+class GenerateReply(BaseModel):
+    """The new text: all of it, or of an event what has been written since the one before."""
+
+    id: str = Field(default="", description="the request's, if it has one")
+    model_name: str
+    model_version: str
+    text_output: str
+
+
+class OpenInferenceFault(BaseModel):
+    """What went wrong, on Open Inference's paths."""
+
+    error: str
+
+
 class Prediction(BaseModel):
     """One classified instance: the best label, and labels by score, highest first."""
 
@@ -218,7 +273,7 @@ class Text(BaseModel):
     text: str
     finish_reason: str = Field(description="length or stop")
     logprobs: list[dict[str, Any]] = Field(
-        default=[], description="of each character, if the model has the knob and it is true: token, logprob, top"
+        default=[], description="of each token, if the model has the knob and it is true: token, logprob, top"
     )
 
 
@@ -230,6 +285,7 @@ class GenerateTextReply(Text):
 
     model: str
     version: int
+    unknown: str = Field(default="", description="characters, or words, of the prompt that the model does not know")
     alternatives: list[Text] = Field(default=[], description="the others, where n is more than 1")
 
 
@@ -302,7 +358,7 @@ class Fault(BaseModel):
 
 
 class FaultReply(BaseModel):
-    """The body of an error, but for those of TensorFlow Serving's and OpenAI's paths."""
+    """The body of an error, but for those of TensorFlow Serving's, OpenAI's and Open Inference's paths."""
 
     error: Fault
 

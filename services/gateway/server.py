@@ -27,6 +27,7 @@ from services.gateway.edge import Edge
 from services.gateway.grpc_calls import GrpcCalls
 from services.gateway.health import INFERENCE, Health
 from services.gateway.metrics import Metrics
+from services.gateway.open_inference_rest import OpenInferenceRest
 from services.gateway.openai_images import OpenAiImages
 from services.gateway.openai_rest import Chance, OpenAiRest
 from services.gateway.pages import Pages
@@ -72,8 +73,9 @@ class Gateway:
             plane, self._table, chance, body_bytes=settings.body_bytes, seconds=settings.timeout_seconds
         )
         images = OpenAiImages(plane, chance, body_bytes=settings.body_bytes, seconds=settings.timeout_seconds)
+        open_inference = OpenInferenceRest(plane, settings.body_bytes, settings.timeout_seconds)
         pages = Pages(self._table, self._health, registry)
-        self._app = create_app(Doors(typed, tfs, openai, images, pages))
+        self._app = create_app(Doors(typed, tfs, openai, images, open_inference, pages))
         self._calls = GrpcCalls(self._metrics, settings.timeout_seconds)
         self._inference = Inference(plane, self._table, self._calls)
         self._tfs = TfsGrpc(plane, backend, self._calls)
