@@ -12,13 +12,13 @@ import tensorflow as tf
 from PIL import Image
 
 from plugins.conftest import Endpoint, Folder, Serve
-from plugins.contract import Array, InvalidArgument, Unavailable
+from plugins.contract import Array, InvalidArgument, Samples, Unavailable
 from plugins.pictures import EXAMPLE
 from plugins.style_transfer.data import CROP, LARGEST_STYLE, StyleConfig, load, read_style
 from plugins.style_transfer.losses import CONTENT_LAYER, STYLE_LAYERS, Goal, Weights, grams, total_loss
 from plugins.style_transfer.model import Judge, build_eyes
 from plugins.style_transfer.painter import FAST, Painter, build_fast
-from plugins.style_transfer.plugin import EXAMPLE_STYLE, INPUTS, PLUGIN, Samples
+from plugins.style_transfer.plugin import EXAMPLE_STYLE, INPUTS, PLUGIN
 from plugins.style_transfer.transfer import LARGEST, LEAST, STATES, example_state
 
 KNOBS = {"steps": 4, "size": 64, "content_weight": 0.025, "style_weight": 1.0, "variation_weight": 1e-4}
@@ -82,7 +82,7 @@ def start(endpoints: Mapping[str, Endpoint], work: int, *rows: Mapping[str, Any]
     return endpoints["start"](**columns(*rows), work=np.full(len(rows), work, np.int32))
 
 
-def go_on(endpoints: Mapping[str, Endpoint], work: int, states: Mapping[str, Array]) -> Mapping[str, Array]:
+def go_on(endpoints: Mapping[str, Endpoint], work: int, states: Mapping[str, Any]) -> Mapping[str, Array]:
     kept = {name: np.asarray(states[name], object) for name in STATES}
     return endpoints["continue"](work=np.full(len(kept[STATES[0]]), work, np.int32), **kept)
 
@@ -173,11 +173,10 @@ def test_each_weight_has_its_say(endpoints: Mapping[str, Endpoint]) -> None:
 def test_pictures_of_any_size_are_taken_within_limits(
     endpoints: Mapping[str, Endpoint], size: tuple[int, int], asked: int, painted: tuple[int, int]
 ) -> None:
-    for names in (("image_bytes", "style_bytes"), ("style_bytes", "image_bytes")):
-        row = dict(zip(names, (photograph(*size), EXAMPLE), strict=True))
-        pixels, loss = whole(endpoints, **row, size=asked, steps=1)
-        assert np.isfinite(loss)
-        assert names[0] == "style_bytes" or pixels.shape == (*painted, 3)
+    pixels, loss = whole(endpoints, image_bytes=photograph(*size), size=asked, steps=1)
+    assert pixels.shape == (*painted, 3) and np.isfinite(loss)
+    _, loss = whole(endpoints, style_bytes=photograph(*size), size=asked, steps=1)
+    assert np.isfinite(loss)
 
 
 @pytest.mark.parametrize("name", ["image_bytes", "style_bytes"])
@@ -203,7 +202,7 @@ def test_slices_of_any_size_give_the_same_picture(endpoints: Mapping[str, Endpoi
 
 
 def test_pictures_of_different_sizes_and_steps_share_a_slice(endpoints: Mapping[str, Endpoint]) -> None:
-    rows = ({"image_bytes": photograph(64, 100), "size": 100}, {"steps": 2}, {"steps": 0})
+    rows: list[Mapping[str, Any]] = [{"image_bytes": photograph(64, 100), "size": 100}, {"steps": 2}, {"steps": 0}]
     together = start(endpoints, 1, *rows)
     assert together["progress"].tolist() == [0.25, 0.5, 1.0]
     together = go_on(endpoints, 5, together)
@@ -250,14 +249,12 @@ def test_numbers_in_a_state_that_cannot_be_are_bounded(
 # --- in a single pass ----------------------------------------------------------------------------------------------
 
 
-def test_it_begins_with_the_photograph_and_learns_the_style(painter: Painter) -> None:
-    crops = np.random.default_rng(1).integers(100, 256, (2, 32, 32, 3), np.uint8)
-    np.testing.assert_array_equal(painter(crops), crops)
+def test_the_painter_learns_what_its_judge_wants(painter: Painter) -> None:
+    crops = np.random.default_rng(1).integers(0, 256, (2, 32, 32, 3), np.uint8)
     before = painter.get_weights()
-    learned = painter.fit(crops, np.zeros(2), epochs=4, verbose=0).history["loss_ratio"]
+    learned = painter.fit(crops, np.zeros(2), batch_size=1, epochs=5, verbose=0).history["loss_ratio"]
     painter.set_weights(before)
-    assert learned[0] == pytest.approx(1, abs=1e-3)
-    assert learned[-1] < 0.9
+    assert learned[-1] < 0.8 * learned[0]
 
 
 def test_what_judges_is_no_part_of_the_painter(painter: Painter) -> None:
@@ -274,10 +271,7 @@ def test_a_painted_picture_is_as_large_as_its_photograph_within_limits(
 ) -> None:
     file = photograph(*size)
     answer = fast(image_bytes=np.array([file], object), size=np.array([asked], np.int32))
-    pixels = pixels_of(answer["image_bytes"][0])
-    assert pixels.shape == (*painted, 3)
-    if size == painted:  # nothing is learned, so nothing is changed
-        np.testing.assert_array_equal(pixels, pixels_of(file))
+    assert pixels_of(answer["image_bytes"][0]).shape == (*painted, 3)
 
 
 # --- data ----------------------------------------------------------------------------------------------------------

@@ -49,8 +49,8 @@ def generate(folder: Path) -> Generate:
     def call(**columns: Array) -> tuple[bytes, float]:
         began = time.perf_counter()
         feeds = {signature.inputs[name].name: column for name, column in columns.items()}
-        picture = session.run(signature.outputs["image_bytes"].name, feeds)[0]
-        return picture, time.perf_counter() - began
+        (pictures,) = session.run(feeds, [signature.outputs["image_bytes"].name])
+        return pictures[0], time.perf_counter() - began
 
     return call
 
