@@ -16,7 +16,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from services.core.errors import TensorgateError
-from services.gateway import schemas
+from services.gateway import open_inference_schemas as open_inference
+from services.gateway import openai_schemas, schemas
 from services.gateway.faults import OPEN_INFERENCE, OPENAI, OPERATION_KEY, answer_error, answer_http_error
 from services.gateway.hot_paths import Endpoint, HotPaths
 from services.gateway.open_inference_rest import OpenInferenceRest
@@ -122,8 +123,8 @@ class OpenAiRoute:
 
 def _openai(doors: Doors) -> tuple[OpenAiRoute, ...]:
     return (
-        OpenAiRoute("POST", "/v1/completions", doors.openai.completions, schemas.CompletionBody),
-        OpenAiRoute("POST", "/v1/images/generations", doors.images.generations, schemas.ImagesBody),
+        OpenAiRoute("POST", "/v1/completions", doors.openai.completions, openai_schemas.CompletionBody),
+        OpenAiRoute("POST", "/v1/images/generations", doors.images.generations, openai_schemas.ImagesBody),
         OpenAiRoute("GET", "/v1/models", doors.openai.list_models),
     )
 
@@ -182,13 +183,16 @@ def _add_tfs(app: FastAPI, path: str, tfs: TfsRest) -> None:
 
 
 def _add_generate(app: FastAPI, path: str, endpoint: Endpoint) -> None:
-    content = {"application/json": {"schema": schemas.GenerateBody.model_json_schema()}}
+    content = {"application/json": {"schema": open_inference.GenerateBody.model_json_schema()}}
     app.add_api_route(
         path,
         endpoint,
         methods=["POST"],
         tags=[OPEN_INFERENCE],
-        responses={200: {"model": schemas.GenerateReply}, "default": {"model": schemas.OpenInferenceFault}},
+        responses={
+            200: {"model": open_inference.GenerateReply},
+            "default": {"model": open_inference.OpenInferenceFault},
+        },
         openapi_extra={"requestBody": {"required": True, "content": content}, "parameters": _parameters(path)},
     )
 

@@ -22,9 +22,10 @@ from services.gateway.bodies import parse_json, read_bytes, seconds_allowed
 from services.gateway.disconnect import while_connected
 from services.gateway.events import DONE, EVENTS, EVENTS_HEADERS, event, told_of
 from services.gateway.faults import REQUEST_ID_KEY, openai_fault
+from services.gateway.openai_schemas import CompletionBody
 from services.gateway.plane import DataPlane
 from services.gateway.routing_table import RoutingTable
-from services.gateway.schemas import CompletionBody, read_body
+from services.gateway.schemas import read_body
 from services.gateway.text import Chunk, Prompt, write_text
 from services.gateway.tokens import LOGPROBS, Token
 

@@ -39,7 +39,8 @@ Written from the records in `docs/results/`, which `tensorgate reproduce` makes 
 *baseline*: the common-sense figure; *book*: what the book states; *folds*: mean over the validated folds; *test*: the
 published model on the test split, in memory; *95 % interval*: percentile bootstrap of that figure over the test samples
 (Efron 1979; 1000 resamples), so luck in drawing the test split, not in training; *served*: the figure through the
-gateway, from raw requests; *besides*: what else the plugin measures, on the test split; *stored*: the published version's files; *train*: all fits of the run together.
+gateway, from raw requests; *besides*: what else the plugin measures, on the test split; *stored*: the published
+version's files; *train*: all fits of the run together.
 """
 
 
