@@ -114,8 +114,9 @@ class StyleTransfer(Plugin[StyleConfig]):
         """The mean over photographs: of what `fast` painted, or after a quick small descent."""
         if model.name == FAST:
             return super().evaluate(model, samples, config)
-        before, after = (self._drawing(model, samples, {**QUICK, "steps": steps}) for steps in (0, QUICK["steps"]))
-        ratios = [float(after(file)["loss"][0] / before(file)["loss"][0]) for file in samples.inputs]
+        draw = self._drawing(model, samples)
+        first, last = {**QUICK, "steps": 0}, QUICK
+        ratios = [float(draw(file, last)["loss"][0] / draw(file, first)["loss"][0]) for file in samples.inputs]
         return {self.metric.name: float(np.mean(ratios))}
 
     def signatures(self, model: Any) -> Mapping[str, Signature]:
@@ -125,9 +126,9 @@ class StyleTransfer(Plugin[StyleConfig]):
     def figures(self, model: Any, data: Data, config: StyleConfig) -> Iterator[Figure]:
         """Each held-out photograph, the style, and what became of them."""
         style = data.test.assets["style"]
-        draw = self._drawing(model, data.test, {**QUICK, "steps": 20, "size": 192})
+        draw = self._drawing(model, data.test)
         for number, file in enumerate(data.test.inputs):
-            drawn = draw(file)["image_bytes"].numpy()[0]
+            drawn = draw(file, {"steps": 20, "size": 192})["image_bytes"].numpy()[0]
             yield Figure(f"style{number}", "Photograph, style, picture", side_by_side(file, png(style), drawn))
 
     def show(self, sample: Array) -> bytes:
@@ -161,13 +162,18 @@ class StyleTransfer(Plugin[StyleConfig]):
         function = partial(paint, model)
         return {"generate": Signature(self.task, function, (IMAGE, FAST_SIZE), (PICTURE,), asked, description)}
 
-    def _drawing(self, model: Any, samples: Samples, knobs: Mapping[str, Any]) -> Callable[[bytes], Mapping[str, Any]]:
-        """`generate` as a function of a photograph's file, with the samples' style; traced once, however many files."""
+    def _drawing(self, model: Any, samples: Samples) -> Callable[[bytes, Mapping[str, Any]], Mapping[str, Any]]:
+        """`generate` as a function of a photograph's file and knobs, with the samples' style; traced once."""
         signature = self.signatures(model)["generate"]
-        row = {**signature.example, "style_bytes": png(samples.assets["style"]), **knobs}
-        _, *columns = (tf.constant([row[field.name]], field.dtype) for field in signature.inputs)
-        traced = tf.function(signature.function)
-        return lambda file: traced(tf.constant([file]), *columns)
+        specs = [tf.TensorSpec((None,), field.dtype) for field in signature.inputs]
+        traced = tf.function(signature.function, input_signature=specs)
+        style = png(samples.assets["style"])
+
+        def draw(file: bytes, knobs: Mapping[str, Any]) -> Mapping[str, Any]:
+            row = {**signature.example, "style_bytes": style, **knobs, "image_bytes": file}
+            return traced(*(tf.constant([row[field.name]], field.dtype) for field in signature.inputs))
+
+        return draw
 
 
 PLUGIN = StyleTransfer()
