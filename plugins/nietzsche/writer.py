@@ -118,7 +118,8 @@ class Writer:
             lambda number, *_: number < longest, write, (0, written, noted, *memory.enter(state, longest))
         )
         ids = tf.reshape(tf.transpose(written.stack()), [-1, longest])
-        return ids, tuple(_rows_first(column, tf.shape(ids)[0]) for column in noted), *memory.leave(tuple(carried))
+        told = tuple(_told(column, tf.shape(ids)[0], noting) for column in noted)
+        return ids, told, *memory.leave(tuple(carried))
 
 
 def _noise(offsets: Any, sampler: State, longest: Any) -> Callable[[Any], Any]:
@@ -139,8 +140,8 @@ def _chances(logits: Any, ids: Any) -> tuple[Any, Any, Any]:
     return tf.gather(chances, ids, batch_dims=1), best, numbers
 
 
-def _rows_first(column: Any, rows: Any) -> Any:
-    """A TensorArray of [N, ...] as [N, how many, ...], also where it has none."""
-    stacked = column.stack()
-    several = tf.reshape(stacked, tf.concat([tf.shape(stacked)[:1], [rows], tf.shape(stacked)[2:]], axis=0))
-    return tf.einsum("ij...->ji...", several)
+def _told(column: Any, rows: Any, noting: bool) -> Any:
+    """A TensorArray of [N, ...] as [N, how many, ...]."""
+    if noting:
+        return tf.einsum("ij...->ji...", column.stack())
+    return tf.zeros([rows, 0, *column.element_shape[1:]], column.dtype)
