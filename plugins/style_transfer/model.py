@@ -38,7 +38,6 @@ class Judge:
         picture = tf.constant(style[None], tf.float32)
         self.eyes: Callable[[Any], Any] = lambda pictures: eyes(pictures, training=False)  # Keras tracks no function
         self.style = [tf.constant(gram) for gram in grams(self.eyes(picture), picture)]
-        self.scale = sum(tf.reduce_sum(gram**2) for gram in self.style) / (4 * 9 * 5)
 
     def losses(self, photographs: Any, pictures: Any) -> tuple[Any, Any]:
         """Of the photographs themselves and of what became of them, float32 [N] each."""

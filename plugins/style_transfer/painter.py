@@ -33,7 +33,7 @@ class Painter(keras.Model):
         return self.paint(tf.cast(photographs, tf.float32))
 
     def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, *_: Any, **__: Any) -> Any:
-        """The mean over a batch, as many times as the photographs'; there are no targets."""
+        """The mean logarithm of the losses, each as many times as its photograph's own; there are no targets."""
         before, after = self.judge.losses(tf.cast(x, tf.float32), tf.cast(y_pred, tf.float32))
         self.loss_ratio.update_state(after / before)
         return tf.reduce_mean(tf.math.log(after / before))
