@@ -6,6 +6,7 @@ from it is checked.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -30,6 +31,11 @@ def state_in(name: str) -> InputField:
 def state_out(name: str) -> OutputField:
     """A piece of state as both answer it."""
     return OutputField(name=name, dtype="string", content="state", description="for `continue`")
+
+
+def row_by_row(one: Callable[[tuple[Any, ...]], Any], rows: tuple[Any, ...], types: tuple[Any, ...]) -> Any:
+    """`one` of each row, one after another: each is as large as the memory that a picture takes."""
+    return tf.map_fn(one, rows, fn_output_signature=types, parallel_iterations=1)
 
 
 def picture_of(state: Any, most: int) -> Any:

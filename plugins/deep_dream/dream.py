@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
 from plugins.pictures import decode
-from plugins.slices import numbers_of, picture_of
+from plugins.slices import numbers_of, picture_of, row_by_row
 
 SMALLEST, LARGEST = 112, 512  # pixels a side of what is dreamt on: a smaller picture is enlarged, a larger one reduced
 MOST_OCTAVES, MOST_STEPS = 6, 50
@@ -79,7 +79,7 @@ class Dreamer:
             dream = self.dream(*_asked(row), MOST_WORK)
             return _png(dream), dream.excitement
 
-        pictures, excitement = _each(one, (image_bytes, *knobs), (tf.string, tf.float32))
+        pictures, excitement = row_by_row(one, (image_bytes, *knobs), (tf.string, tf.float32))
         return {"image_bytes": pictures, "excitement": excitement}
 
     def start(self, image_bytes: Any, *knobs_and_work: Any) -> Mapping[str, Any]:
@@ -89,7 +89,7 @@ class Dreamer:
             photograph, knobs = _asked(row[:-1])
             return _told(self.dream(photograph, knobs, row[-1]), photograph, knobs)
 
-        return _slice(_each(one, (image_bytes, *knobs_and_work), SLICE_TYPES))
+        return _slice(row_by_row(one, (image_bytes, *knobs_and_work), SLICE_TYPES))
 
     def go_on(self, work: Any, *states: Any) -> Mapping[str, Any]:
         """So many steps more."""
@@ -98,7 +98,7 @@ class Dreamer:
             moment, photograph, knobs = _remembered(*row[1:])
             return _told(self._advance(moment, photograph, knobs, row[0]), photograph, knobs)
 
-        return _slice(_each(one, (work, *states), SLICE_TYPES))
+        return _slice(row_by_row(one, (work, *states), SLICE_TYPES))
 
     def dream(self, photograph: Any, knobs: Knobs, work: Any) -> Moment:
         """Listing 8.12, its first `work` steps; each octave's end counts as one.
@@ -203,10 +203,6 @@ def _remembered(image: Any, photograph: Any, numbers: Any) -> tuple[Moment, Any,
         picture_of(image, LARGEST), tf.cast(octave[0], tf.int32), tf.cast(step[0], tf.int32), excitement[0], calm
     )
     return moment, picture_of(photograph, LARGEST), Knobs(**read).bounded()
-
-
-def _each(one: Callable[[tuple[Any, ...]], Any], rows: tuple[Any, ...], types: tuple[Any, ...]) -> Any:
-    return tf.map_fn(one, rows, fn_output_signature=types, parallel_iterations=1)
 
 
 def _slice(columns: tuple[Any, ...]) -> Mapping[str, Any]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
 from plugins.pictures import bounded, decode
-from plugins.slices import numbers_of, picture_of
+from plugins.slices import numbers_of, picture_of, row_by_row
 from plugins.style_transfer.losses import Goal, Weights, grams, total_loss
 
 SMALLEST, LARGEST = 64, 512  # pixels a side: a smaller picture is enlarged, a larger one reduced
@@ -68,7 +68,7 @@ class Transfer:
             moment = self._advance(moment, goal, knobs, MOST_STEPS)
             return _png(moment), moment.loss
 
-        pictures, losses = _each(one, (image_bytes, style_bytes, *knobs), (tf.string, tf.float32))
+        pictures, losses = row_by_row(one, (image_bytes, style_bytes, *knobs), (tf.string, tf.float32))
         return {"image_bytes": pictures, "loss": losses}
 
     def start(self, image_bytes: Any, style_bytes: Any, *knobs_and_work: Any) -> Mapping[str, Any]:
@@ -79,7 +79,7 @@ class Transfer:
             moment = self._advance(moment, goal, knobs, row[-1])
             return _told(moment, knobs, tf.io.serialize_tensor(goal.content), _flat(goal.grams))
 
-        return _slice(_each(one, (image_bytes, style_bytes, *knobs_and_work), SLICE_TYPES))
+        return _slice(row_by_row(one, (image_bytes, style_bytes, *knobs_and_work), SLICE_TYPES))
 
     def go_on(self, work: Any, *states: Any) -> Mapping[str, Any]:
         """So many steps more."""
@@ -89,7 +89,7 @@ class Transfer:
             moment, goal, knobs = self._remembered(kept, content, style, numbers)
             return _told(self._advance(moment, goal, knobs, work), knobs, content, style)
 
-        return _slice(_each(one, (work, *states), SLICE_TYPES))
+        return _slice(row_by_row(one, (work, *states), SLICE_TYPES))
 
     def _begun(self, image_bytes: Any, style_bytes: Any, *asked: Any) -> tuple[Moment, Goal, Knobs]:
         """The photograph itself, judged."""
@@ -180,10 +180,6 @@ def _flat(style: Sequence[Any]) -> Any:
 
 def _finite(numbers: Any) -> Any:
     return tf.debugging.check_numerics(numbers, "The state holds finite numbers.")
-
-
-def _each(one: Callable[[tuple[Any, ...]], Any], rows: tuple[Any, ...], types: tuple[Any, ...]) -> Any:
-    return tf.map_fn(one, rows, fn_output_signature=types, parallel_iterations=1)
 
 
 def _slice(columns: tuple[Any, ...]) -> Mapping[str, Any]:
