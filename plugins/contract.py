@@ -31,6 +31,7 @@ from services.core.card import BookFigure, InputField, OutputField, Task
 from services.core.errors import FailedPrecondition, InvalidArgument, Unavailable
 
 __all__ = [
+    "AllData",
     "Array",
     "BookFigure",
     "Choice",
@@ -72,6 +73,11 @@ class Config(BaseModel):
     seed: int = Field(default=1, description="seeds Python, NumPy and TensorFlow: same seed, same metrics")
     epochs: int = 5
     batch_size: int = 128
+    steps_per_epoch: int | None = Field(
+        default=None,
+        ge=1,
+        description="batches an epoch, if a pass over all samples has more; the next epoch goes on there; none: a pass",
+    )
     samples: int | None = Field(
         default=None, ge=1, description="train on so many samples, drawn with the seed, for a quick look; none: on all"
     )
@@ -149,7 +155,15 @@ class Untrained:
     """The model comes as it is: imported weights, or a rule. Nothing is fitted, nothing validated."""
 
 
-EvaluationProtocol = HoldOut | KFold | IteratedKFold | Untrained
+@dataclass(frozen=True)
+class AllData:
+    """One model learns from all training data for all epochs, and nothing is validated.
+
+    For models whose losses say nothing of their worth, such as two networks that play against each other (book 8.5).
+    """
+
+
+EvaluationProtocol = HoldOut | KFold | IteratedKFold | AllData | Untrained
 
 
 @dataclass(frozen=True)
@@ -268,6 +282,12 @@ class Plugin(ABC, Generic[C]):
     def figures(self, model: Any, data: Data, config: C) -> Iterator[Figure]:
         """Extra pictures for the report. Default: none."""
         return iter(())
+
+    def snapshot(self, model: Any) -> bytes | None:
+        """What the model makes at the end of an epoch of its training, as PNG: kept in the run's folder and shown by
+        TensorBoard. It must not draw from the random numbers that training draws from. Default: none.
+        """
+        return None
 
     def show(self, sample: Any) -> bytes | str:
         """One input, as the model takes it, for a person to see: PNG bytes or text. Default: its numbers."""

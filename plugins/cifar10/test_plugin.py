@@ -11,17 +11,10 @@ import pytest
 from keras import layers
 from PIL import Image
 
-from plugins.cifar10.data import (
-    BATCHES,
-    LABELS,
-    SUBSET,
-    load,
-    read_binary,
-    read_pictures,
-    subset,
-)
+from plugins.cifar10.data import SUBSET, load, subset
 from plugins.cifar10.model import NETWORKS, PhotographsConfig, build, module, shortcut
 from plugins.cifar10.plugin import PLUGIN, png
+from plugins.cifar10_files import BATCHES, LABELS, read_binary, read_pictures
 from plugins.conftest import Folder, Serve
 from plugins.contract import Array, Data, Samples
 

@@ -9,10 +9,10 @@ from typing import Any
 import keras
 
 from plugins.contract import Array
-from plugins.deep_dream.data import weights_of
 from plugins.efficientnet import efficientnet_lite0, set_weights
 from plugins.keras_files import fetched_by_keras
 from plugins.vgg16 import vgg16
+from plugins.weights import weights_of
 
 # Listing 8.9 for the book's InceptionV3; of the others, layers of about the same depth.
 LAYERS: Mapping[str, tuple[str, str, str, str]] = MappingProxyType(

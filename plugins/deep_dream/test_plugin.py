@@ -12,12 +12,12 @@ from PIL import Image
 
 from plugins.conftest import Endpoint, Serve
 from plugins.contract import Array, Unavailable
-from plugins.deep_dream.data import weights_of
 from plugins.deep_dream.dream import BORDER, MOST_WORK, SMALLEST, STATES, Dreamer, Knobs, Moment, example_state
 from plugins.deep_dream.model import LAYERS
 from plugins.deep_dream.plugin import DEPTHS, PLUGIN, QUICK, WEIGHTS
 from plugins.efficientnet import efficientnet_lite0
 from plugins.pictures import EXAMPLE
+from plugins.weights import weights_of
 
 KNOBS = {**QUICK, **dict(zip(DEPTHS, WEIGHTS, strict=True))}
 

@@ -16,7 +16,7 @@ SHOWN = 5000
 
 def drawn(model: VariationalAutoencoder, samples: Samples) -> Iterator[Figure]:
     """The book's figure 8.14, the plane with the test digits on it, and digits beside their reconstructions."""
-    yield Figure("sheet", "15 x 15 digits at the quantiles of the prior, 5 % to 95 % each way", _sheet(model))
+    yield Figure("sheet", "15 x 15 digits at the quantiles of the prior, 5 % to 95 % each way", sheet(model))
     digits, classes = samples.inputs[:SHOWN], samples.targets[:SHOWN]
     plane = scatter(encoded_means(model, digits), classes, list(map(str, range(10))))
     yield Figure("latent", "5,000 test digits at their z_mean, coloured by digit", plane)
@@ -24,7 +24,7 @@ def drawn(model: VariationalAutoencoder, samples: Samples) -> Iterator[Figure]:
     yield Figure("reconstructions", "Test digits (odd rows) and their reconstructions (even rows)", png(pairs))
 
 
-def _sheet(model: VariationalAutoencoder) -> bytes:
+def sheet(model: VariationalAutoencoder) -> bytes:
     """The 15 x 15 digits of listing 8.28, as the endpoint draws them."""
     pictures: Array = Plane(model, read, b"").sheet(np.array([15], np.int32))["image_bytes"].numpy()
     return bytes(pictures[0])

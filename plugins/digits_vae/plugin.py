@@ -24,7 +24,7 @@ from plugins.contract import (
     Variant,
 )
 from plugins.digits_vae.data import load
-from plugins.digits_vae.figures import drawn
+from plugins.digits_vae.figures import drawn, sheet
 from plugins.digits_vae.model import VaeConfig, build
 from plugins.digits_vae.pictures import LARGEST_SHEET, Plane, read
 from plugins.panels import png
@@ -68,6 +68,10 @@ class DigitsVae(Plugin[VaeConfig]):
     def figures(self, model: Any, data: Data, config: VaeConfig) -> Iterator[Figure]:
         """The sheet, the plane and reconstructions."""
         yield from drawn(model, data.test)
+
+    def snapshot(self, model: Any) -> bytes:
+        """The plane."""
+        return sheet(model)
 
     def show(self, sample: Array) -> bytes:
         """The digit."""

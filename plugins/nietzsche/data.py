@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -20,10 +23,12 @@ from plugins.contract import (
     Unavailable,
     Url,
 )
+from plugins.nietzsche.tokens import tokens_in
 from plugins.own_files import own_file
 
 LOG = logging.getLogger(__name__)
 TEST_SHARE = 0.1
+CHARACTERS, WORDS = "characters", "words"
 
 
 def read_text(file: Path) -> Mapping[str, Array]:
@@ -69,33 +74,71 @@ def _books(datasets: Datasets) -> Mapping[str, Array]:
         return datasets.fetch(AUSTEN)
 
 
-def passages(text: str, window: int, step: int) -> Samples:
-    """Every `step`-th passage of `window` characters, and the character that follows each of its positions.
+class Cut(Protocol):
+    """How a text is cut into passages: a part of the plugin's config."""
 
-    Both are int32 [passages, window] of Unicode code points; `targets` is `inputs` one character later (listing 8.3,
-    which keeps the last column of targets only).
+    @property
+    def tokens(self) -> str:
+        """CHARACTERS or WORDS."""
+        ...
+
+    @property
+    def window(self) -> int:
+        """Tokens in a passage."""
+        ...
+
+    @property
+    def step(self) -> int:
+        """Tokens from the start of one passage to that of the next."""
+        ...
+
+
+def coded(text: str, tokens: str) -> tuple[Array, Mapping[str, Array]]:
+    """The text as int32 [tokens], and the assets that tell what these are.
+
+    Characters are Unicode code points. Words, and marks, are numbers in the list `words` of the assets, bytes.
     """
-    codes = np.frombuffer(text.encode("utf-32-le"), np.int32)
-    longer = np.lib.stride_tricks.sliding_window_view(codes, window + 1)[::step]
+    if tokens == CHARACTERS:
+        return np.frombuffer(text.encode("utf-32-le"), np.int32), {}
+    words, codes = np.unique(tokens_in([text]).values.numpy(), return_inverse=True)
+    return codes.astype(np.int32), {"words": words}
+
+
+def text_of(codes: Array, assets: Mapping[str, Array]) -> str:
+    """What `coded` was given."""
+    if "words" in assets:
+        return b"".join(assets["words"][codes.ravel()]).decode()
+    return "".join(map(chr, codes.ravel()))
+
+
+def passages(codes: Array, config: Cut) -> Samples:
+    """Every `step`-th passage of `window` tokens, and the token that follows each of its positions.
+
+    Both are int32 [passages, window]; `targets` is `inputs` one token later (listing 8.3, which keeps the last column
+    of targets only).
+    """
+    longer = np.lib.stride_tricks.sliding_window_view(codes, config.window + 1)[:: config.step]
     return Samples(longer[:, :-1], longer[:, 1:])
 
 
-def split(text: str, window: int, step: int) -> Data:
+def split(text: str, config: Cut) -> Data:
     """The last tenth of the text is the test: no passage crosses the cut. Raises InvalidArgument."""
-    cut = round(len(text) * (1 - TEST_SHARE))
-    if len(text) - cut <= window:
+    codes, assets = coded(text, config.tokens)
+    cut = round(len(codes) * (1 - TEST_SHARE))
+    if len(codes) - cut <= config.window:
         raise InvalidArgument(
-            f"A tenth of the corpus, the test, is longer than a passage of {window} characters. "
-            f"Received: {len(text)} characters in all"
+            f"A tenth of the corpus, the test, is longer than a passage of {config.window} {config.tokens}. "
+            f"Received: {len(codes)} {config.tokens} in all"
         )
-    return Data(train=passages(text[:cut], window, step), test=passages(text[cut:], window, step))
+    parts = (replace(passages(part, config), assets=assets) for part in (codes[:cut], codes[cut:]))
+    return Data(*parts)
 
 
-def unigram_nats(train: Array, test: Array) -> float:
+def unigram_nats(train: str, test: str) -> float:
     """Cross-entropy of the training text's character frequencies on the test text, nats a character.
 
     A test character that the training text lacks counts as a space, as the model reads it.
     """
-    counts = np.bincount(train.ravel(), minlength=int(test.max()) + 1)
-    seen = np.where(counts[test] > 0, test, ord(" "))
-    return float(-np.log(counts[seen] / counts.sum()).mean())
+    counts = Counter(train)
+    seen = np.array([counts[character] or counts[" "] for character in test])
+    return float(-np.log(seen / len(train)).mean())

@@ -16,7 +16,7 @@ from plugins.nietzsche.model import TextConfig
 from plugins.nietzsche.plugin import PLUGIN
 from plugins.nietzsche.sampling import gumbel, likely
 
-LIKELIHOODS = ("logprobs", "top_characters", "top_logprobs")
+LIKELIHOODS = ("logprobs", "top_tokens", "top_logprobs")
 TEXT = "thus spoke the camel:\nwhat is heavy? so asks the load-bearing spirit, é and kneels.\n" * 40
 SMALL = TextConfig(window=12, step=5, units=16)
 

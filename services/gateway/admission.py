@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from services.core.errors import DeadlineExceeded, InvalidArgument
 from services.gateway.pictures import check_picture
-from services.gateway.request import Call, Request
+from services.gateway.request import Call
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class Admission:
         self._limits = limits
         self._clock = clock
 
-    def admit(self, request: Request) -> None:
+    def admit(self, deadline: float) -> None:
         """Raises DeadlineExceeded for a request that is too late already."""
-        late = self._clock() - request.deadline
+        late = self._clock() - deadline
         if late >= 0:
             raise DeadlineExceeded(f"A request comes with time left to answer it. Received: one {late:.3f} s too late")
 

@@ -16,9 +16,11 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from services.core.errors import TensorgateError
-from services.gateway import schemas
-from services.gateway.faults import OPENAI, OPERATION_KEY, answer_error, answer_http_error
+from services.gateway import open_inference_schemas as open_inference
+from services.gateway import openai_schemas, schemas
+from services.gateway.faults import OPEN_INFERENCE, OPENAI, OPERATION_KEY, answer_error, answer_http_error
 from services.gateway.hot_paths import Endpoint, HotPaths
+from services.gateway.open_inference_rest import OpenInferenceRest
 from services.gateway.openai_images import OpenAiImages
 from services.gateway.openai_rest import OpenAiRest
 from services.gateway.pages import Pages
@@ -65,6 +67,7 @@ class Doors:
     tfs: TfsRest
     openai: OpenAiRest
     images: OpenAiImages
+    open_inference: OpenInferenceRest
     pages: Pages
 
 
@@ -96,6 +99,9 @@ def _documented(doors: Doors) -> FastAPI:
         content = {"application/json": {"schema": one.body.model_json_schema()}} if one.body is not None else {}
         extra = {"requestBody": {"required": True, "content": content}} if content else None
         app.add_api_route(one.path, one.endpoint, methods=[one.method], tags=[OPENAI], openapi_extra=extra)
+    for form in ("", "/versions/{version}"):
+        for endpoint in (doors.open_inference.generate, doors.open_inference.generate_stream):
+            _add_generate(app, f"/v2/models/{{model}}{form}/{endpoint.__name__}", endpoint)
     pages = doors.pages
     for form in _REF_FORMS:
         _add_page(app, f"/api/models/{{model}}{form}", pages.show_model, _MODELS, schemas.ModelDetail)
@@ -117,8 +123,8 @@ class OpenAiRoute:
 
 def _openai(doors: Doors) -> tuple[OpenAiRoute, ...]:
     return (
-        OpenAiRoute("POST", "/v1/completions", doors.openai.completions, schemas.CompletionBody),
-        OpenAiRoute("POST", "/v1/images/generations", doors.images.generations, schemas.ImagesBody),
+        OpenAiRoute("POST", "/v1/completions", doors.openai.completions, openai_schemas.CompletionBody),
+        OpenAiRoute("POST", "/v1/images/generations", doors.images.generations, openai_schemas.ImagesBody),
         OpenAiRoute("GET", "/v1/models", doors.openai.list_models),
     )
 
@@ -174,6 +180,21 @@ def _add_tfs(app: FastAPI, path: str, tfs: TfsRest) -> None:
     )
     _add_page(app, f"{path}/metadata", tfs.metadata, _TFS)
     _add_page(app, path, tfs.status, _TFS)
+
+
+def _add_generate(app: FastAPI, path: str, endpoint: Endpoint) -> None:
+    content = {"application/json": {"schema": open_inference.GenerateBody.model_json_schema()}}
+    app.add_api_route(
+        path,
+        endpoint,
+        methods=["POST"],
+        tags=[OPEN_INFERENCE],
+        responses={
+            200: {"model": open_inference.GenerateReply},
+            "default": {"model": open_inference.OpenInferenceFault},
+        },
+        openapi_extra={"requestBody": {"required": True, "content": content}, "parameters": _parameters(path)},
+    )
 
 
 def _add_page(app: FastAPI, path: str, endpoint: Endpoint, tag: str, reply: type[BaseModel] | None = None) -> None:

@@ -23,6 +23,7 @@ from services.gateway.request import Call, Columns
 
 _log = logging.getLogger(__name__)
 
+_STATUS = "GetModelStatus"
 _CHANNEL_OPTIONS = (
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
@@ -57,6 +58,11 @@ class Backend:
         remaining = call.deadline - asyncio.get_running_loop().time()
         reply = await self._ask(self._prediction.Predict, request, remaining)
         return {name: from_proto(tensor) for name, tensor in reply.outputs.items()}
+
+    async def forward(self, method: str, request: Any, deadline: float) -> Any:
+        """Any method of the two services, as it is, within the time left."""
+        service = self._models if method == _STATUS else self._prediction
+        return await self._ask(getattr(service, method), request, deadline - asyncio.get_running_loop().time())
 
     async def status(self, name: str, version: int | None, seconds: float) -> Any:
         """The GetModelStatusResponse for a model, or for one version of it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import Any
 
 import orjson
@@ -13,10 +14,33 @@ from services.gateway.columns import received
 
 TIMEOUT_HEADER = "x-request-timeout-seconds"
 _MOST_SECONDS = 3600.0
+_GZIP_WINDOW = 31  # zlib's largest, with gzip's header
 
 
 async def read_bytes(request: Request, limit: int) -> bytes:
-    """The whole body. Raises ResourceExhausted as soon as it is known to be larger than `limit` bytes."""
+    """The whole body, unpacked if it is gzip. Raises ResourceExhausted as soon as it is known to be larger than `limit`
+    bytes, packed or not, and InvalidArgument for what is packed otherwise."""
+    body = await _received(request, limit)
+    encoding = request.headers.get("content-encoding", "identity").lower()
+    return body if encoding == "identity" else _unpacked(body, encoding, limit)
+
+
+def _unpacked(body: bytes, encoding: str, limit: int) -> bytes:
+    if encoding != "gzip":
+        raise InvalidArgument(f"Content-Encoding is gzip, or none. Received: {received(encoding)}")
+    unpacking = zlib.decompressobj(_GZIP_WINDOW)
+    try:
+        unpacked = unpacking.decompress(body, limit + 1)
+    except zlib.error as error:
+        raise InvalidArgument(f"The body is gzip, as Content-Encoding says. Received: {error}") from None
+    if len(unpacked) > limit:
+        raise _too_large(limit, len(unpacked))
+    if not unpacking.eof:
+        raise InvalidArgument(f"The body is gzip, whole. Received: {len(body)} bytes without its end")
+    return unpacked
+
+
+async def _received(request: Request, limit: int) -> bytes:
     declared = request.headers.get("content-length", "0")
     if declared.isascii() and declared.isdigit() and int(declared) > limit:
         raise _too_large(limit, int(declared))

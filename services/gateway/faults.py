@@ -1,4 +1,4 @@
-"""How an error leaves over HTTP: one table for the status, three bodies (ours, TensorFlow Serving's, OpenAI's)."""
+"""How an error leaves over HTTP: one table for the status, a body for each door."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ _log = logging.getLogger(__name__)
 # operation answer it (none: no such path).
 CODE_KEY, REQUEST_ID_KEY, OPERATION_KEY = "tensorgate.code", "tensorgate.request_id", "tensorgate.operation"
 OPENAI = "openai"  # the door whose clients read errors in OpenAI's form
+OPEN_INFERENCE = "open_inference"  # and in Open Inference's
 _FAULT_OF_OURS = "The gateway failed to answer; the request id finds the reason in its log."
 # TensorFlow's graph errors go on after this with names of nodes that mean nothing to a client.
 _GRAPH_NODES = "\n\t [["
@@ -32,6 +33,12 @@ def public_text(error: Exception) -> tuple[Code, str]:
     return error.code, error.message.partition(_GRAPH_NODES)[0]
 
 
+def tfs_text(error: Exception) -> tuple[Code, str]:
+    """The same for TensorFlow Serving's clients, but whole: its texts show the graph's nodes."""
+    code, text = public_text(error)
+    return code, error.message if isinstance(error, TensorgateError) and code is not Code.INTERNAL else text
+
+
 def fault_body(code: Code, text: str, request_id: str) -> bytes:
     """Our error body."""
     return orjson.dumps({"error": {"code": code.name, "message": text, "request_id": request_id}})
@@ -41,8 +48,12 @@ async def answer_error(request: Request, error: Exception) -> Response:
     """The answer of the door that was asked."""
     if isinstance(error, ClientDisconnect):
         return _answer_nobody(request)
-    if request.scope.get(OPERATION_KEY, ("",))[0] == OPENAI:
+    door = request.scope.get(OPERATION_KEY, ("",))[0]
+    if door == OPENAI:
         return _answer_openai_error(request, error)
+    if door == OPEN_INFERENCE:
+        code, text = public_text(error)
+        return _response(request, code, open_inference_fault(text), error)
     if is_tfs_path(request.scope["path"]):
         return _answer_tfs_error(request, error)
     code, text = public_text(error)
@@ -71,12 +82,15 @@ def openai_fault(code: Code, text: str) -> bytes:
     return orjson.dumps({"error": {"message": text, "type": kind, "param": None, "code": code.name.lower()}})
 
 
+def open_inference_fault(text: str) -> bytes:
+    """Open Inference's error body."""
+    return orjson.dumps({"error": text})
+
+
 def _answer_tfs_error(request: Request, error: Exception) -> Response:
-    """TensorFlow Serving's body, and its texts whole: they show the graph's nodes."""
-    code, text = public_text(error)
-    if isinstance(error, TensorgateError) and code is not Code.INTERNAL:
-        text = error.message
-    return _response(request, code, error_body(text), error)
+    """TensorFlow Serving's body; none where it has no text."""
+    code, text = tfs_text(error)
+    return _response(request, code, error_body(text) if text else b"", error)
 
 
 def _answer_nobody(request: Request) -> Response:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -19,6 +19,7 @@ from services.gateway.request_id import request_id_of
 _log = logging.getLogger(__name__)
 
 Context = grpc.aio.ServicerContext[Any, Any]
+Told = Callable[[Exception], tuple[Code, str]]
 _REQUEST_ID = "x-request-id"
 
 
@@ -38,8 +39,10 @@ class GrpcCalls:
         return asyncio.get_running_loop().time() + (self._seconds if remaining is None else remaining)
 
     @asynccontextmanager
-    async def answering(self, context: Context, operation: tuple[str, str], model: str) -> AsyncIterator[None]:
-        """Around a method: door and operation, and the model as it was written."""
+    async def answering(
+        self, context: Context, operation: tuple[str, str], model: str, told: Told = public_text
+    ) -> AsyncIterator[None]:
+        """Around a method: door and operation, the model as it was written, and what a client may see of an error."""
         clock = asyncio.get_running_loop().time
         started, code = clock(), Code.CANCELLED
         self._running += 1
@@ -51,7 +54,7 @@ class GrpcCalls:
             yield
             code = Code.OK
         except Exception as error:  # whatever it was, the client gets a status and we get the reason
-            code, text = public_text(error)
+            code, text = told(error)
             if code is Code.INTERNAL:
                 _log.error("request %s failed", request_id, exc_info=error)
             await context.abort(grpc.StatusCode[code.name], text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from grpc_health.v1 import health, health_pb2
 
+from services.core.tfs_methods import PREDICTION
 from services.gateway.routing_table import RoutingTable
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
@@ -20,7 +21,7 @@ class Health:
 
     async def tell(self, table: RoutingTable) -> None:
         """A new table: flip what changed."""
-        serving = {"": table.ready, INFERENCE: table.ready}
+        serving = dict.fromkeys(("", INFERENCE, PREDICTION), table.ready)
         serving |= {name: routes.default in routes.servables for name, routes in table.models.items()}
         gone = {name: False for name in self._told if name not in serving}
         for name, up in {**serving, **gone}.items():

@@ -14,7 +14,7 @@ UNKNOWN = "unknown"
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one request ended: the door (rest, tfs, openai, grpc), operation, model as written, the code's name."""
+    """How one request ended: its door (rest, tfs, openai, ...) and operation, the model as written, the code's name."""
 
     door: str
     operation: str

@@ -28,10 +28,11 @@ from services.gateway.disconnect import while_connected
 from services.gateway.drawing import draw, drawn
 from services.gateway.instances import Instances, fitting, signatures_of
 from services.gateway.openai_rest import Chance
+from services.gateway.openai_schemas import ImagesBody
 from services.gateway.plane import DataPlane
 from services.gateway.request import Request, Tensors
 from services.gateway.routing_table import Servable
-from services.gateway.schemas import ImagesBody, read_body
+from services.gateway.schemas import read_body
 
 _SIGNATURE, _SEED, _SIZE, _ANY_SIZE = "signature", "seed", "size", "auto"
 _SEED_BYTES = 8

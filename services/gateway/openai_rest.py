@@ -1,4 +1,5 @@
-"""OpenAI's door, /v1/completions and /v1/models, for its clients (openai-openapi 2026-08). A token is a character.
+"""OpenAI's door, /v1/completions and /v1/models, for its clients (openai-openapi 2026-08). A token is what the model
+writes one after another: a character, or a word.
 
 `system_fingerprint` names the version that wrote: the same one with the same seed writes the same text.
 """
@@ -21,9 +22,10 @@ from services.gateway.bodies import parse_json, read_bytes, seconds_allowed
 from services.gateway.disconnect import while_connected
 from services.gateway.events import DONE, EVENTS, EVENTS_HEADERS, event, told_of
 from services.gateway.faults import REQUEST_ID_KEY, openai_fault
+from services.gateway.openai_schemas import CompletionBody
 from services.gateway.plane import DataPlane
 from services.gateway.routing_table import RoutingTable
-from services.gateway.schemas import CompletionBody, read_body
+from services.gateway.schemas import read_body
 from services.gateway.text import Chunk, Prompt, write_text
 from services.gateway.tokens import LOGPROBS, Token
 
@@ -62,14 +64,13 @@ class Completion:
             **fields,
         }
 
-    def usage(self, written: int) -> Mapping[str, int]:
-        """In characters."""
-        asked = sum(map(len, self.prompts))
-        return {"prompt_tokens": asked, "completion_tokens": written, "total_tokens": asked + written}
+    def prompt(self, index: int) -> str:
+        """That text number `index` goes on from."""
+        return self.prompts[index // self.body.n]
 
     def echoed(self, index: int) -> str:
         """What stands before text number `index`."""
-        return self.prompts[index // self.body.n] if self.body.echo else ""
+        return self.prompt(index) if self.body.echo else ""
 
 
 class OpenAiRest:
@@ -124,12 +125,12 @@ class OpenAiRest:
 
 
 def _likelihoods(tokens: Sequence[Token], top: int, offset: int) -> Mapping[str, Any]:
-    """OpenAI's four columns; `offset` is where in the text the first token stands."""
+    """OpenAI's four columns; `offset` is where in the answer the written text begins."""
     return {
         "tokens": [token.text for token in tokens],
         "token_logprobs": [token.logprob for token in tokens],
         "top_logprobs": [dict(list(token.top.items())[:top]) for token in tokens],
-        "text_offset": list(range(offset, offset + len(tokens))),
+        "text_offset": [offset + token.place for token in tokens],
     }
 
 
@@ -138,22 +139,33 @@ class _Choices:
 
     def __init__(self, completion: Completion) -> None:
         self._completion = completion
-        self._sizes: dict[int, int] = {}
+        self._begun: set[int] = set()
+        self._asked = self._written = 0
 
     @property
-    def written(self) -> int:
-        """Characters in all."""
-        return sum(self._sizes.values())
+    def usage(self) -> Mapping[str, int]:
+        """In tokens; each prompt counts once, however many texts go on from it."""
+        return {
+            "prompt_tokens": self._asked,
+            "completion_tokens": self._written,
+            "total_tokens": self._asked + self._written,
+        }
 
     def read(self, chunk: Chunk) -> dict[str, Any]:
         """The chunk as a choice; the first of a text has what is echoed before it."""
-        before, top = self._sizes.get(chunk.index, 0), self._completion.body.logprobs
-        echoed = self._completion.echoed(chunk.index)
-        told = None if top is None else _likelihoods(chunk.tokens, top, len(echoed) + before)
-        text = chunk.text if chunk.index in self._sizes else echoed + chunk.text
-        self._sizes[chunk.index] = before + len(chunk.text)
+        echoed, top = self._completion.echoed(chunk.index), self._completion.body.logprobs
+        told = None if top is None else _likelihoods(chunk.tokens, top, len(echoed))
+        text = chunk.text if chunk.index in self._begun else echoed + chunk.text
+        self._count(chunk)
         reason = chunk.finish_reason or None
         return {"text": text, "index": chunk.index, "logprobs": told, "finish_reason": reason}
+
+    def _count(self, chunk: Chunk) -> None:
+        self._written += chunk.written
+        if chunk.index not in self._begun and chunk.index % self._completion.body.n == 0:
+            told = chunk.prompt_tokens
+            self._asked += len(self._completion.prompt(chunk.index)) if told is None else told
+        self._begun.add(chunk.index)
 
 
 def _joined(first: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
@@ -168,7 +180,7 @@ async def _whole(completion: Completion, chunks: AsyncIterator[Chunk]) -> Mappin
         choice = choices.read(chunk)
         whole[chunk.index] = _joined(whole[chunk.index], choice) if chunk.index in whole else choice
     told = [whole[index] for index in sorted(whole)]
-    return completion.piece(chunk, told, usage=completion.usage(choices.written))
+    return completion.piece(chunk, told, usage=choices.usage)
 
 
 async def _events(http: Http, completion: Completion, first: Chunk, chunks: Any) -> AsyncIterator[bytes]:
@@ -184,7 +196,7 @@ async def _events(http: Http, completion: Completion, first: Chunk, chunks: Any)
             async for chunk in chunks:
                 yield piece_of(chunk)
             if usage:
-                yield event(completion.piece(first, [], usage=completion.usage(choices.written)))
+                yield event(completion.piece(first, [], usage=choices.usage))
             yield DONE
         except Exception as error:  # the last place where the client can be told
             yield b"data: " + openai_fault(*told_of(http, error)) + b"\n\n"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol
+from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeVar
 
 from services.core.errors import DeadlineExceeded, NotFound
 from services.core.refs import ModelRef
@@ -11,6 +12,8 @@ from services.gateway.admission import Admission
 from services.gateway.batcher import Batcher
 from services.gateway.request import Answer, Call, Request, call_of
 from services.gateway.routing_table import Servable
+
+T = TypeVar("T")
 
 
 class Routes(Protocol):
@@ -38,33 +41,35 @@ class DataPlane:
         return self._router.route(ref)
 
     async def predict(self, request: Request) -> Answer:
-        """The answer of the version the request means, within its deadline; raises the tree of core/errors.py.
+        """The answer of the version the request means, within its deadline; raises the tree of core/errors.py."""
+
+        def ask(servable: Servable) -> Awaitable[Answer]:
+            call = call_of(servable, request.payload.tensors(servable), request.deadline)
+            self._admission.check(call)
+            return self._answer(call)
+
+        return await self.call(request.ref, request.deadline, ask)
+
+    async def call(self, ref: ModelRef, deadline: float, ask: Callable[[Servable], Awaitable[T]]) -> T:
+        """What `ask` gets from the version that `ref` means, within the deadline. Raises as `ask` and the router do.
 
         A version that the router chose may be unloaded before the call arrives there. Then the table is read again and
-        the request sent once more, so a roll-out costs no request.
+        the request sent once more, so a roll-out costs no request. What `ask` raises before it waits is the request's
+        own fault.
         """
-        self._admission.admit(request)
+        self._admission.admit(deadline)
         try:
-            async with asyncio.timeout_at(request.deadline):
-                call = self._call(request)
+            async with asyncio.timeout_at(deadline):
+                answer = ask(self._router.route(ref))
                 try:
-                    return await self._ask(call)
+                    return await answer
                 except NotFound:
-                    if request.ref.version is not None:
+                    if ref.version is not None:
                         raise
                     await self._router.refresh()
-                    return await self._ask(self._call(request))
+                    return await ask(self._router.route(ref))
         except TimeoutError:
-            raise DeadlineExceeded(
-                f"Model {request.ref.name} did not answer within the request's time budget."
-            ) from None
+            raise DeadlineExceeded(f"Model {ref.name} did not answer within the request's time budget.") from None
 
-    def _call(self, request: Request) -> Call:
-        """What the version that is routed to now shall be asked. Raises InvalidArgument, NotFound or Unavailable."""
-        servable = self._router.route(request.ref)
-        call = call_of(servable, request.payload.tensors(servable), request.deadline)
-        self._admission.check(call)
-        return call
-
-    async def _ask(self, call: Call) -> Answer:
+    async def _answer(self, call: Call) -> Answer:
         return Answer(call.servable, call.signature, await self._batcher.predict(call))

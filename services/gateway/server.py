@@ -18,6 +18,7 @@ from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry
 
 from services.core.errors import FailedPrecondition
+from services.core.tfs_methods import MODEL, PREDICTION
 from services.gateway.admission import Admission, Limits
 from services.gateway.app import Doors, create_app
 from services.gateway.backend import Backend, open_channel
@@ -26,6 +27,7 @@ from services.gateway.edge import Edge
 from services.gateway.grpc_calls import GrpcCalls
 from services.gateway.health import INFERENCE, Health
 from services.gateway.metrics import Metrics
+from services.gateway.open_inference_rest import OpenInferenceRest
 from services.gateway.openai_images import OpenAiImages
 from services.gateway.openai_rest import Chance, OpenAiRest
 from services.gateway.pages import Pages
@@ -33,6 +35,7 @@ from services.gateway.plane import DataPlane
 from services.gateway.router import Router
 from services.gateway.routing_table import RoutingTable
 from services.gateway.settings import GatewaySettings
+from services.gateway.tfs_grpc import TfsGrpc
 from services.gateway.tfs_rest import TfsRest
 from services.gateway.typed_grpc import Inference
 from services.gateway.typed_rest import TypedRest
@@ -70,10 +73,12 @@ class Gateway:
             plane, self._table, chance, body_bytes=settings.body_bytes, seconds=settings.timeout_seconds
         )
         images = OpenAiImages(plane, chance, body_bytes=settings.body_bytes, seconds=settings.timeout_seconds)
+        open_inference = OpenInferenceRest(plane, settings.body_bytes, settings.timeout_seconds)
         pages = Pages(self._table, self._health, registry)
-        self._app = create_app(Doors(typed, tfs, openai, images, pages))
+        self._app = create_app(Doors(typed, tfs, openai, images, open_inference, pages))
         self._calls = GrpcCalls(self._metrics, settings.timeout_seconds)
         self._inference = Inference(plane, self._table, self._calls)
+        self._tfs = TfsGrpc(plane, backend, self._calls)
 
     def _table(self) -> RoutingTable:
         return self._router.table
@@ -135,8 +140,10 @@ class Gateway:
             )
         )
         inference_pb2_grpc.add_InferenceServicer_to_server(self._inference, server)  # type: ignore[no-untyped-call]  # generated code
+        server.add_generic_rpc_handlers((self._tfs,))
         health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, server)
-        reflection.enable_server_reflection((INFERENCE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+        services = (INFERENCE, PREDICTION, MODEL, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(services, server)
         host, port = self._settings.http_host, self._settings.grpc_port
         try:
             return server, server.add_insecure_port(f"{host}:{port}")

@@ -20,12 +20,13 @@ from services.gateway.request import Answer, Request
 from services.gateway.routing_table import Servable
 from services.gateway.slices import START, Continue, Pace, state_of
 from services.gateway.stops import Stops, stops_of
-from services.gateway.tokens import LOGPROBS, Token, tokens_of
+from services.gateway.tokens import LOGPROBS, Token, Tokens
 
 DEFAULT_LENGTH = 400
 MOST_LENGTH = 100_000
 MOST_TEXTS = 16
 _STEPS, _PROMPT, _SEED = "steps", "prompt", "seed"
+_UNKNOWN, _PROMPT_TOKENS = "unknown", "prompt_tokens"  # outputs of `start`, if the model has them
 # The first words come soon, later ones cheaply: a call costs some 3 ms beside what it writes. It stays short all the
 # same, for its rows leave together, and a reader who goes away is noticed between calls.
 _FIRST_CHUNK, _UNREAD_CHUNK = 8, 64
@@ -35,7 +36,7 @@ _LARGEST_SEED = 2**63 - 1
 
 @dataclass(frozen=True)
 class Prompt:
-    """What to write on: `length` in characters; knobs as the card lists them (temperature, seed).
+    """What to write on: `length` in the model's tokens, characters or words; knobs as the card lists them.
 
     The text ends before the first of the strings `stop`. Of `alternatives` texts number i, from 0, has the seed + i.
     `read_along`: somebody waits for the first characters, not only for the whole.
@@ -51,13 +52,29 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Newly written text, of text number `index`; `finish_reason` is "" while writing, then "length" or "stop"."""
+    """Newly written text, of text number `index`; `finish_reason` is "" while writing, then "length" or "stop".
+
+    The first of a text tells what the model said of the prompt: how many tokens it has, where these are not its
+    characters, and which of it the model does not know.
+    """
 
     servable: Servable
     text: str
     finish_reason: str
     index: int = 0
-    tokens: Sequence[Token] = ()  # of the text, where the request asks how likely they were
+    written: int = 0  # tokens that begin in the text
+    tokens: Sequence[Token] = ()  # these, where the request asks how likely they were
+    prompt_tokens: int | None = None
+    unknown: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """What one call wrote."""
+
+    answer: Answer
+    text: str
+    finish_reason: str
 
 
 async def write_text(
@@ -117,23 +134,25 @@ async def _side_by_side(streams: Sequence[AsyncGenerator[Chunk, None]]) -> Async
 
 async def _until_stop(plane: DataPlane, ref: ModelRef, prompt: Prompt, deadline: float) -> AsyncGenerator[Chunk, None]:
     """One text, up to the first of its stop strings."""
-    stops = Stops(stops_of(prompt.stop))
-    held: list[Token] = []
-    async with aclosing(_written(plane, ref, prompt, deadline)) as chunks:
-        async for chunk in chunks:
-            text, stopped = stops.read(chunk.text)
-            reason = "stop" if stopped else chunk.finish_reason
+    stops, tokens = Stops(stops_of(prompt.stop)), Tokens()
+    said: Mapping[str, Any] | None = None
+    async with aclosing(_written(plane, ref, prompt, deadline)) as pieces:
+        async for piece in pieces:
+            said = _of_prompt(piece.answer) if said is None else said
+            tokens.read(piece.answer, piece.text, likely=bool(prompt.knobs.get(LOGPROBS)))
+            text, stopped = stops.read(piece.text)
+            reason = "stop" if stopped else piece.finish_reason
             if reason and not stopped:
                 text += stops.rest()
-            held += chunk.tokens
-            told, held = held[: len(text)], held[len(text) :]
             if text or reason:
-                yield replace(chunk, text=text, finish_reason=reason, tokens=told)
+                count, told = tokens.tell(text)
+                yield Chunk(piece.answer.servable, text, reason, written=count, tokens=told, **said)
+                said = {}
             if stopped:
                 return
 
 
-async def _written(plane: DataPlane, ref: ModelRef, prompt: Prompt, deadline: float) -> AsyncGenerator[Chunk, None]:
+async def _written(plane: DataPlane, ref: ModelRef, prompt: Prompt, deadline: float) -> AsyncGenerator[_Piece, None]:
     """One text as the model writes it."""
     clock = asyncio.get_running_loop().time
     steps = min(_FIRST_CHUNK if prompt.read_along else _UNREAD_CHUNK, prompt.length)
@@ -146,9 +165,7 @@ async def _written(plane: DataPlane, ref: ModelRef, prompt: Prompt, deadline: fl
         finished = bool(answer.columns["finished"][0])
         reason = "stop" if finished else "length" if written >= prompt.length else ""
         took = clock() - asked
-        text = answer.columns["text"][0].decode(errors="replace")
-        tokens = tokens_of(answer, text) if prompt.knobs.get(LOGPROBS) else ()
-        yield Chunk(answer.servable, text, reason, tokens=tokens)
+        yield _Piece(answer, answer.columns["text"][0].decode(errors="replace"), reason)
         if reason:
             return
         steps = min(PACE.after(steps, took), prompt.length - written)
@@ -157,17 +174,27 @@ async def _written(plane: DataPlane, ref: ModelRef, prompt: Prompt, deadline: fl
         written += steps
 
 
+def _of_prompt(answer: Answer) -> Mapping[str, Any]:
+    """What the first answer says, if the model says it."""
+    said: dict[str, Any] = {}
+    if _UNKNOWN in answer.columns:
+        said["unknown"] = answer.columns[_UNKNOWN][0].decode(errors="replace")
+    if _PROMPT_TOKENS in answer.columns:
+        said["prompt_tokens"] = int(answer.columns[_PROMPT_TOKENS][0])
+    return said
+
+
 def _go_on(answer: Answer, steps: int) -> Continue:
     return Continue({_STEPS: np.array([steps], np.int32), **state_of(answer)})
 
 
 def _check(prompt: Prompt) -> None:
     if not 1 <= prompt.length <= MOST_LENGTH:
-        raise InvalidArgument(f"length is 1 to {MOST_LENGTH} characters. Received: {prompt.length}")
+        raise InvalidArgument(f"length is 1 to {MOST_LENGTH} tokens. Received: {prompt.length}")
     if not 1 <= prompt.alternatives <= MOST_TEXTS:
         raise InvalidArgument(f"n is 1 to {MOST_TEXTS} texts. Received: {prompt.alternatives}")
     for name in (_STEPS, _PROMPT):
         if name in prompt.knobs:
             raise InvalidArgument(
-                f"{name} is no knob; say the length in characters as `length`. Received: {received(prompt.knobs[name])}"
+                f"{name} is no knob; say how many tokens to write as `length`. Received: {received(prompt.knobs[name])}"
             )

@@ -1,4 +1,4 @@
-"""TensorFlow Serving's REST door: :predict, status and metadata, for its clients, with its texts and bodies.
+"""TensorFlow Serving's REST door, for its clients, with its texts and bodies.
 
 The differences a client sees: without version or label the answer comes from `stable`, not from the newest version; and
 `GET /v1/models`, an error there, is OpenAI's list here.
@@ -7,6 +7,7 @@ The differences a client sees: without version or label the answer comes from `s
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from typing import Any
 
 import orjson
@@ -14,10 +15,11 @@ from google.protobuf.json_format import MessageToDict
 from starlette.requests import Request as Http
 from starlette.responses import Response
 
-from services.core.errors import InvalidArgument, NotFound, Unimplemented
-from services.core.refs import ModelRef
-from services.core.tfs import get_model_metadata_pb2
+from services.core.errors import NotFound
+from services.core.refs import is_model_name
+from services.core.tfs import classification_pb2, get_model_metadata_pb2, regression_pb2
 from services.core.tfs_json import decode_predict, encode_predict
+from services.core.tfs_json_examples import decode_examples, encode_classifications, encode_regressions
 from services.core.tfs_paths import parse_path
 from services.gateway.backend import Backend
 from services.gateway.bodies import read_bytes, ref_of, seconds_allowed
@@ -26,6 +28,7 @@ from services.gateway.faults import OPERATION_KEY
 from services.gateway.plane import DataPlane
 from services.gateway.request import Request, Tensors
 from services.gateway.routing_table import Servable
+from services.gateway.tfs_faults import not_found
 
 _JSON = "application/json"
 
@@ -58,16 +61,26 @@ class TfsRest:
         """All that is asked below /v1/: the path as TensorFlow Serving reads it, less its query."""
         path = http.scope["raw_path"].decode("latin-1")
         verb, model, version, label = parse_path(http.method, path)
-        endpoint = {"predict": self.predict, "status": self.status, "metadata": self.metadata}.get(verb)
-        if endpoint is None:
-            raise Unimplemented(f"This gateway answers :predict. Received: {path}")
+        endpoints = {
+            "predict": self.predict,
+            "classify": self.classify,
+            "regress": self.regress,
+            "status": self.status,
+            "metadata": self.metadata,
+        }
+        if not is_model_name(model):
+            raise NotFound(
+                f"Could not find any versions of model {model}"
+                if verb == "status"
+                else f"Servable not found for request: Latest({model})"
+            )
         http.scope["path_params"] = {
             "model": model,
             "version": None if version is None else str(version),
             "label": label,
         }
         http.scope[OPERATION_KEY] = ("tfs", verb)
-        return await endpoint(http)
+        return await endpoints[verb](http)
 
     async def predict(self, http: Http) -> Response:
         """TensorFlow Serving's predict: `instances` answered by `predictions`, `inputs` by `outputs`."""
@@ -77,8 +90,37 @@ class TfsRest:
         try:
             answer = await self._plane.predict(Request(ref, payload, deadline))
         except NotFound:
-            raise _not_found(ref) from None
+            raise not_found(ref) from None
         return Response(encode_predict(answer.columns, payload.row_format), media_type=_JSON)
+
+    async def classify(self, http: Http) -> Response:
+        """tf.Examples in JSON to labels with scores."""
+        read = decode_examples(await read_bytes(http, self._body_bytes), "classify")
+        request = classification_pb2.ClassificationRequest(input=read.examples)
+        request.model_spec.signature_name = read.signature_name
+        reply = await self._pass_on(http, "Classify", request)
+        return Response(encode_classifications(reply.result), media_type=_JSON)
+
+    async def regress(self, http: Http) -> Response:
+        """tf.Examples in JSON to values."""
+        read = decode_examples(await read_bytes(http, self._body_bytes), "regress")
+        request = regression_pb2.RegressionRequest(input=read.examples)
+        request.model_spec.signature_name = read.signature_name
+        reply = await self._pass_on(http, "Regress", request)
+        return Response(encode_regressions(reply.result), media_type=_JSON)
+
+    async def _pass_on(self, http: Http, method: str, request: Any) -> Any:
+        ref = ref_of(http)
+        deadline = asyncio.get_running_loop().time() + seconds_allowed(http, self._seconds)
+
+        def ask(servable: Servable) -> Awaitable[Any]:
+            request.model_spec.name, request.model_spec.version.value = servable.name, servable.version
+            return self._backend.forward(method, request, deadline)
+
+        try:
+            return await self._plane.call(ref, deadline, ask)
+        except NotFound:
+            raise not_found(ref) from None
 
     async def status(self, http: Http) -> Response:
         """The states of a model's versions; a label is ignored, as in TensorFlow Serving."""
@@ -92,17 +134,10 @@ class TfsRest:
         try:
             servable = self._plane.route(ref)
         except NotFound:
-            raise _not_found(ref) from None
+            raise not_found(ref) from None
         spec = {"name": servable.name, "version": str(servable.version), "signature_name": ""}
         signatures = get_model_metadata_pb2.SignatureDefMap(signature_def=servable.signature_defs)
         return _reply({"model_spec": spec, "metadata": {"signature_def": _plain(signatures)}})
-
-
-def _not_found(ref: ModelRef) -> InvalidArgument | NotFound:
-    if ref.label is not None:
-        return InvalidArgument(f"Unrecognized servable version label: {ref.label}")
-    wanted = f"Latest({ref.name})" if ref.version is None else f"Specific({ref.name}, {ref.version})"
-    return NotFound(f"Servable not found for request: {wanted}")
 
 
 def _plain(message: Any) -> Any:

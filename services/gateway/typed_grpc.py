@@ -80,6 +80,7 @@ class Inference(inference_pb2_grpc.InferenceServicer):
                         text=chunk.text,
                         finish_reason=chunk.finish_reason,
                         index=chunk.index,
+                        unknown=chunk.unknown,
                         tokens=[pb.Token(text=one.text, logprob=one.logprob, top=one.top) for one in chunk.tokens],
                     )
 

@@ -177,9 +177,13 @@ async def _whole(chunks: AsyncIterator[Chunk]) -> Mapping[str, Any]:
         text = texts.setdefault(chunk.index, {"text": ""})
         text["text"] += chunk.text
         text["finish_reason"] = chunk.finish_reason
+        if chunk.unknown:
+            text["unknown"] = chunk.unknown
         if chunk.tokens:
             text.setdefault("logprobs", []).extend(token.document() for token in chunk.tokens)
     first, *others = (text for _, text in sorted(texts.items()))
+    for other in others:
+        other.pop("unknown", None)  # all go on from one prompt
     alternatives = {"alternatives": others} if others else {}
     return {"model": chunk.servable.name, "version": chunk.servable.version, **first, **alternatives}
 
@@ -199,6 +203,8 @@ async def _events(http: Http, first: T, pieces: Any, told: Callable[[T], Any]) -
 
 def _chunk_event(chunk: Chunk) -> Mapping[str, Any]:
     fields: dict[str, Any] = {"text": chunk.text, **({"index": chunk.index} if chunk.index else {})}
+    if chunk.unknown:
+        fields["unknown"] = chunk.unknown
     if chunk.tokens:
         fields["logprobs"] = [token.document() for token in chunk.tokens]
     if chunk.finish_reason:

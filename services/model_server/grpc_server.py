@@ -11,15 +11,7 @@ from google.protobuf.message import DecodeError, Message
 from grpc_health.v1 import health, health_pb2_grpc
 
 from services.core.errors import Code, TensorgateError
-from services.core.tfs import (
-    classification_pb2,
-    get_model_metadata_pb2,
-    get_model_status_pb2,
-    inference_pb2,
-    model_management_pb2,
-    predict_pb2,
-    regression_pb2,
-)
+from services.core.tfs_methods import METHODS
 from services.model_server.model_service import ModelService
 from services.model_server.prediction_service import PredictionService
 
@@ -85,24 +77,13 @@ def build_server(prediction: PredictionService, models: ModelService, with_healt
 
 
 def _methods(prediction: PredictionService, models: ModelService) -> Mapping[str, tuple[type[Message], Handler]]:
-    services: Mapping[str, Mapping[str, tuple[type[Message], Handler]]] = {
-        "PredictionService": {
-            "Predict": (predict_pb2.PredictRequest, prediction.predict),
-            "Classify": (classification_pb2.ClassificationRequest, prediction.classify),
-            "Regress": (regression_pb2.RegressionRequest, prediction.regress),
-            "MultiInference": (inference_pb2.MultiInferenceRequest, prediction.multi_inference),
-            "GetModelMetadata": (get_model_metadata_pb2.GetModelMetadataRequest, prediction.get_model_metadata),
-        },
-        "ModelService": {
-            "GetModelStatus": (get_model_status_pb2.GetModelStatusRequest, models.get_model_status),
-            "HandleReloadConfigRequest": (
-                model_management_pb2.ReloadConfigRequest,
-                models.handle_reload_config_request,
-            ),
-        },
+    handlers: Mapping[str, Handler] = {
+        "Predict": prediction.predict,
+        "Classify": prediction.classify,
+        "Regress": prediction.regress,
+        "MultiInference": prediction.multi_inference,
+        "GetModelMetadata": prediction.get_model_metadata,
+        "GetModelStatus": models.get_model_status,
+        "HandleReloadConfigRequest": models.handle_reload_config_request,
     }
-    return {
-        f"/tensorflow.serving.{service}/{name}": method
-        for service, methods in services.items()
-        for name, method in methods.items()
-    }
+    return {path: (message, handlers[path.rpartition("/")[2]]) for path, message in METHODS.items()}

@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from pydantic import BaseModel, ConfigDict, Field
 from rich.console import Console
 
-from plugins.contract import Untrained
+from plugins.contract import AllData, Untrained
 from services.core.errors import InvalidArgument
 from services.store import open_store
 from services.trainer.configuration import resolve_config, variant_of
@@ -131,8 +131,8 @@ def _check(request: CompareRequest, bench: Bench) -> None:
         raise InvalidArgument(f"Two variants or more are compared, each once. Received: {', '.join(request.variants)}")
     for name in request.variants:
         resolve_config(bench.plugin, name, request.overrides)
-        if isinstance(variant_of(bench.plugin, name)[1].protocol or bench.plugin.protocol, Untrained):
-            raise InvalidArgument(f"Compared is how variants learn. Received: {name}, which is not trained")
+        if isinstance(variant_of(bench.plugin, name)[1].protocol or bench.plugin.protocol, AllData | Untrained):
+            raise InvalidArgument(f"Compared is how variants validate. Received: {name}, which is not validated")
 
 
 def _learned(name: str, request: CompareRequest, bench: Bench, folder: Path) -> Compared:

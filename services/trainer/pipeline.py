@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from plugins.contract import Config, Data, Samples, Untrained
+from plugins.contract import AllData, Config, Data, Samples, Untrained
 from services.core.errors import FailedPrecondition
 from services.core.refs import STABLE, check_label, check_model_name
 from services.store import Store, open_store
@@ -177,6 +177,9 @@ def fit_all(recipe: Recipe, train: Samples) -> tuple[Any, tuple[StageRecord, ...
     if isinstance(protocol, Untrained):
         model = fresh_model(recipe, recipe.config.seed, train)
         return model, (), StageRecord(name=FINAL, best_epoch=0, history={})
+    if isinstance(protocol, AllData):
+        model, final = fit(recipe, Stage(FINAL, 0, recipe.config.epochs, 0, published=True, train=train))
+        return model, (), final
     model, folds = fit_folds(recipe, train)
     if not trains_again(protocol):
         return model, folds, folds[0]

@@ -54,6 +54,10 @@ class RunFolder:
         """What one trained model's layers made of a sample, a file an epoch."""
         return self.path / "activations" / stage.replace(" ", "-")
 
+    def snapshots(self, stage: str) -> Path:
+        """What one model made while it was trained, a picture an epoch."""
+        return self.path / "snapshots" / stage.replace(" ", "-")
+
     def checkpoints(self, stage: str) -> Path:
         """Where one trained model's checkpoints are kept."""
         folder = self.path / CHECKPOINTS / stage.replace(" ", "-")

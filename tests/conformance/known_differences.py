@@ -25,3 +25,40 @@ METRICS: Mapping[str, str] = {
     ":tensorflow:serving:request_example_counts": "Counted for sampling, which is not done here.",
     ":tensorflow:serving:request_log_count": "Requests are not logged to files here.",
 }
+
+# Where the gateway answers otherwise than the recorded TensorFlow Serving, codes included, and why.
+_LABELS = "Labels are the store's: none points at a version that is not there."
+_PATHS = "The gateway has more paths than TensorFlow Serving, and its own answer to those it does not have."
+_QUERY = "A query is no part of a path."
+_NAMES = "No model in the store has such a name."
+_BOUND = "A request has at most 1024 instances, unless the gateway is told otherwise."
+_ENCODING = "A body that is encoded otherwise than by gzip is refused, not read as it is."
+_LIBRARY = "Text of gRPC's Python library, not of its C++ one."
+_REFLECTION = "The gateway's gRPC port can be asked what it offers."
+_TASKS = "A request for no inferences names no model."
+
+GATEWAY: Mapping[str, str] = {
+    "grpc-0049": _LABELS,
+    "grpc-0134": _TASKS,
+    "grpc-0192": _LIBRARY,
+    "grpc-0196": _LIBRARY,
+    "grpc-0198": _LIBRARY,
+    "grpc-0199": _REFLECTION,
+    "grpc-0205": _LIBRARY,
+    "rest-0013": _QUERY,
+    "rest-0028": _LABELS,
+    "rest-0030": _PATHS,
+    "rest-0032": _PATHS,
+    "rest-0033": _PATHS,
+    "rest-0034": _PATHS,
+    "rest-0042": _NAMES,
+    "rest-0064": _PATHS,
+    "rest-0074": _QUERY,
+    "rest-0082": _PATHS,
+    "rest-0130": _LABELS,
+    "rest-0218": _ENCODING,
+    "rest-0221": _ENCODING,
+    "rest-0225": _BOUND,
+    "rest-0335": _PATHS,
+    "rest-0337": _PATHS,
+}

@@ -6,7 +6,8 @@ import importlib.util
 import json
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -50,20 +51,31 @@ def flags_of(group: Mapping[str, Any], corpus: Path, config: Path) -> list[str]:
 
 def replay(corpus: Path, group: str, folder: Path) -> Mapping[str, Sequence[str]]:
     """What differed, by case; cases that agreed are not in it."""
+    with serving(corpus, group, folder) as client:
+        return compared(corpus, group, grpc_port=client.ports["grpc_port"], rest_port=client.ports["rest_port"])
+
+
+@contextmanager
+def serving(corpus: Path, group: str, folder: Path) -> Iterator[Client]:
+    """The embedded model server with the group's models, all loaded."""
     described = json.loads((corpus / "groups.json").read_text())[group]
     with running(flags_of(described, corpus, folder), folder / "log") as client:
         client.settle(re.findall(r'\bname: "([^"]+)"', described["models.config"] or ""))
-        differences = {**_replay_grpc(corpus, group, client), **_replay_rest(corpus, group, client)}
-    return differences
+        yield client
 
 
-def _replay_grpc(corpus: Path, group: str, client: Client) -> Mapping[str, Sequence[str]]:
+def compared(corpus: Path, group: str, *, grpc_port: int, rest_port: int) -> Mapping[str, Sequence[str]]:
+    """What differs from the recording at these ports, by case."""
+    return {**_replay_grpc(corpus, group, grpc_port), **_replay_rest(corpus, group, rest_port)}
+
+
+def _replay_grpc(corpus: Path, group: str, port: int) -> Mapping[str, Sequence[str]]:
     script = load_script(corpus, "check_grpc")
     protos = script.Protos(corpus / "protos.fds")
     models = f"{corpus}/models"
     differences: dict[str, Sequence[str]] = {}
     options = [("grpc.enable_http_proxy", 0)]
-    with grpc.insecure_channel(f"127.0.0.1:{client.ports['grpc_port']}", options=options) as channel:
+    with grpc.insecure_channel(f"127.0.0.1:{port}", options=options) as channel:
         for case in cases(corpus, "grpc", group):
             script.time.sleep(case.get(STATEFUL_WAIT, 0))
             got = script.call(channel, case, script.relocate(protos, case, models))
@@ -74,12 +86,12 @@ def _replay_grpc(corpus: Path, group: str, client: Client) -> Mapping[str, Seque
     return differences
 
 
-def _replay_rest(corpus: Path, group: str, client: Client) -> Mapping[str, Sequence[str]]:
+def _replay_rest(corpus: Path, group: str, port: int) -> Mapping[str, Sequence[str]]:
     script = load_script(corpus, "check_rest")
     models = f"{corpus}/models/".encode()
     differences: dict[str, Sequence[str]] = {}
     for case in cases(corpus, "rest", group):
-        got = script.send("127.0.0.1", client.ports["rest_port"], case["request"])
+        got = script.send("127.0.0.1", port, case["request"])
         bad, soft = script.compare(case, got, lambda body: body.replace(models, b"/models/"))
         seen = [line for line in soft if not line.startswith("bytes differ")]  # white space and the order of keys
         if bad or seen:

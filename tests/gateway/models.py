@@ -146,7 +146,7 @@ def _write(columns: Mapping[str, Array], seeds: Array, positions: Array, asked: 
         "text": np.array([text.encode() for text in texts], object),
         "finished": after >= 1000,
         "logprobs": np.array(told, np.float32).reshape(len(texts), longest),
-        "top_characters": np.broadcast_to(np.array([b"a", b"b"], object), (len(texts), longest, 2)),
+        "top_tokens": np.broadcast_to(np.array([b"a", b"b"], object), (len(texts), longest, 2)),
         "top_logprobs": np.broadcast_to(np.array([0, -0.125], np.float32), (len(texts), longest, 2)),
         "state_seed": seeds,
         "state_position": after,
@@ -161,6 +161,45 @@ def _start(columns: Mapping[str, Array]) -> Mapping[str, Array]:
 
 def _continue(columns: Mapping[str, Array]) -> Mapping[str, Array]:
     return _write(columns, columns["state_seed"], columns["state_position"], columns["state_logprobs"])
+
+
+WORDS = ("a", " of", " the", " soul", ".")
+COMMA = ","  # of a prompt it is all that `speaker` does not know
+
+
+def spoken(seed: int, start: int, count: int) -> list[str]:
+    """What `speaker` says from a position on."""
+    return [WORDS[(seed + at) % len(WORDS)] for at in range(start, start + count)]
+
+
+def _say(columns: Mapping[str, Array], seeds: Array, positions: Array) -> Mapping[str, Array]:
+    rows = [spoken(*row) for row in zip(seeds, positions, columns["steps"], strict=True)]
+    longest = max(map(len, rows))
+    lengths = [[*map(len, row), *[0] * (longest - len(row))] for row in rows]
+    chances = np.array([[-len(word) / 8 for word in row] + [0] * (longest - len(row)) for row in rows], np.float32)
+    return {
+        "text": np.array(["".join(row).encode() for row in rows], object),
+        "finished": np.zeros(len(rows), bool),
+        "token_lengths": np.array(lengths, np.int32).reshape(len(rows), longest),
+        "logprobs": chances.reshape(len(rows), longest),
+        "top_tokens": np.broadcast_to(np.array([b"a", b" of"], object), (len(rows), longest, 2)),
+        "top_logprobs": np.broadcast_to(np.array([-0.125, -0.375], np.float32), (len(rows), longest, 2)),
+        "state_seed": seeds,
+        "state_position": positions + columns["steps"],
+    }
+
+
+def _begin_to_say(columns: Mapping[str, Array]) -> Mapping[str, Array]:
+    words = [prompt.decode().split() for prompt in columns["prompt"]]
+    return {
+        **_say(columns, columns["seed"], np.array(list(map(len, words)), np.int64)),
+        "prompt_tokens": np.array(list(map(len, words)), np.int32),
+        "unknown": np.array([COMMA.encode() if COMMA in one else b"" for one in words], object),
+    }
+
+
+def _say_on(columns: Mapping[str, Array]) -> Mapping[str, Array]:
+    return _say(columns, columns["state_seed"], columns["state_position"])
 
 
 def _draw(columns: Mapping[str, Array]) -> Mapping[str, Array]:
@@ -217,7 +256,7 @@ _WRITTEN = [
     OutputField(name="text", dtype="string", content="text"),
     OutputField(name="finished", dtype="bool"),
     OutputField(name="logprobs", dtype="float32", shape=(None,)),
-    OutputField(name="top_characters", dtype="string", shape=(None, 2)),
+    OutputField(name="top_tokens", dtype="string", shape=(None, 2)),
     OutputField(name="top_logprobs", dtype="float32", shape=(None, 2)),
     OutputField(name="state_logprobs", dtype="bool", content="state"),
     OutputField(name="state_seed", dtype="int64", content="state"),
@@ -305,6 +344,25 @@ WRITER: Model = {
     ),
     "continue": _signature(Task.GENERATE_TEXT, _continue, [_STEPS, *_STATE], _WRITTEN),
 }
+_SAID = [
+    *_WRITTEN[:5],
+    OutputField(name="token_lengths", dtype="int32", shape=(None,)),
+    OutputField(name="state_seed", dtype="int64", content="state"),
+    OutputField(name="state_position", dtype="int64", content="state"),
+]
+SPEAKER: Model = {
+    "start": _signature(
+        Task.GENERATE_TEXT,
+        _begin_to_say,
+        [*WRITER["start"].card.inputs],
+        [
+            *_SAID,
+            OutputField(name="unknown", dtype="string"),
+            OutputField(name="prompt_tokens", dtype="int32"),
+        ],
+    ),
+    "continue": _signature(Task.GENERATE_TEXT, _say_on, [_STEPS, *_STATE[:2]], _SAID),
+}
 _PNG = OutputField(name="image_bytes", dtype="string", content="image")
 PAINTER: Model = {
     "generate": _signature(Task.GENERATE_IMAGE, _draw, [InputField(name="seed", dtype="int64")], [_PNG]),
@@ -366,4 +424,4 @@ ALL = {
     "sketcher": SKETCHER,
     "affine": AFFINE,
     "reader": READER,
-}
+}  # and speaker, which has a gateway of its own

@@ -81,6 +81,13 @@ def test_other_types_and_several_inputs_are_left_to_the_general_reader() -> None
     assert read_float_rows(b'{"instances": [1]}', signatures(names=("x", "y"))) is None
 
 
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("deep", [32, 64, 400, 1000, 5000])
+def test_lists_in_lists_in_lists_are_read_once_each(deep: int) -> None:
+    read = read_float_rows(b'{"instances": ' + b"[" * deep + b"1" + b"]" * deep + b"}", signatures())
+    assert read is None or read.inputs["x"].shape == (1,) * deep
+
+
 @settings(deadline=None)
 @given(st.binary(max_size=40))
 def test_no_bytes_make_it_fail_otherwise_than_the_general_reader(body: bytes) -> None:

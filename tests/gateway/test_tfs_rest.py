@@ -58,7 +58,6 @@ async def test_nan_and_infinity_go_in_and_out(here: World) -> None:
         ("affine:PREDICT", b"{}", 400, "Malformed request: POST /v1/models/affine:PREDICT"),
         ("affine", b"{}", 400, "Malformed request: POST /v1/models/affine"),
         ("affine/versions/x:predict", b"{}", 400, "Malformed request: POST /v1/models/affine/versions/x:predict"),
-        ("affine:classify", b"{}", 501, "This gateway answers :predict. Received: /v1/models/affine:classify"),
     ],
 )
 async def test_errors_have_tensorflow_servings_texts(

@@ -40,7 +40,7 @@ def data_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Data]:
     def load(name: str, own_settings: str) -> Data:
         plugin = plugin_of(name)
         try:
-            return few_rows(plugin.load_data(plugin.config.model_validate_json(own_settings), datasets))
+            return few_rows(name, plugin.load_data(plugin.config.model_validate_json(own_settings), datasets))
         except Unavailable as absent:
             pytest.skip(f"no source of the data of {name} is within reach: {absent.message}")
 

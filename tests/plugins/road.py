@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from plugins.contract import (
+    AllData,
     Data,
     EvaluationProtocol,
     HoldOut,
@@ -87,5 +88,5 @@ def _few_fits(protocol: EvaluationProtocol, validation: int) -> EvaluationProtoc
             return replace(protocol, folds=2, repeats=1)
         case KFold():
             return replace(protocol, folds=2)
-        case Untrained():
+        case AllData() | Untrained():
             return protocol

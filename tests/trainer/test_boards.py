@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.base_plugin import TBContext
 from tensorboard.plugins.graph.keras_util import keras_model_to_graph_def
@@ -47,6 +48,27 @@ def test_tensorboard_gets_the_figures_and_the_graph_of_layers(tmp_path: Path) ->
 def test_tensorboard_gets_histograms_of_the_weights_when_asked(tmp_path: Path) -> None:
     fit_all(recipe_of(Tiny(), tmp_path, TinyConfig(epochs=1, log_histograms=True)), draw(120, 1))
     assert sum("kernel/histogram" in tag for tag in logged(tmp_path).Tags()["tensors"]) == 2
+
+
+class Painter(Tiny):
+    """Draws how its bias stands, as one pixel."""
+
+    def snapshot(self, model: Any) -> bytes:
+        level = np.clip(128 + 1000 * model.layers[-1].bias.numpy()[0], 0, 255)
+        picture: bytes = tf.io.encode_png(np.full((1, 1, 1), level, np.uint8)).numpy()
+        return picture
+
+
+def test_what_a_model_makes_is_kept_epoch_by_epoch_and_shown_by_tensorboard(tmp_path: Path) -> None:
+    fit_all(recipe_of(Painter(), tmp_path, TinyConfig(epochs=2)), draw(120, 1))
+    files = sorted((tmp_path / "snapshots" / "hold-out").iterdir())
+    assert [file.name for file in files] == ["epoch-0001.png", "epoch-0002.png"]
+    events = EventAccumulator(str(tmp_path / "tensorboard" / "hold-out" / "snapshots"))
+    events.Reload()
+    shown = {event.step: event.tensor_proto.string_val[2] for event in events.Tensors("snapshot")}
+    for epoch, file in enumerate(files):
+        np.testing.assert_array_equal(tf.io.decode_png(shown[epoch]), tf.io.decode_png(file.read_bytes()))
+    assert files[0].read_bytes() != files[1].read_bytes()
 
 
 class Odd(Tiny):

@@ -102,7 +102,7 @@ def test_any_number_of_variants_can_be_drawn(count: int) -> None:
         (("dense",), (), "Two variants or more"),
         (("dense", "dense"), (), "each once"),
         (("dense", "deep"), (), "A variant of tiny is one of"),
-        (("dense", "rule"), (), "which is not trained"),
+        (("dense", "rule"), (), "which is not validated"),
         (("dense", "wide"), ("epoch=3",), "A setting is one of"),
     ],
 )

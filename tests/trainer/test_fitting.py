@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from plugins.contract import Array, Samples, Untrained, Variant
-from services.trainer.fit.fitting import batches, steps_at_once
+from plugins.contract import AllData, Array, Samples, Untrained, Variant
+from services.trainer.fit.fitting import batches, steps_at_once, steps_of
 from services.trainer.fit.frozen import features
 from services.trainer.pipeline import fit_all
 from services.trainer.run_record import MetricRecord
@@ -161,3 +161,82 @@ def test_a_variant_may_come_as_it_is_where_others_are_trained(tmp_path: Path) ->
 @pytest.mark.parametrize(("steps", "at_once"), [(1, 1), (24, 24), (96, 32), (625, 25), (601, 1)])
 def test_calls_of_several_steps_end_where_an_epoch_ends(steps: int, at_once: int) -> None:
     assert steps_at_once(steps) == at_once
+
+
+def test_an_epoch_may_be_part_of_a_pass_and_the_next_goes_on_where_it_stopped() -> None:
+    samples, config = windows(np.arange(15.0), 3), TinyConfig(batch_size=4, steps_per_epoch=2)
+
+    def targets(epochs: range) -> list[list[float]]:
+        return [list(batch) for _, batch in batches(samples, config, 1, epochs).as_numpy_iterator()]
+
+    one, two, three = (targets(range(epoch, epoch + 1)) for epoch in range(3))
+    assert [len(one), len(two), len(three)] == [2, 2, 2]
+    assert targets(range(3)) == [*one, *two, *three]
+    for whole in ([*one, two[0]], [two[1], *three]):
+        assert sorted(np.concatenate(whole)) == list(range(3, 15))
+
+
+def test_no_epoch_is_longer_than_a_pass() -> None:
+    configs = [TinyConfig(batch_size=4, steps_per_epoch=steps) for steps in (2, 3, 100)]
+    assert [steps_of(draw(12, 1), config) for config in configs] == [2, 3, 3]
+
+
+class Game(Tiny):
+    """Two parts with an optimizer each, and random numbers; nothing is validated."""
+
+    protocol = AllData()
+
+    def build_model(self, config: TinyConfig, variant: str, train: Samples) -> Any:
+        model = Players()
+        model.second.compile(keras.optimizers.RMSprop(config.learning_rate))
+        model.compile(keras.optimizers.RMSprop(config.learning_rate))
+        model.optimizer.build(model.first.trainable_variables)
+        model.second.optimizer.build(model.second.trainable_variables)
+        model.build((None, 4))
+        return model
+
+
+class Players(keras.Model):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = (keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)]) for _ in range(2))
+        self.noise = keras.random.SeedGenerator()
+
+    def call(self, numbers: Any) -> Any:
+        return self.first(numbers)
+
+    def train_step(self, data: Any) -> Any:
+        noise = keras.random.normal((1,), seed=self.noise)
+        losses = {}
+        for part, optimizer in ((self.first, self.optimizer), (self.second, self.second.optimizer)):
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean((part(data[0]) - noise) ** 2)
+            optimizer.apply(tape.gradient(loss, part.trainable_variables), part.trainable_variables)
+            losses[part.name] = loss
+        return losses
+
+
+def test_where_nothing_is_validated_one_model_learns_from_all_samples(tmp_path: Path) -> None:
+    samples = draw(100, 1)
+    _, validated, final = fit_all(recipe_of(Game(), tmp_path, CONFIG), samples)
+    assert validated == ()
+    assert (final.name, final.best_epoch, len(final.history)) == ("final", 2, 2)
+    assert not any(name.startswith("val_") for name in final.history)
+
+
+def test_a_fit_with_two_optimizers_goes_on_as_if_it_had_not_been_stopped(tmp_path: Path) -> None:
+    def fitted(folder: str, *epochs: int) -> Any:
+        for count in epochs:
+            recipe = recipe_of(Game(), tmp_path / folder, TinyConfig(epochs=count))
+            recipe.folder.path.mkdir(exist_ok=True)
+            model, _, _ = fit_all(recipe, draw(100, 1))
+        return model
+
+    whole, stopped = fitted("whole", 3), fitted("stopped", 1, 3)
+    assert len(whole.second.optimizer.variables) == 4
+    for one, other in zip(_state(whole), _state(stopped), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def _state(game: Any) -> Any:
+    return [*game.variables, *game.optimizer.variables, *game.second.optimizer.variables]

@@ -150,12 +150,13 @@ def test_the_page_has_a_line_a_result(tmp_path: Path) -> None:
         seconds=31.4,
         day=date(2026, 1, 2),
         environment={"tensorflow": "2.20.0"},
+        metrics={"accuracy": 0.981, "loss": 0.07, "seconds_off": 2.34567},
     )
     write_result(tmp_path, result)
     (line,) = [line for line in results_page(read_results(tmp_path)).splitlines() if line.startswith("| mnist")]
     assert line == (
         "| mnist | dense | accuracy | 0.1135 | 0.9785 (test accuracy, 2.1) |  | 0.981 | 0.9781 to 0.9838 | 0.9811 "
-        "| 407,050 | 1.7 MB | 1 | 5 | 31 s "
+        "| seconds_off 2.346 | 407,050 | 1.7 MB | 1 | 5 | 31 s "
         "| 2026-01-02, TensorFlow 2.20.0 |"
     )
 
@@ -167,4 +168,4 @@ def test_a_record_of_before_the_interval_has_a_line_too(tmp_path: Path) -> None:
         '"seconds": 31, "day": "2026-01-02", "environment": {"tensorflow": "2.20.0"}}'
     )
     (line,) = [line for line in results_page(read_results(tmp_path)).splitlines() if line.startswith("| mnist")]
-    assert line.startswith("| mnist | dense | accuracy |  |  |  | 0.98 |  |  |  |  | 1 |")
+    assert line.startswith("| mnist | dense | accuracy |  |  |  | 0.98 |  |  |  |  |  | 1 |")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plugins.contract import HoldOut, IteratedKFold, KFold, Untrained
+from plugins.contract import AllData, HoldOut, IteratedKFold, KFold, Untrained
 from services.core.errors import InvalidArgument
 from services.trainer.fit.protocols import best_epoch, cuts, trains_again
 from services.trainer.run_record import History, MetricRecord
@@ -62,9 +62,10 @@ def test_a_gap_before_the_cut_is_used_for_nothing() -> None:
     assert part.validation.tolist() == [7, 8, 9]
 
 
-def test_what_is_not_trained_is_not_validated_either() -> None:
-    assert cuts(Untrained(), 10, 1) == ()
-    assert not trains_again(Untrained())
+@pytest.mark.parametrize("protocol", [Untrained(), AllData()])
+def test_some_models_are_not_validated(protocol: Untrained | AllData) -> None:
+    assert cuts(protocol, 10, 1) == ()
+    assert not trains_again(protocol)
 
 
 def test_a_gap_that_leaves_nothing_to_train_on_is_refused() -> None:

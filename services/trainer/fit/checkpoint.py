@@ -60,8 +60,13 @@ class StateFile:
 
 
 def _variables(model: Any) -> list[Any]:
-    """Everything that changes while training: weights, seed generators' counters, the optimizer's own."""
-    return [*model.variables, *model.optimizer.variables]
+    """Everything that changes while training: weights, seed generators' counters, the optimizer's own.
+
+    A part of the model may have been compiled too: a discriminator has its own optimizer.
+    """
+    parts = model._flatten_layers()  # private; no public reader sees into layers made of layers
+    optimizers = [part.optimizer for part in parts if getattr(part, "optimizer", None) is not None]
+    return [*model.variables, *(variable for optimizer in optimizers for variable in optimizer.variables)]
 
 
 class Checkpoint(keras.callbacks.Callback):

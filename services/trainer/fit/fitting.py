@@ -20,6 +20,7 @@ from services.trainer.fit.log import EpochLog, Lines, trim_lines, trim_rows
 from services.trainer.fit.precision import precision
 from services.trainer.fit.projector import write_projector
 from services.trainer.fit.protocols import best_epoch
+from services.trainer.fit.snapshots import Snapshots
 from services.trainer.progress import RunProgress
 from services.trainer.run_folder import RunFolder
 from services.trainer.run_record import MetricRecord, StageRecord
@@ -78,7 +79,7 @@ def fit(recipe: Recipe, stage: Stage) -> tuple[Any, StageRecord]:
     whole = _fresh(recipe, stage)
     model, left = _without_frozen_part(recipe, stage, whole)
     model.jit_compile = recipe.config.jit_compile
-    model.steps_per_execution = steps_at_once(_steps(recipe, left))
+    model.steps_per_execution = steps_at_once(steps_of(left.train, recipe.config))
     model.optimizer.build(model.trainable_variables)  # now, so that a checkpoint has somewhere to go
     file = StateFile(recipe.folder.checkpoints(stage.name) / "state.npz")
     progressed = file.read()
@@ -134,7 +135,7 @@ def _train(model: Any, recipe: Recipe, stage: Stage, callbacks: list[Any]) -> No
             warnings.filterwarnings("ignore", "Model failed to serialize")  # its graph is missing in TensorBoard
             model.fit(
                 batches(stage.train, recipe.config, recipe.config.seed + stage.number, range(done, stage.epochs)),
-                steps_per_epoch=_steps(recipe, stage),
+                steps_per_epoch=steps_of(stage.train, recipe.config),
                 validation_data=stage.validation and stage.validation.in_order(EVALUATION_BATCH),
                 class_weight=class_weights(recipe.plugin.task, stage.train.targets) if balanced else None,
                 initial_epoch=done,
@@ -157,24 +158,36 @@ def steps_at_once(steps: int) -> int:
     return max(number for number in range(1, _MOST_STEPS_AT_ONCE + 1) if steps % number == 0)
 
 
-def _steps(recipe: Recipe, stage: Stage) -> int:
-    return -(-len(stage.train) // recipe.config.batch_size)
+def steps_of(samples: Samples, config: Config) -> int:
+    """Batches of an epoch: a pass over the samples, or fewer if the config says so."""
+    whole = _steps_of_a_pass(samples, config)
+    return min(whole, config.steps_per_epoch or whole)
+
+
+def _steps_of_a_pass(samples: Samples, config: Config) -> int:
+    return -(-len(samples) // config.batch_size)
 
 
 def batches(samples: Samples, config: Config, seed: int, epochs: range) -> Any:
-    """(what the model takes, targets) by the batch, epoch after epoch, each shuffled by (seed, epoch) alone."""
+    """(what the model takes, targets) by the batch, epoch after epoch; each pass is shuffled by (seed, pass) alone.
+
+    A pass is an epoch, or several (`steps_per_epoch`).
+    """
+    steps, of_a_pass = steps_of(samples, config), _steps_of_a_pass(samples, config)
+    first, end = epochs.start * steps, epochs.stop * steps
     columns = tf.nest.map_structure(tf.constant, (samples.inputs, samples.targets))
     read = samples.read or (lambda inputs: inputs)
 
-    def shuffled(epoch: Any) -> Any:
-        order = tf.random.experimental.stateless_shuffle(tf.range(len(samples)), seed=tf.stack([seed, epoch]))
+    def shuffled(number: Any) -> Any:
+        order = tf.random.experimental.stateless_shuffle(tf.range(len(samples)), seed=tf.stack([seed, number]))
         return tf.data.Dataset.from_tensor_slices(order).batch(config.batch_size)
 
     def take(rows: Any) -> tuple[Any, Any]:
         inputs, targets = tf.nest.map_structure(lambda column: tf.gather(column, rows), columns)
         return read(inputs), targets
 
-    order = tf.data.Dataset.range(epochs.start, epochs.stop, output_type=tf.int32).flat_map(shuffled)
+    passes = tf.data.Dataset.range(first // of_a_pass, -(-end // of_a_pass), output_type=tf.int32)
+    order = passes.flat_map(shuffled).skip(first % of_a_pass).take(end - first)
     return order.map(take, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
 
@@ -200,8 +213,10 @@ def _keepers(recipe: Recipe, stage: Stage, checkpoint: Checkpoint) -> list[Any]:
     """The callbacks that write: logs for people, the best weights."""
     done = len(checkpoint.progressed.epochs)
     trim_lines(recipe.folder.metrics, stage.name, done)
-    lines = Lines(stage.name, stage.epochs, _steps(recipe, stage), stage.epochs_after)
-    keepers: list[Any] = [EpochLog(lines, recipe.metric, recipe.folder.metrics, recipe.progress)]
+    lines = Lines(stage.name, stage.epochs, steps_of(stage.train, recipe.config), stage.epochs_after)
+    judged = recipe.metric if stage.validation is not None else None
+    keepers: list[Any] = [EpochLog(lines, judged, recipe.folder.metrics, recipe.progress)]
+    keepers.append(Snapshots(recipe.plugin.snapshot, recipe.folder.snapshots(stage.name), _board(recipe, stage)))
     histograms = int(recipe.config.log_histograms)  # every so many epochs; 0: never
     keepers.append(keras.callbacks.TensorBoard(str(_board(recipe, stage)), histogram_freq=histograms))
     if recipe.config.log_activations and stage.validation is not None:
@@ -239,7 +254,7 @@ def _best(recipe: Recipe, stage: Stage) -> Path:
 
 def _record(recipe: Recipe, stage: Stage, model: Any, history: Any) -> StageRecord:
     if stage.validation is None:
-        return StageRecord(name=stage.name, best_epoch=len(history["loss"]), history=history)
+        return StageRecord(name=stage.name, best_epoch=len(next(iter(history.values()))), history=history)
     return StageRecord(
         name=stage.name,
         metrics=dict(recipe.plugin.evaluate(model, stage.validation, recipe.config)),

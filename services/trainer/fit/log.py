@@ -26,9 +26,12 @@ class Lines:
 
 
 class EpochLog(keras.callbacks.Callback):
-    """Tells the progress and appends to the file. Raises InvalidArgument when the plugin's metric is not there."""
+    """Tells the progress and appends to the file. Raises InvalidArgument when the plugin's metric is not there.
 
-    def __init__(self, lines: Lines, metric: MetricRecord, file: Path, progress: RunProgress) -> None:
+    `metric` is None where nothing is validated: then any figures do.
+    """
+
+    def __init__(self, lines: Lines, metric: MetricRecord | None, file: Path, progress: RunProgress) -> None:
         super().__init__()
         self._lines, self._metric, self._file, self._progress = lines, metric, file, progress
         self._started = 0.0
@@ -52,7 +55,7 @@ class EpochLog(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Tell the figures."""
         figures = {name: float(value) for name, value in (logs or {}).items()}
-        if self._metric.name not in figures:
+        if self._metric is not None and self._metric.name not in figures:
             raise InvalidArgument(
                 f"A plugin's metric is one that its model is compiled with. Received: {self._metric.name!r}, "
                 f"and a model with {', '.join(name for name in figures if not name.startswith('val_'))}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from plugins.contract import Array, EvaluationProtocol, HoldOut, IteratedKFold, KFold, Untrained
+from plugins.contract import AllData, Array, EvaluationProtocol, HoldOut, IteratedKFold, KFold, Untrained
 from services.core.errors import InvalidArgument
 from services.trainer.run_record import History, MetricRecord
 
@@ -27,7 +27,7 @@ class Cut:
 def cuts(protocol: EvaluationProtocol, rows: int, seed: int) -> tuple[Cut, ...]:
     """The models to train for validation, in order; the shuffle comes from the seed alone. Raises InvalidArgument."""
     random = np.random.default_rng(seed)
-    if isinstance(protocol, Untrained):
+    if isinstance(protocol, AllData | Untrained):
         return ()
     if isinstance(protocol, HoldOut):
         validation = round(rows * protocol.validation) if protocol.validation < 1 else int(protocol.validation)

@@ -62,7 +62,7 @@ def export(model: Any, signatures: Mapping[str, Signature], card: Card, folder: 
     for name, signature in signatures.items():
         _check_outputs(name, signature, answers[name])
     archive = keras.export.ExportArchive()
-    archive.track(model)
+    archive.track(_Holder(model))
     for name, function in functions.items():
         archive.add_endpoint(name, function)
     archive.write_out(str(folder), verbose=False)
@@ -70,6 +70,15 @@ def export(model: Any, signatures: Mapping[str, Signature], card: Card, folder: 
     (folder / CARD_PATH).write_text(card.model_dump_json(indent=1))
     write_warmup(folder, card.model, examples)
     return Exported(examples, answers)
+
+
+class _Holder(tf.Module):
+    """A model for Keras to look for tables of words in. Variables it finds by the functions that use them; given the
+    model itself, it writes them a second time."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
 
 
 def _traceable(name: str, signature: Signature) -> Any:

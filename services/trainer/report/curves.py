@@ -27,7 +27,7 @@ def draw_curves(record: RunRecord) -> bytes:
         style(axes, name, "epoch")
         _draw(axes, f"{name}", stages, BLUE, "training")
         _draw(axes, f"val_{name}", stages, ORANGE, "validation")
-        if record.final is not None:
+        if record.final is not None and record.folds:
             _mark(axes, record.final.best_epoch)
         _scale(axes, [value for stage in stages for value in stage.history[name]])
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ _COLUMNS = (
     "test",
     "95 % interval",
     "served",
+    "besides",
     "parameters",
     "stored",
     "seed",
@@ -38,7 +39,8 @@ Written from the records in `docs/results/`, which `tensorgate reproduce` makes 
 *baseline*: the common-sense figure; *book*: what the book states; *folds*: mean over the validated folds; *test*: the
 published model on the test split, in memory; *95 % interval*: percentile bootstrap of that figure over the test samples
 (Efron 1979; 1000 resamples), so luck in drawing the test split, not in training; *served*: the figure through the
-gateway, from raw requests; *stored*: the published version's files; *train*: all fits of the run together.
+gateway, from raw requests; *besides*: what else the plugin measures, on the test split; *stored*: the published
+version's files; *train*: all fits of the run together.
 """
 
 
@@ -83,7 +85,7 @@ def result_of(run: RunRecord, served: Served | None) -> Result:
         parameters=run.parameters,
         size=run.size,
         seed=run.seed,
-        epochs=len(run.final.history.get("loss", ())) if run.final is not None else 0,
+        epochs=len(next(iter(run.final.history.values()), ())) if run.final is not None else 0,
         seconds=run.seconds["fit"],
         day=run.created.date(),
         environment=dict(run.environment),
@@ -124,6 +126,7 @@ def _cells(result: Result) -> Sequence[str]:
         _figure(result.test),
         " to ".join(map(_figure, result.interval or ())),
         _figure(result.served),
+        ", ".join(f"{name} {_figure(value)}" for name, value in _besides(result)),
         "" if result.parameters is None else f"{result.parameters:,}",
         "" if result.size is None else size_text(result.size),
         str(result.seed),
@@ -131,6 +134,13 @@ def _cells(result: Result) -> Sequence[str]:
         f"{result.seconds:.0f} s",
         f"{result.day}, TensorFlow {result.environment['tensorflow']}",
     )
+
+
+def _besides(result: Result) -> Iterator[tuple[str, float]]:
+    """Figures of the run other than the one it is judged by; losses belong to its training."""
+    for name, value in result.metrics.items():
+        if name != result.metric.name and not name.endswith("loss"):
+            yield name, value
 
 
 def _figure(value: float | None) -> str:

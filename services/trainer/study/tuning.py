@@ -15,7 +15,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from plugins.contract import Plugin, Range, Search, Untrained
+from plugins.contract import AllData, Plugin, Range, Search, Untrained
 from services.core.errors import FailedPrecondition, InvalidArgument
 from services.trainer.configuration import resolve_config, variant_of
 from services.trainer.journal import Bench
@@ -76,7 +76,7 @@ def tune(request: TuneRequest, bench: Bench, studies: Path, mirror: str = "") ->
 
 def _checked(request: TuneRequest, plugin: Plugin[Any]) -> tuple[str, Mapping[str, Search]]:
     variant, chosen = variant_of(plugin, request.variant)
-    if not plugin.search or isinstance(chosen.protocol or plugin.protocol, Untrained):
+    if not plugin.search or isinstance(chosen.protocol or plugin.protocol, AllData | Untrained):
         raise InvalidArgument(f"A plugin that is tuned says what to search. Received: {plugin.name}/{variant}")
     if request.sampler not in SAMPLERS or request.trials < 1:
         raise InvalidArgument(

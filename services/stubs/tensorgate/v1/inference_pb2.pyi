@@ -184,20 +184,22 @@ class GenerateTextRequest(_message.Message):
     def __init__(self, model: _Optional[_Union[Model, _Mapping]] = ..., prompt: _Optional[str] = ..., length: _Optional[int] = ..., knobs: _Optional[_Mapping[str, Value]] = ..., stop: _Optional[_Iterable[str]] = ..., n: _Optional[int] = ...) -> None: ...
 
 class GenerateTextChunk(_message.Message):
-    __slots__ = ("model", "version", "text", "finish_reason", "index", "tokens")
+    __slots__ = ("model", "version", "text", "finish_reason", "index", "tokens", "unknown")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     FINISH_REASON_FIELD_NUMBER: _ClassVar[int]
     INDEX_FIELD_NUMBER: _ClassVar[int]
     TOKENS_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_FIELD_NUMBER: _ClassVar[int]
     model: str
     version: int
     text: str
     finish_reason: str
     index: int
     tokens: _containers.RepeatedCompositeFieldContainer[Token]
-    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., text: _Optional[str] = ..., finish_reason: _Optional[str] = ..., index: _Optional[int] = ..., tokens: _Optional[_Iterable[_Union[Token, _Mapping]]] = ...) -> None: ...
+    unknown: str
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., text: _Optional[str] = ..., finish_reason: _Optional[str] = ..., index: _Optional[int] = ..., tokens: _Optional[_Iterable[_Union[Token, _Mapping]]] = ..., unknown: _Optional[str] = ...) -> None: ...
 
 class Token(_message.Message):
     __slots__ = ("text", "logprob", "top")

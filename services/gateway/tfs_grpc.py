@@ -1,0 +1,167 @@
+"""TensorFlow Serving's gRPC door, PredictionService and ModelService: its clients change only the address.
+
+Predict goes the common road and shares calls with every other door's requests; what has no tensors to share (classify,
+regress, metadata, filtered outputs) is routed and passed on. As over REST, one without version or label is answered by
+`stable`; and what is loaded follows the store, so that no client can reload it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from services.core.errors import Code, InvalidArgument, NotFound, TensorgateError, Unimplemented
+from services.core.refs import ModelRef, is_model_name
+from services.core.tensors import from_proto, to_typed_proto
+from services.core.tfs import model_pb2, predict_pb2
+from services.core.tfs_methods import METHODS
+from services.gateway.backend import Backend
+from services.gateway.faults import tfs_text
+from services.gateway.grpc_calls import Context, GrpcCalls
+from services.gateway.plane import DataPlane
+from services.gateway.request import Request, Tensors
+from services.gateway.routing_table import Servable
+from services.gateway.tfs_faults import not_found
+
+_DOOR = "tfs_grpc"
+_DEFAULT_SIGNATURE = "serving_default"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Inputs:
+    """A PredictRequest's tensors, which name and shape themselves."""
+
+    request: Any
+
+    def tensors(self, servable: Servable) -> Tensors:
+        signature = self.request.model_spec.signature_name or _DEFAULT_SIGNATURE
+        return Tensors(signature, {name: _array(name, tensor) for name, tensor in self.request.inputs.items()})
+
+
+class TfsGrpc(grpc.GenericRpcHandler):
+    """Both services. Messages are parsed here: a library's refusal would word its status differently."""
+
+    def __init__(self, plane: DataPlane, backend: Backend, calls: GrpcCalls) -> None:
+        self._plane = plane
+        self._backend = backend
+        self._calls = calls
+        self._handlers: Mapping[str, Any] = {
+            path: grpc.unary_unary_rpc_method_handler(self._unary(path)) for path in METHODS
+        }
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        """The method that a call is for; None: another service's."""
+        return self._handlers.get(handler_call_details.method)
+
+    def _unary(self, path: str) -> Any:
+        message, method = METHODS[path], path.rpartition("/")[2]
+        answer = {
+            "Predict": self._predict,
+            "GetModelStatus": self._status,
+            "HandleReloadConfigRequest": self._reload,
+        }.get(method)
+
+        async def call(body: bytes, context: Context) -> bytes:
+            try:
+                request = message.FromString(body)
+            except DecodeError:
+                await context.abort(grpc.StatusCode.INTERNAL, "")
+            specs = _specs_of(request)
+            name = specs[0].name if specs else ""
+            async with self._calls.answering(context, (_DOOR, method.lower()), name, told=tfs_text):
+                deadline = self._calls.deadline(context)
+                if answer is not None:
+                    reply = await answer(request, deadline)
+                else:
+                    reply = await self._pass_on(method, request, deadline)
+                return bytes(reply.SerializeToString())
+
+        return call
+
+    async def _predict(self, request: Any, deadline: float) -> Any:
+        """Tensors in, tensors out."""
+        if request.output_filter or not request.inputs:
+            return await self._pass_on("Predict", request, deadline)
+        ref = _ref_of(request.model_spec)
+        answer = await _found(ref, self._plane.predict(Request(ref, _Inputs(request), deadline)))
+        reply = predict_pb2.PredictResponse()
+        reply.model_spec.name, reply.model_spec.signature_name = answer.servable.name, answer.signature
+        reply.model_spec.version.value = answer.servable.version
+        for name, array in answer.columns.items():
+            reply.outputs[name].CopyFrom(to_typed_proto(array))
+        return reply
+
+    async def _pass_on(self, method: str, request: Any, deadline: float) -> Any:
+        """The request as it is, but for the version, which the routing table says.
+
+        One for metadata that are not the signatures is the model server's to refuse, whatever the model.
+        """
+        if method == "GetModelMetadata" and list(request.metadata_field) != ["signature_def"]:
+            return await self._backend.forward(method, request, deadline)
+        specs = _specs_of(request)
+        ref = _ref_of(specs[0] if specs else None)
+
+        def ask(servable: Servable) -> Awaitable[Any]:
+            for spec in specs:
+                spec.version.value = servable.version
+            return self._backend.forward(method, request, deadline)
+
+        return await _found(ref, self._plane.call(ref, deadline, ask))
+
+    async def _status(self, request: Any, deadline: float) -> Any:
+        """The states of a model's versions, as the model server tells them."""
+        return await self._backend.forward("GetModelStatus", request, deadline)
+
+    async def _reload(self, request: Any, deadline: float) -> Any:
+        raise Unimplemented(
+            "What is loaded follows the labels in the store (`tensorgate label`). Received: a config to reload"
+        )
+
+
+def _array(name: str, tensor: Any) -> Any:
+    try:
+        return from_proto(tensor)
+    except TensorgateError as error:
+        if error.code is not Code.INVALID_ARGUMENT:
+            raise
+        raise InvalidArgument(f"tensor parsing error: {name}") from None
+
+
+def _specs_of(request: Any) -> list[Any]:
+    """What a request names: one model, or of several inferences each its own."""
+    if hasattr(request, "tasks"):
+        return [task.model_spec for task in request.tasks]
+    has_spec = "model_spec" in request.DESCRIPTOR.fields_by_name
+    return [request.model_spec] if has_spec and request.HasField("model_spec") else []
+
+
+def _ref_of(spec: model_pb2.ModelSpec | None) -> ModelRef:
+    """Raises InvalidArgument or NotFound in TensorFlow Serving's words."""
+    if spec is None:
+        raise InvalidArgument("Missing ModelSpec")
+    if not spec.name:
+        raise InvalidArgument("ModelSpec has no name specified.")
+    choice = spec.WhichOneof("version_choice")
+    if choice == "version_label":
+        if not spec.version_label:
+            raise InvalidArgument("Unrecognized servable version label: ")
+        return ModelRef(spec.name, label=spec.version_label)
+    if choice is None and is_model_name(spec.name):
+        return ModelRef(spec.name)
+    wanted = f"Latest({spec.name})" if choice is None else f"Specific({spec.name}, {spec.version.value})"
+    if not is_model_name(spec.name) or spec.version.value < 1:
+        raise NotFound(f"Servable not found for request: {wanted}")
+    return ModelRef(spec.name, version=spec.version.value)
+
+
+async def _found(ref: ModelRef, answer: Awaitable[T]) -> T:
+    try:
+        return await answer
+    except NotFound:
+        raise not_found(ref) from None
