@@ -35,7 +35,7 @@ def data() -> Data:
 def model(data: Data) -> FacesVae:
     keras.utils.set_random_seed(1)
     model = build(FacesConfig())
-    model.fit(data.train.in_order(32), epochs=8, shuffle=False, verbose=0)
+    model.fit(data.train.in_order(32), epochs=12, shuffle=False, verbose=0)
     for statistic in model.concepts.weights:  # what the young network's batches left, which more training would fade
         statistic.assign(statistic * 0)
     model.concepts.learn(encoded_means(model, data.train.inputs), data.train.targets)
