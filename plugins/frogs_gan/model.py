@@ -20,7 +20,7 @@ NOISE = 0.05  # of the labels
 class FrogsConfig(Config):
     """Hyper-parameters; the book trains 10,000 steps of 20 frogs: `epochs=100`."""
 
-    epochs: int = Field(default=20, ge=1)
+    epochs: int = Field(default=15, ge=1)
     batch_size: int = Field(default=20, ge=1)
     steps_per_epoch: int | None = Field(default=100, ge=1, description="as often as the book saves a frog")
     filters: int = Field(default=256, ge=1, description="of the generator's convolutions; the discriminator has half")

@@ -36,7 +36,7 @@ LARGEST_STYLE = 256  # pixels; a style's strokes are as large as they are here
 class StyleConfig(Config):
     """Hyper-parameters of `fast`; the others learn nothing."""
 
-    epochs: int = 1
+    epochs: int = 3
     batch_size: int = 1
     crops: int = Field(default=1000, ge=10, description="squares cut from photographs to learn from")
     learning_rate: float = Field(default=4e-3, gt=0, description="in the first step; it falls to 0 until the last")
