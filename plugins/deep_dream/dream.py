@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from plugins.pictures import decode
-from plugins.slices import numbers_of, picture_of, row_by_row
+from plugins.slices import numbers_of, packed, packed_numbers, picture_of, row_by_row
 
 SMALLEST, LARGEST = 112, 512  # pixels a side of what is dreamt on: a smaller picture is enlarged, a larger one reduced
 MOST_OCTAVES, MOST_STEPS = 6, 50
@@ -60,7 +60,7 @@ class Moment(NamedTuple):
     def progress(self, knobs: Knobs) -> Any:
         """In steps; 1 after the last octave only."""
         each = knobs.steps + 1
-        return tf.cast((self.octave * each + self.step) / (knobs.octaves * each), tf.float32)
+        return tf.minimum(1.0, tf.cast((self.octave * each + self.step) / (knobs.octaves * each), tf.float32))
 
 
 class Dreamer:
@@ -178,8 +178,8 @@ def _asked(row: tuple[Any, ...]) -> tuple[Any, Knobs]:
 def _told(moment: Moment, photograph: Any, knobs: Knobs) -> tuple[Any, ...]:
     """A row of an answer, picture, figure, progress and states."""
     floats = (tf.cast(number, tf.float32) for number in (moment.octave, moment.step, moment.excitement, *knobs))
-    numbers = tf.concat([tf.stack(list(floats)), moment.calm], 0)
-    states = (tf.io.serialize_tensor(one) for one in (moment.image, photograph, numbers))
+    numbers = packed_numbers(tf.concat([tf.stack(list(floats)), moment.calm], 0))
+    states = (packed(moment.image), packed(photograph), numbers)
     return _png(moment), moment.excitement, moment.progress(knobs), *states
 
 
@@ -200,7 +200,11 @@ def _remembered(image: Any, photograph: Any, numbers: Any) -> tuple[Moment, Any,
         for name, value in zip(Knobs._fields, knobs, strict=True)
     }
     moment = Moment(
-        picture_of(image, LARGEST), tf.cast(octave[0], tf.int32), tf.cast(step[0], tf.int32), excitement[0], calm
+        picture_of(image, LARGEST),
+        tf.cast(tf.clip_by_value(octave[0], 0, MOST_OCTAVES), tf.int32),
+        tf.cast(tf.clip_by_value(step[0], 0, MOST_STEPS), tf.int32),
+        excitement[0],
+        calm,
     )
     return moment, picture_of(photograph, LARGEST), Knobs(**read).bounded()
 

@@ -12,11 +12,12 @@ from PIL import Image
 
 from plugins.conftest import Endpoint, Serve
 from plugins.contract import Array, Unavailable
-from plugins.deep_dream.dream import BORDER, MOST_WORK, SMALLEST, STATES, Dreamer, Knobs, Moment, example_state
+from plugins.deep_dream.dream import BORDER, MOST_WORK, NUMBERS, SMALLEST, STATES, Dreamer, Knobs, Moment, example_state
 from plugins.deep_dream.model import LAYERS
 from plugins.deep_dream.plugin import DEPTHS, PLUGIN, QUICK, WEIGHTS
 from plugins.efficientnet import efficientnet_lite0
 from plugins.pictures import EXAMPLE
+from plugins.slices import packed, packed_numbers
 from plugins.weights import weights_of
 
 KNOBS = {**QUICK, **dict(zip(DEPTHS, WEIGHTS, strict=True))}
@@ -161,20 +162,38 @@ def test_each_slice_shows_the_dream_at_the_size_it_has_so_far(endpoints: Mapping
     assert pixels_of(first["image_bytes"][0]).shape == (160, 160, 3)
 
 
+BOMB = tf.compat.v1.make_tensor_proto(1.0, shape=(6000, 6000, 3)).SerializeToString()  # 24 bytes
+
+
 @pytest.mark.parametrize(
     "broken",
     [
         {"state_image": b"no tensor"},
-        {"state_image": tf.io.serialize_tensor(tf.zeros((1, 600, 3))).numpy()},
-        {"state_photograph": tf.io.serialize_tensor(tf.zeros((0, 1, 3))).numpy()},
-        {"state_numbers": tf.io.serialize_tensor(tf.zeros(3)).numpy()},
-        {"state_image": tf.io.serialize_tensor(tf.zeros((3, 3))).numpy()},
+        {"state_image": BOMB},
+        {"state_image": packed(tf.zeros((1, 600, 3))).numpy()},
+        {"state_image": packed(tf.zeros((9, 9, 3))).numpy()[-60:]},
+        {"state_photograph": packed(tf.zeros((0, 1, 3))).numpy()},
+        {"state_numbers": b""},
+        {"state_numbers": packed_numbers(tf.fill((30,), float("nan"))).numpy()},
     ],
 )
 def test_a_state_that_is_none_is_refused(endpoints: Mapping[str, Endpoint], broken: Mapping[str, bytes]) -> None:
     states = {name: np.array([state], object) for name, state in {**example_state(), **broken}.items()}
     with pytest.raises(tf.errors.InvalidArgumentError):
         endpoints["continue"](work=np.array([1], np.int32), **states)
+
+
+@pytest.mark.parametrize("number", [-1e9, 1e9])
+def test_a_state_that_cannot_be_ends_all_the_same(endpoints: Mapping[str, Endpoint], number: float) -> None:
+    numbers = packed_numbers(tf.fill((NUMBERS,), number)).numpy()
+    states = {**example_state(), "state_numbers": numbers}
+    answer: Mapping[str, Array] = {name: np.array([one], object) for name, one in states.items()}
+    for _ in range(9):
+        asked = {name: answer[name] for name in STATES}
+        answer = endpoints["continue"](work=np.array([MOST_WORK], np.int32), **asked)
+        if answer["progress"][0] == 1:
+            return
+    raise AssertionError(f"it has no end: {answer['progress']}")
 
 
 def test_knobs_beyond_the_card_are_bounded_in_the_graph(endpoint: Endpoint) -> None:

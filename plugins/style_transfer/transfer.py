@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from plugins.pictures import bounded, decode
-from plugins.slices import numbers_of, picture_of, row_by_row
+from plugins.slices import FLOAT_BYTES, numbers_of, packed, packed_numbers, picture_of, row_by_row
 from plugins.style_transfer.losses import Goal, Weights, grams, total_loss
 
 SMALLEST, LARGEST = 64, 512  # pixels a side: a smaller picture is enlarged, a larger one reduced
@@ -77,7 +77,7 @@ class Transfer:
         def one(row: tuple[Any, ...]) -> tuple[Any, ...]:
             moment, goal, knobs = self._begun(*row[:-1])
             moment = self._advance(moment, goal, knobs, row[-1])
-            return _told(moment, knobs, tf.io.serialize_tensor(goal.content), _flat(goal.grams))
+            return _told(moment, knobs, packed(goal.content[0]), _flat(goal.grams))
 
         return _slice(row_by_row(one, (image_bytes, style_bytes, *knobs_and_work), SLICE_TYPES))
 
@@ -128,22 +128,25 @@ class Transfer:
 
     def _remembered(self, kept: Sequence[Any], content: Any, style: Any, numbers: Any) -> tuple[Moment, Goal, Knobs]:
         """What `_told` kept, if it can be true; fails otherwise."""
-        image, momentum, energy = (_finite(picture_of(one, LARGEST)) for one in kept)
+        image, momentum, energy = (picture_of(one, LARGEST) for one in kept)
         sides = tf.shape(image)
         tf.debugging.assert_greater_equal(sides[:2], LEAST, f"Sides in the state are {LEAST} pixels or more.")
         for one in (momentum, energy):
             tf.debugging.assert_equal(tf.shape(one), sides, "Pictures in the state are of one size.")
-        step, loss, steps, *weights = tf.unstack(_finite(numbers_of(numbers, 3 + len(Weights._fields))))
+        step, loss, steps, *weights = tf.unstack(
+            numbers_of(numbers, 3 + len(Weights._fields)), 3 + len(Weights._fields)
+        )
         steps, step = (tf.cast(tf.clip_by_value(one, 0, MOST_STEPS), tf.int32) for one in (steps, step))
-        seen = tf.ensure_shape(_finite(tf.io.parse_tensor(content, tf.float32)), self.eyes.output[-1].shape)
+        seen = picture_of(content, LARGEST, self.eyes.output[-1].shape[-1])[tf.newaxis]
         moment = Moment(tf.clip_by_value(image, 0, 255), momentum, tf.abs(energy), loss, step)
         return moment, Goal(seen, self._grams(style)), Knobs(steps, LARGEST, *weights)
 
     def _grams(self, state: Any) -> Sequence[Any]:
         """The style in a row's state; one number stands for as many alike, so that the card's example is short."""
         sides = [one.shape[-1] for one in self.eyes.output[:-1]]
-        numbers = _finite(tf.ensure_shape(tf.io.parse_tensor(state, tf.float32), (None,)))
-        parts = tf.split(tf.broadcast_to(numbers, (sum(side**2 for side in sides),)), [side**2 for side in sides])
+        count = sum(side**2 for side in sides)
+        given = tf.where(tf.strings.length(state) < FLOAT_BYTES * count, 1, count)
+        parts = tf.split(tf.broadcast_to(numbers_of(state, given), (count,)), [side**2 for side in sides])
         return [tf.reshape(part, (1, side, side)) for part, side in zip(parts, sides, strict=True)]
 
 
@@ -159,8 +162,8 @@ def example_state(eyes: keras.Model) -> Mapping[str, bytes]:
     """Before the first of two steps of a small grey picture to a style of nothing."""
     grey = tf.fill((LEAST, LEAST, 3), 128.0)
     nothing = tf.zeros_like(grey)
-    content = tf.io.serialize_tensor(eyes(grey[tf.newaxis])[-1])
-    style = tf.io.serialize_tensor(tf.zeros(1))
+    content = packed(eyes(grey[tf.newaxis])[-1][0])
+    style = packed_numbers(tf.zeros(1))
     _, _, _, *states = _told(Moment(grey, nothing, nothing, 0.0, 0), Knobs(2, LARGEST, *Weights()), content, style)
     return {name: state.numpy() for name, state in zip(STATES, states, strict=True)}
 
@@ -168,18 +171,13 @@ def example_state(eyes: keras.Model) -> Mapping[str, bytes]:
 def _told(moment: Moment, knobs: Knobs, content: Any, style: Any) -> tuple[Any, ...]:
     """A row of an answer: picture, loss, progress and states."""
     numbers = tf.stack([tf.cast(one, tf.float32) for one in (moment.step, moment.loss, knobs.steps, *knobs.weights)])
-    image, momentum, energy, kept = (
-        tf.io.serialize_tensor(one) for one in (moment.image, moment.momentum, moment.energy, numbers)
-    )
-    return _png(moment), moment.loss, moment.progress(knobs.steps), image, momentum, energy, content, style, kept
+    pictures = (packed(one) for one in (moment.image, moment.momentum, moment.energy))
+    kept = packed_numbers(numbers)
+    return _png(moment), moment.loss, moment.progress(knobs.steps), *pictures, content, style, kept
 
 
 def _flat(style: Sequence[Any]) -> Any:
-    return tf.io.serialize_tensor(tf.concat([tf.reshape(one, (-1,)) for one in style], 0))
-
-
-def _finite(numbers: Any) -> Any:
-    return tf.debugging.check_numerics(numbers, "The state holds finite numbers.")
+    return packed_numbers(tf.concat([tf.reshape(one, (-1,)) for one in style], 0))
 
 
 def _slice(columns: tuple[Any, ...]) -> Mapping[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 from typing import Any
 
@@ -13,7 +14,7 @@ from services.core.refs import ModelRef, parse_version
 from services.gateway.columns import received
 
 TIMEOUT_HEADER = "x-request-timeout-seconds"
-_MOST_SECONDS = 3600.0
+MOST_SECONDS = 3600.0
 _GZIP_WINDOW = 31  # zlib's largest, with gzip's header
 
 
@@ -22,21 +23,24 @@ async def read_bytes(request: Request, limit: int) -> bytes:
     bytes, packed or not, and InvalidArgument for what is packed otherwise."""
     body = await _received(request, limit)
     encoding = request.headers.get("content-encoding", "identity").lower()
-    return body if encoding == "identity" else _unpacked(body, encoding, limit)
+    return body if encoding == "identity" else await asyncio.to_thread(_unpacked, body, encoding, limit)
 
 
 def _unpacked(body: bytes, encoding: str, limit: int) -> bytes:
     if encoding != "gzip":
         raise InvalidArgument(f"Content-Encoding is gzip, or none. Received: {received(encoding)}")
-    unpacking = zlib.decompressobj(_GZIP_WINDOW)
-    try:
-        unpacked = unpacking.decompress(body, limit + 1)
-    except zlib.error as error:
-        raise InvalidArgument(f"The body is gzip, as Content-Encoding says. Received: {error}") from None
-    if len(unpacked) > limit:
-        raise _too_large(limit, len(unpacked))
-    if not unpacking.eof:
-        raise InvalidArgument(f"The body is gzip, whole. Received: {len(body)} bytes without its end")
+    unpacked, packed = b"", body
+    while packed:  # one member after another (RFC 1952, 2.2)
+        unpacking = zlib.decompressobj(_GZIP_WINDOW)
+        try:
+            unpacked += unpacking.decompress(packed, limit + 1 - len(unpacked))
+        except zlib.error as error:
+            raise InvalidArgument(f"The body is gzip, as Content-Encoding says. Received: {error}") from None
+        if len(unpacked) > limit:
+            raise _too_large(limit, len(unpacked))
+        if not unpacking.eof:
+            raise InvalidArgument(f"The body is gzip, whole. Received: {len(body)} bytes without its end")
+        packed = unpacking.unused_data
     return unpacked
 
 
@@ -87,9 +91,9 @@ def seconds_allowed(request: Request, default: float) -> float:
         seconds = float("nan")
     if seconds <= 0:
         raise DeadlineExceeded(f"A request comes with time left to answer it. Received: {TIMEOUT_HEADER} {stated}")
-    if not seconds <= _MOST_SECONDS:
+    if not seconds <= MOST_SECONDS:
         raise InvalidArgument(
-            f"{TIMEOUT_HEADER} is a number of seconds up to {_MOST_SECONDS:g}. Received: {received(stated)}"
+            f"{TIMEOUT_HEADER} is a number of seconds up to {MOST_SECONDS:g}. Received: {received(stated)}"
         )
     return seconds
 

@@ -17,7 +17,7 @@ from services.core.errors import DeadlineExceeded
 from services.gateway.plane import DataPlane
 from services.gateway.request import Answer, Payload, Request, Tensors
 from services.gateway.routing_table import Servable
-from services.gateway.slices import CONTINUE, START, Continue, Pace, state_of
+from services.gateway.slices import CONTINUE, START, Pace, go_on
 
 _GENERATE = "generate"
 _WORK = "work"  # an input of both: how much to do in this call, in whatever the model counts
@@ -58,14 +58,12 @@ async def draw(plane: DataPlane, request: Request, *, partial_ok: bool = False) 
     asked, work = clock(), _PACE.least
     until = request.deadline - (min(_WAY_BACK, _WAY_BACK * (request.deadline - asked)) if partial_ok else 0)
     answer = await plane.predict(replace(request, payload=_Begin(request.payload)))
-    here = replace(request.ref, version=answer.servable.version, label=None)  # the state belongs to this version
     while (drawing := Drawing(answer, _progress(answer))).progress < 1:
         work = _PACE.after(work, clock() - asked)
         yield drawing
         asked = clock()
-        more = Continue({_WORK: _count(work), **state_of(answer)})
         try:
-            answer = await plane.predict(Request(here, more, until))
+            answer = await go_on(plane, request.ref, answer, {_WORK: _count(work)}, until)
         except DeadlineExceeded:
             if not partial_ok:
                 raise

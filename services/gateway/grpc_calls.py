@@ -12,6 +12,7 @@ import grpc
 import grpc.aio
 
 from services.core.errors import Code
+from services.gateway.bodies import MOST_SECONDS
 from services.gateway.faults import public_text
 from services.gateway.metrics import Metrics, Outcome
 from services.gateway.request_id import request_id_of
@@ -36,7 +37,9 @@ class GrpcCalls:
     def deadline(self, context: Context) -> float:
         """On the event loop's clock."""
         remaining = context.time_remaining()
-        return asyncio.get_running_loop().time() + (self._seconds if remaining is None else remaining)
+        return asyncio.get_running_loop().time() + (
+            self._seconds if remaining is None else min(remaining, MOST_SECONDS)
+        )
 
     @asynccontextmanager
     async def answering(

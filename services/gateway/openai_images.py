@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -36,6 +37,7 @@ from services.gateway.schemas import read_body
 
 _SIGNATURE, _SEED, _SIZE, _ANY_SIZE = "signature", "seed", "size", "auto"
 _SEED_BYTES = 8
+_WHOLE = re.compile(r"-?[0-9]{1,19}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,7 @@ def _side(size: str) -> int:
 
 def _counted(seed: Any, index: int) -> Any:
     """A seed that is no whole number is refused by the card."""
-    try:
-        return int(seed) + index
-    except ValueError:
-        return seed
+    whole = (isinstance(seed, int) and not isinstance(seed, bool)) or (
+        isinstance(seed, str) and _WHOLE.fullmatch(seed) is not None
+    )
+    return int(seed) + index if whole else seed

@@ -71,7 +71,7 @@ class ImagesBody(OpenAiBody):
         max_length=4000, description="name=value sets a knob, signature=name a way to draw; other words are a seed"
     )
     n: int = Field(default=1, ge=1, le=10, description="pictures; number i, from 0, has the seed + i")
-    size: str = Field(default="auto", description="256x256: of models with such a knob, the longer side")
+    size: str = Field(default="auto", max_length=20, description="256x256: of models with such a knob, the longer side")
     response_format: Literal["b64_json"] = "b64_json"
     output_format: Literal["png"] = "png"
     stream: Literal[False] = False

@@ -78,7 +78,7 @@ class Gateway:
         self._app = create_app(Doors(typed, tfs, openai, images, open_inference, pages))
         self._calls = GrpcCalls(self._metrics, settings.timeout_seconds)
         self._inference = Inference(plane, self._table, self._calls)
-        self._tfs = TfsGrpc(plane, backend, self._calls)
+        self._tfs = TfsGrpc(plane, backend, self._calls, settings.body_bytes)
 
     def _table(self) -> RoutingTable:
         return self._router.table

@@ -6,10 +6,12 @@ server keeps nothing, and pieces of different requests share calls: they meet in
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from services.core.errors import FailedPrecondition
-from services.gateway.request import Answer, Columns, Tensors
+from services.core.errors import FailedPrecondition, NotFound, Unavailable
+from services.core.refs import ModelRef
+from services.gateway.plane import DataPlane
+from services.gateway.request import Answer, Columns, Request, Tensors
 from services.gateway.routing_table import Servable
 
 START, CONTINUE = "start", "continue"
@@ -17,7 +19,7 @@ _STATE = "state_"
 
 
 @dataclass(frozen=True, slots=True)
-class Continue:
+class _Continue:
     """The payload of every call but the first."""
 
     columns: Columns
@@ -29,9 +31,22 @@ class Continue:
         return Tensors(CONTINUE, self.columns)
 
 
-def state_of(answer: Answer) -> Columns:
-    """What the next call needs of this answer."""
-    return {name: array for name, array in answer.columns.items() if name.startswith(_STATE)}
+async def go_on(plane: DataPlane, ref: ModelRef, answer: Answer, columns: Columns, deadline: float) -> Answer:
+    """The next piece after `answer`, by the version that gave it, whose state it is. Raises as DataPlane.predict.
+
+    A roll-out may unload that version in between. Who asked for it by number is told so; to others it is Unavailable.
+    """
+    servable = answer.servable
+    here = replace(ref, version=servable.version, label=None)
+    state = {name: array for name, array in answer.columns.items() if name.startswith(_STATE)}
+    try:
+        return await plane.predict(Request(here, _Continue({**columns, **state}), deadline))
+    except NotFound:
+        if ref.version is not None:
+            raise
+        raise Unavailable(
+            f"Version {servable.version} of {servable.name}, which began this, is not served any more: ask again"
+        ) from None
 
 
 @dataclass(frozen=True)

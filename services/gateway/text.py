@@ -18,12 +18,12 @@ from services.gateway.instances import Instances
 from services.gateway.plane import DataPlane
 from services.gateway.request import Answer, Request
 from services.gateway.routing_table import Servable
-from services.gateway.slices import START, Continue, Pace, state_of
+from services.gateway.slices import START, Pace, go_on
 from services.gateway.stops import Stops, stops_of
 from services.gateway.tokens import LOGPROBS, Token, Tokens
 
 DEFAULT_LENGTH = 400
-MOST_LENGTH = 100_000
+MOST_LENGTH = MOST_PROMPT = 100_000
 MOST_TEXTS = 16
 _STEPS, _PROMPT, _SEED = "steps", "prompt", "seed"
 _UNKNOWN, _PROMPT_TOKENS = "unknown", "prompt_tokens"  # outputs of `start`, if the model has them
@@ -159,7 +159,6 @@ async def _written(plane: DataPlane, ref: ModelRef, prompt: Prompt, deadline: fl
     row = {**prompt.knobs, _PROMPT: prompt.text, _STEPS: steps}
     asked = clock()
     answer = await plane.predict(Request(ref, Instances(Task.GENERATE_TEXT, [row], START), deadline))
-    here = replace(ref, version=answer.servable.version, label=None)  # the state belongs to this version
     written = steps
     while True:
         finished = bool(answer.columns["finished"][0])
@@ -170,7 +169,7 @@ async def _written(plane: DataPlane, ref: ModelRef, prompt: Prompt, deadline: fl
             return
         steps = min(PACE.after(steps, took), prompt.length - written)
         asked = clock()
-        answer = await plane.predict(Request(here, _go_on(answer, steps), deadline))
+        answer = await go_on(plane, ref, answer, {_STEPS: np.array([steps], np.int32)}, deadline)
         written += steps
 
 
@@ -184,13 +183,11 @@ def _of_prompt(answer: Answer) -> Mapping[str, Any]:
     return said
 
 
-def _go_on(answer: Answer, steps: int) -> Continue:
-    return Continue({_STEPS: np.array([steps], np.int32), **state_of(answer)})
-
-
 def _check(prompt: Prompt) -> None:
     if not 1 <= prompt.length <= MOST_LENGTH:
         raise InvalidArgument(f"length is 1 to {MOST_LENGTH} tokens. Received: {prompt.length}")
+    if len(prompt.text) > MOST_PROMPT:
+        raise InvalidArgument(f"A prompt has at most {MOST_PROMPT} characters. Received: {len(prompt.text)}")
     if not 1 <= prompt.alternatives <= MOST_TEXTS:
         raise InvalidArgument(f"n is 1 to {MOST_TEXTS} texts. Received: {prompt.alternatives}")
     for name in (_STEPS, _PROMPT):

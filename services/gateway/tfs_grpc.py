@@ -1,12 +1,13 @@
 """TensorFlow Serving's gRPC door, PredictionService and ModelService: its clients change only the address.
 
 Predict goes the common road and shares calls with every other door's requests; what has no tensors to share (classify,
-regress, metadata, filtered outputs) is routed and passed on. As over REST, one without version or label is answered by
+regress, metadata) is routed and passed on. As over REST, one without version or label is answered by
 `stable`; and what is loaded follows the store, so that no client can reload it.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -14,9 +15,9 @@ from typing import Any, TypeVar
 import grpc
 from google.protobuf.message import DecodeError
 
-from services.core.errors import Code, InvalidArgument, NotFound, TensorgateError, Unimplemented
+from services.core.errors import Code, InvalidArgument, NotFound, ResourceExhausted, TensorgateError, Unimplemented
 from services.core.refs import ModelRef, is_model_name
-from services.core.tensors import from_proto, to_typed_proto
+from services.core.tensors import DTYPES, from_proto, to_typed_proto
 from services.core.tfs import model_pb2, predict_pb2
 from services.core.tfs_methods import METHODS
 from services.gateway.backend import Backend
@@ -38,19 +39,22 @@ class _Inputs:
     """A PredictRequest's tensors, which name and shape themselves."""
 
     request: Any
+    most_bytes: int
 
     def tensors(self, servable: Servable) -> Tensors:
         signature = self.request.model_spec.signature_name or _DEFAULT_SIGNATURE
-        return Tensors(signature, {name: _array(name, tensor) for name, tensor in self.request.inputs.items()})
+        inputs = self.request.inputs.items()
+        return Tensors(signature, {name: _array(name, tensor, self.most_bytes) for name, tensor in inputs})
 
 
 class TfsGrpc(grpc.GenericRpcHandler):
     """Both services. Messages are parsed here: a library's refusal would word its status differently."""
 
-    def __init__(self, plane: DataPlane, backend: Backend, calls: GrpcCalls) -> None:
+    def __init__(self, plane: DataPlane, backend: Backend, calls: GrpcCalls, most_bytes: int) -> None:
         self._plane = plane
         self._backend = backend
         self._calls = calls
+        self._most_bytes = most_bytes
         self._handlers: Mapping[str, Any] = {
             path: grpc.unary_unary_rpc_method_handler(self._unary(path)) for path in METHODS
         }
@@ -86,15 +90,18 @@ class TfsGrpc(grpc.GenericRpcHandler):
 
     async def _predict(self, request: Any, deadline: float) -> Any:
         """Tensors in, tensors out."""
-        if request.output_filter or not request.inputs:
+        if not request.inputs:
             return await self._pass_on("Predict", request, deadline)
-        ref = _ref_of(request.model_spec)
-        answer = await _found(ref, self._plane.predict(Request(ref, _Inputs(request), deadline)))
+        ref = _ref_of(request.model_spec if request.HasField("model_spec") else None)
+        answer = await _found(ref, self._plane.predict(Request(ref, _Inputs(request, self._most_bytes), deadline)))
+        wanted = set(request.output_filter) or answer.columns.keys()
+        if not wanted <= answer.columns.keys() or 0 < len(request.output_filter) != len(wanted):
+            return await self._pass_on("Predict", request, deadline)  # for the model server's own words
         reply = predict_pb2.PredictResponse()
         reply.model_spec.name, reply.model_spec.signature_name = answer.servable.name, answer.signature
         reply.model_spec.version.value = answer.servable.version
-        for name, array in answer.columns.items():
-            reply.outputs[name].CopyFrom(to_typed_proto(array))
+        for name in wanted:
+            reply.outputs[name].CopyFrom(to_typed_proto(answer.columns[name]))
         return reply
 
     async def _pass_on(self, method: str, request: Any, deadline: float) -> Any:
@@ -124,7 +131,12 @@ class TfsGrpc(grpc.GenericRpcHandler):
         )
 
 
-def _array(name: str, tensor: Any) -> Any:
+def _array(name: str, tensor: Any, most_bytes: int) -> Any:
+    """A tensor may say one value for a large shape, which takes memory that no message has: that counts, too."""
+    dtype, shape = DTYPES.get(tensor.dtype), [dim.size for dim in tensor.tensor_shape.dim]
+    size = math.prod(shape) * (dtype.itemsize if dtype is not None else 1)
+    if size > most_bytes:
+        raise ResourceExhausted(f"A tensor has at most {most_bytes} bytes. Received: {name} with {size}")
     try:
         return from_proto(tensor)
     except TensorgateError as error:

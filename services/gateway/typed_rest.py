@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from typing import Any, TypeVar
 
@@ -12,7 +13,7 @@ from starlette.requests import Request as Http
 from starlette.responses import Response, StreamingResponse
 
 from services.core.card import Task
-from services.core.errors import InvalidArgument
+from services.core.errors import DeadlineExceeded, InvalidArgument
 from services.gateway import answers
 from services.gateway.animation import animated
 from services.gateway.bodies import parse_json, read_bytes, ref_of, seconds_allowed
@@ -46,6 +47,7 @@ class TypedRest:
         self._plane = plane
         self._body_bytes = body_bytes
         self._seconds = seconds
+        self._animator = ThreadPoolExecutor(1, "animator")
 
     async def classify(self, http: Http) -> Response:
         """Labels with scores."""
@@ -76,7 +78,7 @@ class TypedRest:
             return await self._stream(http, drawings, _drawing_event)
         drawing = await while_connected(http, drawn(drawings))
         if _wants(http, _GIF):
-            gif = await asyncio.to_thread(animated, answers.pictures(drawing.answer))
+            gif = await while_connected(http, self._animated(answers.pictures(drawing.answer), request.deadline))
             return _picture(gif, _GIF, drawing.progress)
         if _wants(http, _PNG):
             return _picture(_only(answers.pictures(drawing.answer)), _PNG, drawing.progress)
@@ -109,6 +111,14 @@ class TypedRest:
 
     async def _read(self, http: Http) -> bytes:
         return await read_bytes(http, self._body_bytes)
+
+    async def _animated(self, pictures: Sequence[bytes], deadline: float) -> bytes:
+        """One at a time, because each takes a processor and memory for seconds."""
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await asyncio.get_running_loop().run_in_executor(self._animator, animated, pictures)
+        except TimeoutError:
+            raise DeadlineExceeded("The animation was not ready within the request's time budget.") from None
 
     async def _predict(self, http: Http, payload: Payload) -> Answer:
         return await self._plane.predict(Request(ref_of(http), payload, self._deadline(http)))

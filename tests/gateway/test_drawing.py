@@ -23,8 +23,8 @@ PATH = "/api/models/sketcher/generate-image"
 
 @pytest.fixture
 def slow(here: World) -> Any:
-    """Every call takes 40 ms."""
-    here.server.pause = lambda: asyncio.sleep(0.04)
+    """Every call takes 0.15 s, so that slices stay as short as they are."""
+    here.server.pause = lambda: asyncio.sleep(0.15)
     yield here
     here.server.pause = lambda: asyncio.sleep(0)
 
@@ -39,7 +39,9 @@ def asked(total: int, *, partial_ok: bool = False) -> Any:
 async def test_the_whole_picture_is_answered_with_its_figures_however_it_was_drawn(here: World) -> None:
     whole = (await here.rest.post(PATH, json={"total": 40})).json()
     assert whole == {"model": "sketcher", "version": 1, "images": [b64(png(salt=40))], "figures": {"strokes": 40.0}}
-    assert [signature for _, _, signature, _ in here.server.calls] == ["start"] + ["continue"] * 5  # 1 + 2 + 4 ...
+    first, *others = [signature for _, _, signature, _ in here.server.calls]
+    assert first == "start" and set(others) == {"continue"}
+    assert len(others) < 39  # slices grow
     drawn = await here.rest.post(PATH, json={"total": 40, "signature": "generate"}, headers={"Accept": "image/png"})
     assert drawn.content == png(salt=40) and "x-progress" not in drawn.headers
     reply = await here.inference.GenerateImage(asked(40))
@@ -52,11 +54,14 @@ async def test_a_picture_is_watched_as_it_grows(here: World) -> None:
     *events, done = read_events(response.text)
     assert done == "[DONE]"
     strokes = [int(event["figures"]["strokes"]) for event in events]
-    assert strokes == [1, 3, 7, 15, 31, 40]
+    assert strokes[0] == 1 and strokes[-1] == 40 and strokes == sorted(set(strokes))
     assert [event["progress"] for event in events] == pytest.approx([count / 40 for count in strokes])
     assert [event["images"] for event in events] == [[b64(png(salt=count))] for count in strokes]
     pieces = [piece async for piece in here.inference.WatchImage(asked(40))]
-    assert [piece.images[0] for piece in pieces] == [png(salt=count) for count in strokes]
+    assert [piece.images[0] for piece in pieces] == [
+        png(salt=int(piece.figures["strokes"].values[0])) for piece in pieces
+    ]
+    assert pieces[-1].progress == 1 and len(pieces) > 2
 
 
 async def test_a_picture_drawn_in_one_call_is_one_event(here: World) -> None:
@@ -65,27 +70,27 @@ async def test_a_picture_drawn_in_one_call_is_one_event(here: World) -> None:
 
 
 async def test_a_short_picture_overtakes_a_long_one(slow: World) -> None:
-    long = asyncio.ensure_future(slow.rest.post(PATH, json={"total": 5000}))
+    long = asyncio.ensure_future(slow.rest.post(PATH, json={"total": 20}))
     await eventually(lambda: slow.has_called(3))
     assert (await slow.rest.post(PATH, json={"total": 2})).json()["images"] == [b64(png(salt=2))]
     assert not long.done()
-    assert (await long).json()["images"] == [b64(png(salt=5000))]
+    assert (await long).json()["images"] == [b64(png(salt=20))]
 
 
 async def test_pictures_of_different_callers_share_calls(slow: World) -> None:
     totals = range(40, 48)
     answers = await asyncio.gather(*(slow.rest.post(PATH, json={"total": total}) for total in totals))
     assert [answer.json()["images"] for answer in answers] == [[b64(png(salt=total))] for total in totals]
-    assert len(slow.server.calls) <= 8 * 6 / 2
+    assert max(rows for *_, rows in slow.server.calls) > 1
 
 
 @pytest.mark.parametrize("form", ["json", "query"])
 async def test_when_the_time_is_up_the_picture_so_far_is_answered_if_that_is_asked_for(slow: World, form: str) -> None:
-    timely = {"X-Request-Timeout-Seconds": "0.5"}
+    timely = {"X-Request-Timeout-Seconds": "1"}
     late = await slow.rest.post(PATH, json={"total": 10_000}, headers=timely)
     assert (late.status_code, late.json()["error"]["code"]) == (504, "DEADLINE_EXCEEDED")
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await slow.inference.GenerateImage(asked(10_000), timeout=0.5)
+        await slow.inference.GenerateImage(asked(10_000), timeout=1)
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     if form == "json":
         some = (await slow.rest.post(PATH, json={"total": 10_000, "partial_ok": True}, headers=timely)).json()
@@ -93,7 +98,7 @@ async def test_when_the_time_is_up_the_picture_so_far_is_answered_if_that_is_ask
         assert base64.b64decode(some["images"][0]["b64"]) == png(salt=int(some["figures"]["strokes"]))
         events = await slow.rest.post(PATH, json={"total": 10_000, "partial_ok": True}, headers={**EVENTS, **timely})
         assert "event: error" not in events.text and read_events(events.text)[-2]["partial"]
-        reply = await slow.inference.GenerateImage(asked(10_000, partial_ok=True), timeout=0.6)
+        reply = await slow.inference.GenerateImage(asked(10_000, partial_ok=True), timeout=2)
         assert 0 < reply.progress < 1
     else:
         accept = {**timely, "Accept": "image/png"}
@@ -102,17 +107,20 @@ async def test_when_the_time_is_up_the_picture_so_far_is_answered_if_that_is_ask
         assert picture.status_code == 200 and 0 < float(picture.headers["x-progress"]) < 1
 
 
-async def test_a_fault_is_no_reason_for_half_a_picture(here: World) -> None:
+@pytest.mark.parametrize(("path", "status"), [(PATH, 503), (PATH.replace("sketcher", "sketcher/versions/1"), 404)])
+async def test_a_fault_is_no_reason_for_half_a_picture(here: World, path: str, status: int) -> None:
     async def unload() -> None:
         if len(here.server.calls) == 2:
             del here.server.loaded["sketcher"]
 
     model = here.server.loaded["sketcher"]
     here.server.pause = unload
-    torn = await here.rest.post(PATH, json={"total": 40, "partial_ok": True})
-    here.server.pause = lambda: asyncio.sleep(0)
-    here.server.loaded["sketcher"] = model
-    assert torn.status_code == 404
+    try:
+        torn = await here.rest.post(path, json={"total": 40, "partial_ok": True})
+    finally:
+        here.server.pause = lambda: asyncio.sleep(0)
+        here.server.loaded["sketcher"] = model
+    assert torn.status_code == status
 
     async def is_live() -> bool:
         return bool((await here.callable_versions())["sketcher"])
@@ -125,7 +133,7 @@ async def test_a_client_that_goes_away_stops_the_drawing(slow: World) -> None:
         async for _ in response.aiter_lines():
             break
     await until_quiet(slow, at_most=8)
-    with pytest.raises(httpx.ReadTimeout):
+    with pytest.raises(httpx.TimeoutException):
         await slow.rest.post(PATH, json={"total": 10_000}, timeout=0.1)
     await until_quiet(slow, at_most=12)
     call = slow.inference.WatchImage(asked(10_000))

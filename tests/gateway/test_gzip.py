@@ -19,6 +19,9 @@ PACKED = {"Content-Encoding": "gzip"}
 async def test_every_door_unpacks(here: World) -> None:
     tfs = await here.rest.post("/v1/models/affine:predict", content=gzip.compress(BODY), headers=PACKED)
     assert tfs.json() == {"predictions": [2.5, 3.5]}
+    halves = gzip.compress(BODY[:9]) + gzip.compress(BODY[9:])  # a file may have several members
+    tfs = await here.rest.post("/v1/models/affine:predict", content=halves, headers=PACKED)
+    assert tfs.json() == {"predictions": [2.5, 3.5]}
     picture = {**PACKED, "Content-Type": "image/png"}
     typed = await here.rest.post("/api/models/digits/classify", content=gzip.compress(png()), headers=picture)
     assert typed.status_code == 200

@@ -67,6 +67,11 @@ async def test_a_way_to_draw_without_a_seed_draws_what_it_draws(client: openai.A
         ({"prompt": "count=1", "n": 2}, 400, "Several pictures differ by their seed"),
         ({"n": 11}, 400, "n: "),
         ({"size": "64x32"}, 400, "size is auto, or the longer side of the picture twice: 256x256. Received: '64x32'"),
+        ({"size": f"{'9' * 5000}x{'9' * 5000}"}, 400, "size"),
+        ({"prompt": "", "extra_body": {"seed": [1]}}, 400, "seed"),
+        ({"prompt": "", "extra_body": {"seed": 1.5}}, 400, "seed"),
+        ({"prompt": "", "extra_body": {"seed": True}}, 400, "seed"),
+        ({"prompt": "seed=" + "9" * 3000, "n": 2}, 400, "seed"),
         ({"size": "64x64"}, 400, "size"),  # a knob that this model does not have
         ({"response_format": "url"}, 400, "response_format"),
         ({"stream": True}, 400, "stream"),
@@ -86,7 +91,9 @@ async def test_what_cannot_be_drawn_is_an_error_of_openais_form(
 
 async def test_a_client_that_goes_away_stops_the_drawing(client: openai.AsyncOpenAI, here: World) -> None:
     here.server.pause = lambda: asyncio.sleep(0.04)
-    with pytest.raises(openai.APITimeoutError):
-        await pictures(client, "total=10000", model="sketcher", timeout=0.2)
-    await until_quiet(here, at_most=15)
-    here.server.pause = lambda: asyncio.sleep(0)
+    try:
+        with pytest.raises(openai.APITimeoutError):
+            await pictures(client, "total=10000", model="sketcher", timeout=0.2)
+        await until_quiet(here, at_most=15)
+    finally:
+        here.server.pause = lambda: asyncio.sleep(0)

@@ -52,7 +52,7 @@ async def test_predict_answers_with_the_version_that_is_routed_to(prediction: An
 
 async def test_requests_of_all_doors_share_calls(prediction: Any, here: World) -> None:
     here.server.pause = lambda: asyncio.sleep(0.05)
-    replies = await asyncio.gather(
+    replies: Any = await asyncio.gather(
         prediction.Predict(asked(1)),
         prediction.Predict(asked(3)),
         here.rest.post("/v1/models/affine:predict", json={"instances": [5]}),
@@ -65,11 +65,40 @@ async def test_requests_of_all_doors_share_calls(prediction: Any, here: World) -
     assert len(here.server.calls) < 4 and max(rows for *_, rows in here.server.calls) > 1
 
 
-async def test_filtered_outputs_are_the_model_servers_to_filter(prediction: Any, here: World) -> None:
+async def test_outputs_are_filtered_and_one_that_is_not_there_is_the_model_servers_to_refuse(
+    prediction: Any, here: World
+) -> None:
     request = asked(1)
     request.output_filter.append("y")
     assert (await prediction.Predict(request)).outputs.keys() == {"y"}
-    assert here.server.calls == [("affine", 1, "", 1)]
+    request.output_filter.append("z")
+    await prediction.Predict(request)
+    assert [signature for *_, signature, _ in here.server.calls] == ["serving_default"] * 2 + [""]
+
+
+@pytest.mark.parametrize(
+    ("shape", "code"), [((20_000, 20_000), "RESOURCE_EXHAUSTED"), ((2**40, 2**40), "RESOURCE_EXHAUSTED")]
+)
+async def test_a_few_bytes_do_not_become_gigabytes(prediction: Any, shape: tuple[int, int], code: str) -> None:
+    request = asked(1)
+    del request.inputs["x"].tensor_shape.dim[:]
+    for size in shape:
+        request.inputs["x"].tensor_shape.dim.add(size=size)
+    request.inputs["x"].tensor_content = b""
+    request.inputs["x"].float_val.append(1)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await prediction.Predict(request)
+    assert caught.value.code().name == code
+    assert "A tensor has at most" in (caught.value.details() or "")
+
+
+async def test_numbers_for_a_picture_are_no_fault_of_ours(prediction: Any) -> None:
+    request = asked(1)
+    request.model_spec.name, request.model_spec.signature_name = "painter", "edit"
+    request.inputs["image_bytes"].CopyFrom(request.inputs["x"])
+    del request.inputs["x"]
+    request.inputs["steps"].CopyFrom(to_proto(np.array([1], np.int32)))
+    await prediction.Predict(request)
 
 
 @pytest.mark.parametrize(
@@ -92,12 +121,14 @@ async def test_what_is_not_there_is_told_in_tensorflow_servings_words(
 async def test_a_deadline_is_kept_and_a_call_that_is_given_up_is_given_up_behind_us_too(
     prediction: Any, here: World
 ) -> None:
-    here.server.pause = lambda: asyncio.sleep(1)
+    here.server.pause = lambda: asyncio.sleep(5)
     cancelled = here.server.cancelled
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await prediction.Predict(asked(1), timeout=0.1)
-    assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    here.server.pause = lambda: asyncio.sleep(0)
+    try:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await prediction.Predict(asked(1), timeout=0.5)
+        assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    finally:
+        here.server.pause = lambda: asyncio.sleep(0)
     async with asyncio.timeout(10):
         while here.server.cancelled == cancelled:
             await asyncio.sleep(0.01)
