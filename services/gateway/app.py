@@ -19,6 +19,7 @@ from services.core.errors import TensorgateError
 from services.gateway import schemas
 from services.gateway.faults import OPEN_INFERENCE, OPENAI, OPERATION_KEY, answer_error, answer_http_error
 from services.gateway.hot_paths import Endpoint, HotPaths
+from services.gateway.open_inference_bodies import GenerateBody, GenerateReply, OpenInferenceFault
 from services.gateway.open_inference_rest import OpenInferenceRest
 from services.gateway.openai_images import OpenAiImages
 from services.gateway.openai_rest import OpenAiRest
@@ -182,13 +183,13 @@ def _add_tfs(app: FastAPI, path: str, tfs: TfsRest) -> None:
 
 
 def _add_generate(app: FastAPI, path: str, endpoint: Endpoint) -> None:
-    content = {"application/json": {"schema": schemas.GenerateBody.model_json_schema()}}
+    content = {"application/json": {"schema": GenerateBody.model_json_schema()}}
     app.add_api_route(
         path,
         endpoint,
         methods=["POST"],
         tags=[OPEN_INFERENCE],
-        responses={200: {"model": schemas.GenerateReply}, "default": {"model": schemas.OpenInferenceFault}},
+        responses={200: {"model": GenerateReply}, "default": {"model": OpenInferenceFault}},
         openapi_extra={"requestBody": {"required": True, "content": content}, "parameters": _parameters(path)},
     )
 

@@ -14,7 +14,8 @@ UNKNOWN = "unknown"
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one request ended: the door (rest, tfs, openai, open_inference, grpc), operation, model as written, the code's name."""
+    """How one request ended: the door (rest, tfs, openai, open_inference, grpc), operation, model as written, the
+    code's name."""
 
     door: str
     operation: str

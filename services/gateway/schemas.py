@@ -1,4 +1,4 @@
-"""Bodies of the typed, OpenAI's and Open Inference's doors: what they check and what the OpenAPI page shows are the same classes."""
+"""Bodies of the typed and of OpenAI's door: what they check and what the OpenAPI page shows are the same classes."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from services.gateway.stops import MOST_STOPS
 from services.gateway.text import DEFAULT_LENGTH, MOST_LENGTH, MOST_TEXTS
 
 B = TypeVar("B", bound=BaseModel)
+
+_TOKENS = "tokens, which are characters, or what the card has as the unit of `steps`"
 
 
 def _few(most: int) -> BeforeValidator:
@@ -69,9 +71,7 @@ class GenerateTextBody(BaseModel):
     )
 
     prompt: str
-    length: int = Field(
-        default=DEFAULT_LENGTH, description="tokens to write: characters, or what the card has as the unit of `steps`"
-    )
+    length: int = Field(default=DEFAULT_LENGTH, description=f"to write: {_TOKENS}")
     stop: Stops = Field(default=[], description="the text ends before the first of these")
     n: int = Field(default=1, description="texts to write; number i, from 0, has the seed + i")
 
@@ -100,7 +100,7 @@ class CompletionBody(OpenAiBody):
         default=16,
         ge=1,
         le=MOST_LENGTH,
-        description="a token is a character, or what the card has as the unit of `steps`",
+        description=f"to write: {_TOKENS}",
     )
     temperature: float = 1.0
     top_p: float = 1.0
@@ -177,54 +177,6 @@ class ExplainBody(OneInstanceBody):
     model_config = ConfigDict(
         json_schema_extra={"example": {"instance": {"image_bytes": {"b64": "iVBORw0KGgo..."}, "target": "cat"}}}
     )
-
-
-class GenerateBody(BaseModel):
-    """Open Inference's request for a text; what stands in `parameters` may stand beside it, too, as Triton has it."""
-
-    model_config = ConfigDict(
-        extra="allow", json_schema_extra={"example": {"text_input": "the soul is", "parameters": {"max_tokens": 200}}}
-    )
-
-    id: str = ""
-    text_input: str
-    parameters: dict[str, Any] = Field(
-        default={}, description="max_tokens, stop, and the model's own knobs: its card lists them"
-    )
-
-    @property
-    def knobs(self) -> dict[str, Any]:
-        """The parameters, wherever they stand. Raises InvalidArgument for one that stands in both places."""
-        beside = self.model_extra or {}
-        if twice := sorted(beside.keys() & self.parameters.keys()):
-            raise InvalidArgument(
-                f"A parameter stands in `parameters` or beside it, not both. Received: {received(twice)}"
-            )
-        return {**self.parameters, **beside}
-
-
-class GenerateParameters(BaseModel):
-    """The parameters that are not the model's."""
-
-    model_config = ConfigDict(extra="allow")
-
-    max_tokens: int = DEFAULT_LENGTH
-    stop: Stops = []
-
-
-class GenerateReply(BaseModel):
-    """The new text: all of it, or of an event what has been written since the one before."""
-
-    id: str = Field(default="", description="the request's, if it has one")
-    model_name: str
-    model_version: str
-    text_output: str
-
-
-class OpenInferenceFault(BaseModel):
-    """What went wrong, on Open Inference's paths."""
-
-    error: str
 
 
 class Prediction(BaseModel):
