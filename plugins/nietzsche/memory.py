@@ -20,8 +20,15 @@ class Memory(Protocol):
     `enter` and `leave` stand around a loop of `look` and `append`, which may carry something else along.
     """
 
-    fields: tuple[InputField, ...]  # opaque to a client: it sends back what it got
-    width: int  # tokens of a prompt that are read
+    @property
+    def fields(self) -> tuple[InputField, ...]:
+        """Opaque to a client: it sends back what it got."""
+        ...
+
+    @property
+    def width(self) -> int:
+        """Tokens of a prompt that are read."""
+        ...
 
     @property
     def offsets(self) -> Any:

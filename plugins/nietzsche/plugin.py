@@ -90,7 +90,7 @@ class Nietzsche(Plugin[TextConfig]):
 
     def signatures(self, model: Any) -> Mapping[str, Signature]:
         """`start` reads a prompt and writes; `continue` goes on from the state that the call before returned."""
-        return signatures_of(Writer(_memory_of(model), model.get_layer("tokens")))
+        return signatures_of(Writer(memory_of(model), model.get_layer("tokens")))
 
     def figures(self, model: Any, data: Data, config: TextConfig) -> Iterator[Figure]:
         """400 tokens at each of the book's temperatures, after the test text's first passage (listing 8.7)."""
@@ -109,11 +109,12 @@ class Nietzsche(Plugin[TextConfig]):
         yield Figure("samples", f"400 {config.tokens} written after {prompt!r}", page(texts))
 
 
-def _memory_of(model: Any) -> Memory:
+def memory_of(model: Any) -> Memory:
+    """The model's weights, laid out for writing."""
     names = {layer.name for layer in model.layers}
     if "filter_1" in names:
         return Convolutions.of(model)
-    cell = (Gru if "gru" in names else Lstm).of(model)
+    cell = Gru.of(model) if "gru" in names else Lstm.of(model)
     return Carried(cell) if len(model.output_shape) == 3 else Window(cell, model.input_shape[1])
 
 
