@@ -20,7 +20,6 @@ from services.gateway import open_inference_schemas as open_inference
 from services.gateway import openai_schemas, schemas
 from services.gateway.faults import OPEN_INFERENCE, OPENAI, OPERATION_KEY, answer_error, answer_http_error
 from services.gateway.hot_paths import Endpoint, HotPaths
-from services.gateway.open_inference_bodies import GenerateBody, GenerateReply, OpenInferenceFault
 from services.gateway.open_inference_rest import OpenInferenceRest
 from services.gateway.openai_images import OpenAiImages
 from services.gateway.openai_rest import OpenAiRest
@@ -184,24 +183,16 @@ def _add_tfs(app: FastAPI, path: str, tfs: TfsRest) -> None:
 
 
 def _add_generate(app: FastAPI, path: str, endpoint: Endpoint) -> None:
-<<<<<<< HEAD
     content = {"application/json": {"schema": open_inference.GenerateBody.model_json_schema()}}
-=======
-    content = {"application/json": {"schema": GenerateBody.model_json_schema()}}
->>>>>>> text
     app.add_api_route(
         path,
         endpoint,
         methods=["POST"],
         tags=[OPEN_INFERENCE],
-<<<<<<< HEAD
         responses={
             200: {"model": open_inference.GenerateReply},
             "default": {"model": open_inference.OpenInferenceFault},
         },
-=======
-        responses={200: {"model": GenerateReply}, "default": {"model": OpenInferenceFault}},
->>>>>>> text
         openapi_extra={"requestBody": {"required": True, "content": content}, "parameters": _parameters(path)},
     )
 

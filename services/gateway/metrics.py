@@ -14,12 +14,7 @@ UNKNOWN = "unknown"
 
 @dataclass(frozen=True)
 class Outcome:
-<<<<<<< HEAD
     """How one request ended: its door (rest, tfs, openai, ...) and operation, the model as written, the code's name."""
-=======
-    """How one request ended: the door (rest, tfs, openai, open_inference, grpc), operation, model as written, the
-    code's name."""
->>>>>>> text
 
     door: str
     operation: str

@@ -17,11 +17,7 @@ from services.gateway.bodies import parse_json, read_bytes, ref_of, seconds_allo
 from services.gateway.disconnect import while_connected
 from services.gateway.events import EVENTS, EVENTS_HEADERS, event, told_of
 from services.gateway.faults import open_inference_fault
-<<<<<<< HEAD
 from services.gateway.open_inference_schemas import GenerateBody, GenerateParameters
-=======
-from services.gateway.open_inference_bodies import GenerateBody, GenerateParameters
->>>>>>> text
 from services.gateway.plane import DataPlane
 from services.gateway.schemas import read_body
 from services.gateway.text import Chunk, Prompt, write_text

@@ -36,11 +36,7 @@ _LARGEST_SEED = 2**63 - 1
 
 @dataclass(frozen=True)
 class Prompt:
-<<<<<<< HEAD
     """What to write on: `length` in the model's tokens, characters or words; knobs as the card lists them.
-=======
-    """What to write on: `length` in tokens, characters or words by the model; knobs as its card lists them.
->>>>>>> text
 
     The text ends before the first of the strings `stop`. Of `alternatives` texts number i, from 0, has the seed + i.
     `read_along`: somebody waits for the first characters, not only for the whole.
