@@ -118,9 +118,15 @@ class Words(Vocabulary):
     def read(self, prompt: Any, width: int) -> tuple[Any, Any, Any]:
         """As Characters.read, of words and marks; the unknown ones with a space between."""
         words = tokens_in(prompt)[:, -width:]
-        ids = tf.cast(tf.ragged.map_flat_values(self.lookup, words), tf.int32)
+        ids = tf.ragged.map_flat_values(self._numbers, words)
         strange = tf.ragged.map_flat_values(tf.strings.strip, _distinct(words, ids == self.unknown))
         return *self.aligned(ids, width), tf.strings.reduce_join(strange, axis=1, separator=SPACE)
+
+    def _numbers(self, words: Any) -> Any:
+        """Of strings [any]; a word that is known with a space before it only, as a prompt begins, is that one."""
+        numbers = self.lookup(words)
+        spaced = self.lookup(tf.strings.join([SPACE, words]))
+        return tf.cast(tf.where(numbers == self.unknown, spaced, numbers), tf.int32)
 
     def text(self, ids: Any, lengths: Any) -> Any:
         """As Characters.text."""
