@@ -33,7 +33,7 @@ def predict(
     """Ask a served model, as curl would.
 
     tensorgate predict mnist digit.png
-    tensorgate predict nietzsche "the soul is" temperature=0.2
+    tensorgate predict nietzsche "the soul is" temperature=0.2 length=200
     tensorgate predict digits_vae seed=7 --out digit.png
     tensorgate predict cats_vs_dogs pet.jpg --explain --out heat.png
     """
@@ -43,8 +43,11 @@ def predict(
         card = Card.model_validate(call_gateway(client, "GET", model_path(ref))["card"])
         task = Task.EXPLAIN if explain else card.task
         signature = _signature_of(card, task)
+        values = [
+            value.replace("length=", "steps=", 1) if value.startswith("length=") else value for value in values or ()
+        ]
         instance = read_instance(signature, values) if values else dict(signature.example)
-        body = instance if task is Task.GENERATE_TEXT else {"instance": instance}
+        body = _text_body(instance) if task is Task.GENERATE_TEXT else {"instance": instance}
         answer = call_gateway(client, "POST", f"{model_path(ref)}/{task.replace('_', '-')}", body)
     if out is not None and answer.get("images"):
         out.write_bytes(base64.b64decode(answer["images"][0]["b64"]))
@@ -53,6 +56,11 @@ def predict(
         print_json(answer)
     else:
         print("\n".join(lines))
+
+
+def _text_body(instance: Mapping[str, Any]) -> dict[str, Any]:
+    """The door's own name for the model's `steps` is `length`."""
+    return {"length" if name == "steps" else name: value for name, value in instance.items()}
 
 
 def _signature_of(card: Card, task: Task) -> SignatureCard:
