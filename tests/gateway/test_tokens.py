@@ -28,8 +28,9 @@ async def there() -> AsyncIterator[World]:
 
 
 @pytest.fixture
-def client(there: World) -> openai.AsyncOpenAI:
-    return openai.AsyncOpenAI(base_url=f"{there.rest.base_url}/v1", api_key="none", http_client=there.rest)
+async def client(there: World) -> AsyncIterator[openai.AsyncOpenAI]:
+    async with openai.AsyncOpenAI(base_url=f"{there.rest.base_url}/v1", api_key="none", max_retries=0) as client:
+        yield client
 
 
 async def test_length_counts_words(there: World) -> None:
