@@ -60,6 +60,7 @@ class Nietzsche(Plugin[TextConfig]):
                     "batch_size": 32,
                     "window": RECEPTIVE,
                     "step": RECEPTIVE,
+                    "dropout": 0.3,
                     "learning_rate": 0.003,
                 },
             ),

@@ -22,45 +22,40 @@ ASKED: dict[str, Any] = {"model": "speaker", "prompt": PROMPT, "max_tokens": 30,
 
 
 @pytest.fixture(scope="module")
-async def there() -> AsyncIterator[World]:
-    async with world({"speaker": SPEAKER}) as alone:
-        yield alone
+async def shared() -> AsyncIterator[World]:
+    """In place of the default world."""
+    async with world({"speaker": SPEAKER}) as made:
+        yield made
 
 
-@pytest.fixture
-async def client(there: World) -> AsyncIterator[openai.AsyncOpenAI]:
-    async with openai.AsyncOpenAI(base_url=f"{there.rest.base_url}/v1", api_key="none", max_retries=0) as client:
-        yield client
-
-
-async def test_length_counts_words(there: World) -> None:
+async def test_length_counts_words(here: World) -> None:
     body = {"prompt": PROMPT, "length": 30, "seed": 1}
     wanted = "".join(spoken(1, 3, 30))
-    assert (await there.rest.post(PATH, json=body)).json()["text"] == wanted
-    events = read_events((await there.rest.post(PATH, json=body, headers=EVENTS)).text)[:-1]
+    assert (await here.rest.post(PATH, json=body)).json()["text"] == wanted
+    events = read_events((await here.rest.post(PATH, json=body, headers=EVENTS)).text)[:-1]
     assert "".join(event["text"] for event in events) == wanted
 
 
-async def test_what_the_model_does_not_know_of_a_prompt_is_told_once(there: World) -> None:
+async def test_what_the_model_does_not_know_of_a_prompt_is_told_once(here: World) -> None:
     body = {"prompt": PROMPT, "length": 30, "n": 2}
-    whole = (await there.rest.post(PATH, json=body)).json()
+    whole = (await here.rest.post(PATH, json=body)).json()
     assert whole["unknown"] == "," and "unknown" not in whole["alternatives"][0]
-    assert "unknown" not in (await there.rest.post(PATH, json={**body, "prompt": "so now"})).json()
-    first, *others = read_events((await there.rest.post(PATH, json={**body, "n": 1}, headers=EVENTS)).text)[:-1]
+    assert "unknown" not in (await here.rest.post(PATH, json={**body, "prompt": "so now"})).json()
+    first, *others = read_events((await here.rest.post(PATH, json={**body, "n": 1}, headers=EVENTS)).text)[:-1]
     assert first["unknown"] == "," and not any("unknown" in event for event in others)
     request = pb.GenerateTextRequest(model=pb.Model(name="speaker"), prompt=PROMPT, length=30)
-    assert [chunk.unknown async for chunk in there.inference.GenerateText(request)][:2] == [",", ""]
+    assert [chunk.unknown async for chunk in here.inference.GenerateText(request)][:2] == [",", ""]
 
 
-async def test_what_is_held_back_for_a_stop_string_does_not_hide_it(there: World) -> None:
+async def test_what_is_held_back_for_a_stop_string_does_not_hide_it(here: World) -> None:
     body = {"prompt": PROMPT, "length": 8, "seed": 0, "stop": "".join(spoken(0, 3, 8)) + "!"}
-    (event, *_) = read_events((await there.rest.post(PATH, json=body, headers=EVENTS)).text)
+    (event, *_) = read_events((await here.rest.post(PATH, json=body, headers=EVENTS)).text)
     assert event["unknown"] == ","
 
 
 @pytest.mark.parametrize("words", [1, 5, 9, 12])
 @pytest.mark.parametrize("inside", [0, 1])
-async def test_a_stop_string_cuts_between_words_or_within_one(there: World, words: int, inside: int) -> None:
+async def test_a_stop_string_cuts_between_words_or_within_one(here: World, words: int, inside: int) -> None:
     """A word of which the first letter was told is told."""
     said = spoken(2, 3, 40)
     text = "".join(said)
@@ -68,11 +63,11 @@ async def test_a_stop_string_cuts_between_words_or_within_one(there: World, word
     first = text.find(stop)
     begun = [word for word, end in zip(said, accumulate(map(len, said)), strict=True) if end - len(word) < first]
     body = {"prompt": PROMPT, "length": 40, "seed": 2, "logprobs": True, "stop": stop}
-    whole = (await there.rest.post(PATH, json=body)).json()
+    whole = (await here.rest.post(PATH, json=body)).json()
     assert (whole["text"], whole["finish_reason"]) == (text[:first], "stop")
     assert [token["token"] for token in whole.get("logprobs", [])] == begun
     assert [token["logprob"] for token in whole.get("logprobs", [])] == [-len(word) / 8 for word in begun]
-    events = read_events((await there.rest.post(PATH, json=body, headers=EVENTS)).text)[:-1]
+    events = read_events((await here.rest.post(PATH, json=body, headers=EVENTS)).text)[:-1]
     assert [token["token"] for event in events for token in event.get("logprobs", [])] == begun
 
 
