@@ -15,6 +15,7 @@ from plugins.contract import InputField, OutputField
 
 LARGEST_SCALE = 16
 MOST_STEPS = 100
+LARGEST_SHEET = 10  # pictures a side
 
 SEED = InputField(name="seed", dtype="int64", description="same seed, same picture", default=0)
 SCALE = InputField(
@@ -49,6 +50,18 @@ def films(film: Callable[..., Any], steps: Any, *rows: Any) -> Any:
     steps = tf.clip_by_value(steps, 1, MOST_STEPS)
     longest = tf.reduce_max(tf.concat([[1], steps], axis=0))
     return each(lambda steps, *row: tf.pad(film(steps, *row), [[0, longest - steps]]), steps, *rows)
+
+
+def sheets(paint: Callable[[Any], Any], shape: tuple[int, int, int], seed: Any, n: Any) -> Any:
+    """n x n pictures a row as one PNG: what `paint` gives for `seed`, `seed` + 1 and so on, uint8 of that shape."""
+    picture = tf.TensorSpec(shape, tf.uint8)
+
+    def draw(seed: Any, n: Any) -> Any:
+        n = tf.clip_by_value(n, 1, LARGEST_SHEET)
+        seeds = seed + tf.range(tf.cast(n * n, tf.int64))
+        return png(tiled(tf.map_fn(paint, seeds, fn_output_signature=picture), n), 1)
+
+    return each(draw, seed, n)
 
 
 def png(picture: Any, scale: Any) -> Any:

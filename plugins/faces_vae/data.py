@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,10 +17,10 @@ TEST_SHARE = 0.15
 
 def read_npz(file: Path) -> Mapping[str, Array]:
     """`x` uint8 [N, 32, 32], light on dark, and `y` [N]: 1 for a smile, 0 for none. Raises InvalidArgument."""
-    with np.load(file, allow_pickle=False) as arrays:
-        if not {"x", "y"} <= arrays.keys():
-            raise InvalidArgument(f"A file of faces has the arrays x and y. Received: {', '.join(arrays) or 'none'}")
-        x, y = arrays["x"], arrays["y"]
+    arrays = _arrays(file)
+    if not {"x", "y"} <= arrays.keys():
+        raise InvalidArgument(f"A file of faces has the arrays x and y. Received: {', '.join(arrays) or 'none'}")
+    x, y = arrays["x"], arrays["y"]
     if x.dtype != np.uint8 or x.shape[1:] != (SIDE, SIDE) or y.shape != x.shape[:1]:
         raise InvalidArgument(
             f"Faces are x, uint8 [N, {SIDE}, {SIDE}], and y, [N]. Received: x {x.dtype} {x.shape}, y {y.shape}"
@@ -27,6 +28,14 @@ def read_npz(file: Path) -> Mapping[str, Array]:
     if set(np.unique(y).tolist()) != {0, 1}:
         raise InvalidArgument(f"y is 1 for a smile and 0 for none, and has both. Received: {np.unique(y)[:5]}")
     return {"x": x, "y": y.astype(np.int32)}
+
+
+def _arrays(file: Path) -> Mapping[str, Array]:
+    try:
+        with file.open("rb") as content, np.load(content, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except (ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:  # TypeError: an array by itself, in no file
+        raise InvalidArgument(f"Faces are in a .npz file of NumPy's. Received: {file.name}: {error}") from None
 
 
 FACES = Dataset(

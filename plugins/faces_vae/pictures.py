@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from plugins.canvas import each, png, tiled
+from plugins.canvas import sheets
 from plugins.contract import Array
 from plugins.faces_vae.data import SIDE
 from plugins.pictures import GreyView
 from plugins.studio import Studio
 
-LARGEST_SHEET = 10
 VIEW = GreyView(SIDE)
 
 
@@ -23,17 +22,8 @@ class Album(Studio):
 
     def sheet(self, seed: Any, n: Any) -> Mapping[str, Any]:
         """n x n faces row by row, those of `seed`, `seed` + 1 and so on."""
-        face = tf.TensorSpec([SIDE, SIDE, 1], tf.uint8)
-
-        def draw(seed: Any, n: Any) -> Any:
-            n = tf.clip_by_value(n, 1, LARGEST_SHEET)
-            seeds = seed + tf.range(tf.cast(n * n, tf.int64))
-            faces = tf.map_fn(
-                lambda one: self.paint(self.point_of(one)[tf.newaxis])[0], seeds, fn_output_signature=face
-            )
-            return png(tiled(faces, n), 1)
-
-        return {"image_bytes": each(draw, seed, n)}
+        face = (SIDE, SIDE, 1)
+        return {"image_bytes": sheets(lambda one: self.paint(self.point_of(one)[tf.newaxis])[0], face, seed, n)}
 
 
 def read(image_bytes: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from plugins.autoencoder import mean_picture_nats
-from plugins.canvas import SEED
+from plugins.canvas import LARGEST_SHEET, SEED
 from plugins.contract import (
     Array,
     Data,
@@ -27,7 +27,7 @@ from plugins.contract import (
 from plugins.faces_vae.data import load
 from plugins.faces_vae.figures import drawn
 from plugins.faces_vae.model import FacesConfig, FacesVae, build
-from plugins.faces_vae.pictures import LARGEST_SHEET, Album, example_face, read
+from plugins.faces_vae.pictures import Album, example_face, read
 from plugins.panels import encoded_means, painted, png
 from plugins.studio import drawing
 

@@ -157,6 +157,20 @@ def test_a_file_of_other_things_is_refused(tmp_path: Path, arrays: Mapping[str, 
         read_npz(tmp_path / "own.npz")
 
 
+@pytest.mark.parametrize("content", [b"", b"x and y", b"PK\x03\x04 cut off"])
+def test_a_file_that_is_no_npz_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "own.npz").write_bytes(content)
+    with pytest.raises(InvalidArgument, match=r"\.npz file .* Received: own\.npz"):
+        read_npz(tmp_path / "own.npz")
+
+
+def test_an_array_by_itself_is_refused(tmp_path: Path) -> None:
+    with (tmp_path / "own.npz").open("wb") as file:
+        np.save(file, np.zeros(3))
+    with pytest.raises(InvalidArgument, match=r"\.npz file"):
+        read_npz(tmp_path / "own.npz")
+
+
 def test_the_faces_are_whole(mirror: Folder) -> None:
     data = load(None, mirror)
     assert (data.train.inputs.shape, data.test.inputs.shape) == ((3400, 32, 32), (600, 32, 32))

@@ -7,11 +7,11 @@ from typing import Any
 
 import tensorflow as tf
 
-from plugins.canvas import each, films, latent_point, png, tiled
+from plugins.canvas import each, films, latent_point, png, sheets
 from plugins.cifar10_files import SIDE
 from plugins.frogs_gan.model import LATENT, unscaled
 
-LARGEST_SHEET = 10
+FROG = (SIDE, SIDE, 3)
 LEAST_ANGLE = 1e-3  # between two points, so that a frog can be turned into itself
 
 
@@ -31,18 +31,7 @@ class Studio:
 
     def sheet(self, seed: Any, n: Any) -> Mapping[str, Any]:
         """n x n frogs row by row, those of `seed`, `seed` + 1 and so on."""
-
-        def draw(seed: Any, n: Any) -> Any:
-            n = tf.clip_by_value(n, 1, LARGEST_SHEET)
-            seeds = seed + tf.range(tf.cast(n * n, tf.int64))
-            frogs = tf.map_fn(
-                lambda seed: self._paint(latent_point(seed, LATENT)),
-                seeds,
-                fn_output_signature=tf.TensorSpec([SIDE, SIDE, 3], tf.uint8),
-            )
-            return png(tiled(frogs, n), 1)
-
-        return {"image_bytes": each(draw, seed, n)}
+        return {"image_bytes": sheets(lambda seed: self._paint(latent_point(seed, LATENT)), FROG, seed, n)}
 
     def interpolate(self, from_seed: Any, to_seed: Any, steps: Any, scale: Any) -> Mapping[str, Any]:
         """Frames from one seed's frog to another's, ends included; after a row's last one, empty strings."""

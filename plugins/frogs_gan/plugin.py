@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from plugins.canvas import FRAMES, PICTURE, SCALE, SEED, STEPS, png, tiled
+from plugins.canvas import FRAMES, LARGEST_SHEET, PICTURE, SCALE, SEED, STEPS, png, tiled
 from plugins.contract import (
     AllData,
     Array,
@@ -29,7 +29,7 @@ from plugins.frogs_gan import vae
 from plugins.frogs_gan.data import load
 from plugins.frogs_gan.distance import features, frechet_distance
 from plugins.frogs_gan.model import LATENT, FrogsConfig, unscaled
-from plugins.frogs_gan.pictures import LARGEST_SHEET, Studio
+from plugins.frogs_gan.pictures import Studio
 
 POINT = InputField(
     name="latent", dtype="float32", shape=(LATENT,), description="a point, usually within 3 of 0 in each number"

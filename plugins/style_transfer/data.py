@@ -67,7 +67,7 @@ def read_style(datasets: Datasets, own: str | None = None) -> Array:
     content = datasets.fetch(own_file(own, read_file, suffix="") if own else FLOWER)["bytes"].tobytes()
     try:
         picture = Image.open(BytesIO(content)).convert("RGB")
-    except (UnidentifiedImageError, OSError) as error:
+    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
         raise InvalidArgument(f"A style is a picture, such as a JPEG or a PNG. Received: {own}: {error}") from None
     picture = picture if own else picture.crop(PETALS)
     picture.thumbnail((LARGEST_STYLE, LARGEST_STYLE))

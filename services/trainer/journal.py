@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,9 +50,15 @@ class Journal:
         write_record(self.folder.path, self.record)
 
     @contextmanager
-    def timed(self, step: str) -> Iterator[None]:
-        """Add the time that a step takes; a resumed run's steps add up."""
-        started = time.monotonic()
-        yield
-        spent = self.record.seconds.get(step, 0.0) + time.monotonic() - started
-        self.note(seconds={**self.record.seconds, step: round(spent, 3)})
+    def timed(self, step: str) -> Iterator[Callable[[], None]]:
+        """Add the time that a step takes; a resumed run's steps add up.
+
+        Gives what notes the time so far, for a step that may be killed on the way.
+        """
+        started = time.monotonic() - self.record.seconds.get(step, 0.0)
+
+        def note() -> None:
+            self.note(seconds={**self.record.seconds, step: round(time.monotonic() - started, 3)})
+
+        yield note
+        note()

@@ -8,10 +8,11 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+import keras
 import numpy as np
 from rich.console import Console
 
@@ -140,9 +141,10 @@ def _walk(request: TrainRequest, bench: Bench, config: Config, journal: Journal)
         baseline=dict(plugin.baseline(data)),
         data_sha256=dict(bench.datasets.fetched),
     )
-    recipe = Recipe(plugin, journal.record.variant, config, journal.record.metric, journal.folder, progress)
-    with journal.timed("fit"):
-        model, folds, final = fit_all(recipe, data.train)
+    with journal.timed("fit") as note:
+        each_epoch = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: note())
+        asked = Recipe(plugin, journal.record.variant, config, journal.record.metric, journal.folder, progress)
+        model, folds, final = fit_all(replace(asked, watchers=(each_epoch,)), data.train)
     journal.note(folds=folds, final=final, parameters=model.count_params())
     with journal.timed("evaluate"):
         journal.note(metrics=dict(plugin.evaluate(model, data.test, config)))

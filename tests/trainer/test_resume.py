@@ -54,11 +54,14 @@ def test_a_killed_run_goes_on_from_its_last_epoch_and_ends_as_if_nothing_had_hap
     killed = the_run(tmp_path)
     assert killed.state is RunState.RUNNING
     assert len(lines(tmp_path)) < 25
+    before = killed.seconds["fit"]
+    assert before > 0, "what an epoch took is noted with it, so that a kill forgets none"
 
     main(tmp_path, killed.id)
 
     resumed = the_run(tmp_path)
     assert resumed.state is RunState.REJECTED
+    assert resumed.seconds["fit"] > before
     assert resumed.metrics == whole.metrics
     assert resumed.final == whole.final
     assert [line["epoch"] for line in lines(tmp_path)] == list(range(1, 26))
