@@ -54,6 +54,11 @@ ROCKET = _photograph(
     "057275b45d65ece2f3d345bda3ba6a373ad469284ca0f0ca3fc4ee177ded6027",
     PypiPackage("scikit-image", "0.26.0", "skimage/data/rocket.jpg"),
 )
+HUBBLE = _photograph(
+    "hubble_deep_field.jpg",
+    "f0052d846a5c9210f3eb184ce9d7bfaac4521e5234d6d77da93e77acd7210d73",
+    PypiPackage("scikit-image", "0.26.0", "skimage/data/hubble_deep_field.jpg"),
+)
 ALLIUM = _photograph(
     "stdlib-allium-oreophilum.jpg",
     "645f579ac3ee9989989d0790e10874e41db90aea13dcf17ce873144fae5cc1b9",

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from plugins.contract import Array, Data, Dataset, Datasets, PypiPackage, Samples, Source
+from plugins.contract import Array, Data, Datasets, Samples
+from plugins.photographs import ASTRONAUT, CAT, COFFEE, FLOWER, HUBBLE, ROCKET, TOWER
 
 SIDE = 64  # pixels
 FOCAL_LENGTH = 64.0  # pixels: a picture of 64 shows 53 degrees
@@ -27,34 +27,9 @@ def depth_of(disparity: Array) -> Array:
     return FOCAL_LENGTH * BASE_LINE / disparity
 
 
-def read_file(file: Path) -> Mapping[str, Array]:
-    """`picture` uint8 [bytes]: a JPEG or PNG as it is."""
-    return {"picture": np.frombuffer(file.read_bytes(), np.uint8)}
-
-
-def _photo(name: str, sha256: str, package: PypiPackage) -> Dataset:
-    def read_package(folder: Path) -> Mapping[str, Array]:
-        return read_file(folder / name)
-
-    return Dataset(file=f"photos/{name}", sha256=sha256, read=read_file, sources=(Source(package, read_package),))
-
-
-_SKIMAGE = PypiPackage("scikit-image", "0.26.0", "skimage/data")
-_SKLEARN = PypiPackage("scikit-learn", "1.7.2", "sklearn/datasets/images")
-
-TRAIN_PHOTOS = (
-    _photo("astronaut.png", "a6a261b2037d1fdfb367220399f5b9825543296906e867d5d755c1c3cd8cdb85", _SKIMAGE),
-    _photo("coffee.png", "030592861ab0fb103391050e8fa9fe79e5c11a6c2a1bb9218fc30bf233cb64ba", _SKIMAGE),
-    _photo("rocket.jpg", "0c9eaa63094bdc24026b740ce4b98945d73cf540aeaf6885fb3c63a25448e6f4", _SKIMAGE),
-    _photo("hubble_deep_field.jpg", "3f47b02da650844514dedcc04ce4a9624f65c3969af6d2efb3b0cc030a64f4d4", _SKIMAGE),
-)
-VALIDATION_PHOTOS = (
-    _photo("chelsea.png", "7ddce5a08edd40e252d6acf5e7c6a921f9678f523e1c92b5d6bf1c6e7a926616", _SKIMAGE),
-)
-TEST_PHOTOS = (
-    _photo("china.jpg", "3fe7096452f0342f3c4f1075cd269d0c0539ed4845c42699c6fcf4aedad9cf99", _SKLEARN),
-    _photo("flower.jpg", "3cf55463a19decc0b5bf22d51e6072ea3289f4da56669ee72a76164331efcbc4", _SKLEARN),
-)
+TRAIN_PHOTOS = (ASTRONAUT, COFFEE, ROCKET, HUBBLE)
+VALIDATION_PHOTOS = (CAT,)
+TEST_PHOTOS = (TOWER, FLOWER)
 
 
 def load(datasets: Datasets) -> Data:
@@ -64,7 +39,7 @@ def load(datasets: Datasets) -> Data:
     """
     parts = ((TRAIN_PHOTOS, TRAIN_PAIRS), (VALIDATION_PHOTOS, VALIDATION_PAIRS), (TEST_PHOTOS, TEST_PAIRS))
     train, validation, test = (
-        samples_of([_decoded(datasets.fetch(photo)["picture"]) for photo in photos], count, seed)
+        samples_of([_decoded(datasets.fetch(photo)["bytes"]) for photo in photos], count, seed)
         for seed, (photos, count) in enumerate(parts, 1)
     )
     joined = {side: np.concatenate([train.inputs[side], validation.inputs[side]]) for side in train.inputs}

@@ -16,6 +16,7 @@ from plugins.photographs import (
     CAT,
     COFFEE,
     FLOWER,
+    HUBBLE,
     MOUNTAINS,
     ROCKET,
     SHEEP,
@@ -26,9 +27,10 @@ from plugins.pictures import View
 from plugins.vgg16 import VGG16
 from plugins.weights import if_reached, named_after
 
-LEARNED, HELD_OUT = (ASTRONAUT, ROCKET, FLOWER, ALLIUM, SHEEP), (CAT, COFFEE, TOWER, MOUNTAINS)
+LEARNED, HELD_OUT = (ASTRONAUT, FLOWER, ALLIUM, SHEEP), (CAT, COFFEE, TOWER, MOUNTAINS, ROCKET, HUBBLE)
 CROP = 96  # pixels a side of what `fast` learns from
-VIEW = View(side=256)  # what of a held-out photograph it is judged on
+JUDGED = 256  # pixels a side of a picture whose losses `fast` balances
+VIEW = View(side=JUDGED)  # what of a held-out photograph it is judged on
 PETALS = (180, 80, 450, 350)  # of FLOWER: left, top, right, bottom
 LARGEST_STYLE = 256  # pixels; a style's strokes are as large as they are here
 
@@ -36,10 +38,13 @@ LARGEST_STYLE = 256  # pixels; a style's strokes are as large as they are here
 class StyleConfig(Config):
     """Hyper-parameters of `fast`; the others learn nothing."""
 
-    epochs: int = 3
+    epochs: int = 5
     batch_size: int = 1
-    crops: int = Field(default=1000, ge=10, description="squares cut from photographs to learn from")
+    crops: int = Field(default=2000, ge=10, description="squares cut from photographs to learn from")
     learning_rate: float = Field(default=4e-3, gt=0, description="in the first step; it falls to 0 until the last")
+    content_weight: float = Field(
+        default=100, gt=0, description="of the photograph; by the book's 0.025 a network learns to forget it"
+    )
     style: str | None = Field(
         default=None,
         description="the picture whose style is learned: a path, a name in the mirror or an https:// address; "

@@ -23,6 +23,13 @@ class Weights(NamedTuple):
     style: Any = 1.0
     variation: Any = 1e-4
 
+    def in_part(self, share: Any) -> Weights:
+        """For a piece of a picture with that share of its pixels, so that it counts as the whole would.
+
+        Content and differences are sums over pixels, style is a mean.
+        """
+        return self._replace(content=self.content / share, variation=self.variation / share)
+
 
 class Goal(NamedTuple):
     """What a picture is to come near."""

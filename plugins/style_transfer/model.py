@@ -32,18 +32,18 @@ def vgg19(pixels: Any) -> Any:
 
 
 class Judge:
-    """The total loss with the book's weights, of pictures that are to have one style. Nothing of it is a layer."""
+    """The total loss of pictures that are to have one style. Nothing of it is a layer."""
 
     def __init__(self, eyes: keras.Model, style: Array) -> None:
         picture = tf.constant(style[None], tf.float32)
         self.eyes: Callable[[Any], Any] = lambda pictures: eyes(pictures, training=False)  # Keras tracks no function
         self.style = [tf.constant(gram) for gram in grams(self.eyes(picture), picture)]
 
-    def losses(self, photographs: Any, pictures: Any) -> tuple[Any, Any]:
+    def losses(self, photographs: Any, pictures: Any, weights: Weights) -> tuple[Any, Any]:
         """Of the photographs themselves and of what became of them, float32 [N] each."""
         seen = self.eyes(photographs)
         goal = Goal(tf.cast(seen[-1], tf.float32), self.style)
         return (
-            total_loss(photographs, seen, goal, Weights()),
-            total_loss(pictures, self.eyes(pictures), goal, Weights()),
+            total_loss(photographs, seen, goal, weights),
+            total_loss(pictures, self.eyes(pictures), goal, weights),
         )

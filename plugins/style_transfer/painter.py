@@ -11,7 +11,8 @@ from keras import layers
 
 from plugins.contract import Samples
 from plugins.pictures import bounded, decode
-from plugins.style_transfer.data import StyleConfig
+from plugins.style_transfer.data import JUDGED, StyleConfig
+from plugins.style_transfer.losses import Weights
 from plugins.style_transfer.model import Judge
 
 FAST = "fast"
@@ -22,10 +23,11 @@ STRIDE = 4  # the painter halves a picture twice
 class Painter(keras.Model):
     """Photographs 0 to 255 [N, height, width, 3], sides multiples of 4, to pictures alike, trained on a judge alone."""
 
-    def __init__(self, judge: Judge, **settings: Any) -> None:
+    def __init__(self, judge: Judge, wanted: Weights, **settings: Any) -> None:
         super().__init__(**settings)
         self.paint = build_painter()
         self.judge = judge
+        self.wanted = wanted
         self.loss_ratio = keras.metrics.Mean("loss_ratio")
 
     def call(self, photographs: Any) -> Any:
@@ -34,14 +36,24 @@ class Painter(keras.Model):
 
     def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, *_: Any, **__: Any) -> Any:
         """The mean logarithm of the losses, each as many times as its photograph's own; there are no targets."""
-        before, after = self.judge.losses(tf.cast(x, tf.float32), tf.cast(y_pred, tf.float32))
+        share = tf.cast(tf.reduce_prod(tf.shape(x)[1:3]), tf.float32) / JUDGED**2
+        photographs, pictures = tf.cast(x, tf.float32), tf.cast(y_pred, tf.float32)
+        before, after = self.judge.losses(photographs, pictures, self.wanted.in_part(share))
         self.loss_ratio.update_state(after / before)
         return tf.reduce_mean(tf.math.log(after / before))
 
 
+class Mirrored(layers.ZeroPadding2D):
+    """Pads with what is inside the border: zeros would fill a small crop with what a large picture has little of."""
+
+    def call(self, inputs: Any) -> Any:
+        """Maps [N, height, width, channels]."""
+        return tf.pad(inputs, ((0, 0), *self.padding, (0, 0)), "REFLECT")
+
+
 def build_fast(config: StyleConfig, train: Samples, judge: Judge) -> Painter:
     """Compiled with Adam."""
-    model = Painter(judge, name=FAST)
+    model = Painter(judge, Weights(content=config.content_weight), name=FAST)
     steps = -(-config.epochs * len(train) // config.batch_size)
     model.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(config.learning_rate, steps)))
     model.build((None, None, None, 3))
@@ -58,7 +70,7 @@ def build_painter(filters: int = 16, blocks: int = 4) -> keras.Model:
         x = layers.Add()([x, _normal(_padded(_convolved(x, 4 * filters, 3), 4 * filters, 3))])
     x = _convolved(layers.UpSampling2D()(x), 2 * filters, 3)
     x = _convolved(layers.UpSampling2D()(x), filters, 3)
-    x = layers.Conv2D(3, 3, padding="same", activation="tanh")(x)
+    x = layers.Conv2D(3, 3, activation="tanh")(Mirrored(1)(x))
     return keras.Model(photograph, layers.Rescaling(150, 127.5)(x), name="painter")
 
 
@@ -67,7 +79,7 @@ def _convolved(x: Any, filters: int, side: int, strides: int = 1) -> Any:
 
 
 def _padded(x: Any, filters: int, side: int, strides: int = 1) -> Any:
-    return layers.Conv2D(filters, side, strides, padding="same", use_bias=False)(x)
+    return layers.Conv2D(filters, side, strides, use_bias=False)(Mirrored(side // 2)(x))
 
 
 def _normal(x: Any) -> Any:

@@ -115,6 +115,18 @@ def test_the_total_loss_is_the_books() -> None:
     assert loss == pytest.approx(expected, rel=1e-5)
 
 
+def test_a_piece_of_a_picture_counts_as_the_whole_would() -> None:
+    piece = np.random.default_rng(0).uniform(0, 255, (1, 32, 32, 3)).astype(np.float32)
+    whole = np.tile(piece, (1, 2, 2, 1))
+
+    def loss(picture: Array, weights: Weights) -> float:
+        goal = Goal(0.0, [np.zeros((1, 3, 3), np.float32)])
+        return float(total_loss(picture, [picture, picture], goal, weights)[0])
+
+    weights = Weights(content=100, variation=0.0)
+    assert loss(piece, weights.in_part(0.25)) == pytest.approx(loss(whole, weights), rel=1e-5)
+
+
 def test_a_style_does_not_depend_on_how_large_its_picture_is(eyes: Any) -> None:
     tile = tf.constant(np.random.default_rng(1).uniform(0, 255, (1, 64, 64, 3)), tf.float32)
     tiled = tf.tile(tile, (1, 3, 3, 1))

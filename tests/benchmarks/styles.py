@@ -24,6 +24,7 @@ from plugins.contract import Array
 from plugins.pictures import bounded, decode
 from plugins.style_transfer.data import HELD_OUT, StyleConfig, load
 from plugins.style_transfer.figures import png
+from plugins.style_transfer.losses import Weights
 from plugins.style_transfer.model import Judge, build_eyes
 from plugins.style_transfer.plugin import INPUTS
 from services.model_server.loader import SavedModelLoader
@@ -32,10 +33,12 @@ from tests.benchmarks.page import table, write_section
 
 SIZE = 256
 DEFAULTS = {field.name: np.array([field.default], field.dtype) for field in INPUTS if field.default is not None}
+CONTENT = StyleConfig().content_weight
+WEIGHTS = Weights(content=CONTENT)
 HEADING = "Styles"
 NOTE = (
-    "`style_transfer`: a style that `fast` has learned against descent for it by `vgg16` with its defaults, at 256 "
-    "pixels. Losses are VGG16's of the picture, as many times as of the photograph."
+    "`style_transfer`: a style that `fast` has learned against descent for it by `vgg16`, 40 steps, at 256 pixels; "
+    f"content weighs {CONTENT:g}. Losses are VGG16's of the picture, as many times as of the photograph."
 )
 HEAD = ("photograph", "fast, s", "vgg16, s", "times as fast", "fast, loss", "vgg16, loss", "times the loss")
 Generate = Callable[..., tuple[bytes, float]]
@@ -69,7 +72,7 @@ def painted(generate: Generate, judge: Judge, **asked: Array) -> Painted:
     generate(**{**asked, **size, **({"steps": np.array([1], np.int32)} if "steps" in asked else {})})
     picture, seconds = generate(**{**asked, **size})
     photograph = bounded(decode(asked["image_bytes"][0]), SIZE)[tf.newaxis]
-    before, after = judge.losses(photograph, tf.cast(decode(picture), tf.float32)[tf.newaxis])
+    before, after = judge.losses(photograph, tf.cast(decode(picture), tf.float32)[tf.newaxis], WEIGHTS)
     return Painted(seconds, float(after[0] / before[0]))
 
 
@@ -93,7 +96,8 @@ def main(fast: Path, vgg16: Path) -> None:
     judge = Judge(build_eyes("vgg16", data.train.assets), style)
     learned, descending = generate(fast), generate(vgg16)
     files = [np.array([file], object) for file in data.test.inputs]
-    asked = {**DEFAULTS, "style_bytes": np.array([png(style)], object)}
+    content = np.array([CONTENT], np.float32)
+    asked = {**DEFAULTS, "style_bytes": np.array([png(style)], object), "content_weight": content}
     pairs = [
         (painted(learned, judge, image_bytes=file), painted(descending, judge, image_bytes=file, **asked))
         for file in files
