@@ -139,7 +139,7 @@ def test_the_page_has_a_line_a_result(tmp_path: Path) -> None:
         metric=MetricRecord(name="accuracy", higher_is_better=True),
         baseline=0.1135,
         book=BookFigure(metric="test accuracy", value=0.9785, section="2.1"),
-        folds=None,
+        validated=0.97949,
         test=0.981,
         interval=(0.97812, 0.9838),
         served=0.9811,
@@ -155,8 +155,8 @@ def test_the_page_has_a_line_a_result(tmp_path: Path) -> None:
     write_result(tmp_path, result)
     (line,) = [line for line in results_page(read_results(tmp_path)).splitlines() if line.startswith("| mnist")]
     assert line == (
-        "| mnist | dense | accuracy | 0.1135 | 0.9785 (test accuracy, 2.1) |  | 0.981 | 0.9781 to 0.9838 | 0.9811 "
-        "| seconds_off 2.346 | 407,050 | 1.7 MB | 1 | 5 | 31 s "
+        "| mnist | dense | accuracy | 0.1135 | 0.9785 (test accuracy, 2.1) | 0.9795 | 0.981 | 0.9781 to 0.9838 "
+        "| 0.9811 | seconds_off 2.346 | 407,050 | 1.7 MB | 1 | 5 | 31 s "
         "| 2026-01-02, TensorFlow 2.20.0 |"
     )
 
@@ -164,7 +164,7 @@ def test_the_page_has_a_line_a_result(tmp_path: Path) -> None:
 def test_a_record_of_before_the_interval_has_a_line_too(tmp_path: Path) -> None:
     (tmp_path / "mnist-dense.json").write_text(
         '{"plugin": "mnist", "variant": "dense", "metric": {"name": "accuracy", "higher_is_better": true}, '
-        '"baseline": null, "book": null, "folds": null, "test": 0.98, "served": null, "seed": 1, "epochs": 5, '
+        '"baseline": null, "book": null, "validated": null, "test": 0.98, "served": null, "seed": 1, "epochs": 5, '
         '"seconds": 31, "day": "2026-01-02", "environment": {"tensorflow": "2.20.0"}}'
     )
     (line,) = [line for line in results_page(read_results(tmp_path)).splitlines() if line.startswith("| mnist")]

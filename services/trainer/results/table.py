@@ -21,7 +21,7 @@ _COLUMNS = (
     "metric",
     "baseline",
     "book",
-    "folds",
+    "validated",
     "test",
     "95 % interval",
     "served",
@@ -36,11 +36,11 @@ _COLUMNS = (
 _INTRODUCTION = """# Results
 
 Written from the records in `docs/results/`, which `tensorgate reproduce` makes anew; nothing here is typed by hand.
-*baseline*: the common-sense figure; *book*: what the book states; *folds*: mean over the validated folds; *test*: the
-published model on the test split, in memory; *95 % interval*: percentile bootstrap of that figure over the test samples
-(Efron 1979; 1000 resamples), so luck in drawing the test split, not in training; *served*: the figure through the
-gateway, from raw requests; *besides*: what else the plugin measures, on the test split; *stored*: the published
-version's files; *train*: all fits of the run together.
+*baseline*: the common-sense figure; *book*: what the book states; *validated*: at the best epoch, on what was held out
+of training, mean over the folds; *test*: the published model on the test split, in memory; *95 % interval*: percentile
+bootstrap of that figure over the test samples (Efron 1979; 1000 resamples), so luck in drawing the test split, not in
+training; *served*: the figure through the gateway, from raw requests; *besides*: what else the plugin measures, on the
+test split; *stored*: the published version's files; *train*: all fits of the run together.
 """
 
 
@@ -54,7 +54,7 @@ class Result(BaseModel):
     metric: MetricRecord
     baseline: float | None
     book: BookFigure | None
-    folds: float | None
+    validated: float | None
     test: float
     interval: Interval | None = None
     served: float | None
@@ -70,7 +70,7 @@ class Result(BaseModel):
 
 
 def result_of(run: RunRecord, served: Served | None) -> Result:
-    """The line of a finished run; `folds` only where several were trained."""
+    """The line of a finished run."""
     name = run.metric.name
     return Result(
         plugin=run.plugin,
@@ -78,7 +78,7 @@ def result_of(run: RunRecord, served: Served | None) -> Result:
         metric=run.metric,
         baseline=run.baseline.get(name),
         book=run.book,
-        folds=run.fold_means.get(name) if len(run.folds) > 1 else None,
+        validated=run.fold_means.get(name),
         test=run.metrics[name],
         interval=run.interval,
         served=served.value if served is not None else None,
@@ -122,7 +122,7 @@ def _cells(result: Result) -> Sequence[str]:
         f"{result.metric.name}{unit}",
         _figure(result.baseline),
         f"{_figure(book.value)} ({book.metric}, {book.section})" if book is not None else "",
-        _figure(result.folds),
+        _figure(result.validated),
         _figure(result.test),
         " to ".join(map(_figure, result.interval or ())),
         _figure(result.served),
