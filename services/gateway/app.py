@@ -20,6 +20,8 @@ from services.gateway import open_inference_schemas as open_inference
 from services.gateway import openai_schemas, schemas
 from services.gateway.faults import OPEN_INFERENCE, OPENAI, OPERATION_KEY, answer_error, answer_http_error
 from services.gateway.hot_paths import Endpoint, HotPaths
+from services.gateway.open_inference_infer import OpenInferenceInfer
+from services.gateway.open_inference_pages import OpenInferencePages
 from services.gateway.open_inference_rest import OpenInferenceRest
 from services.gateway.openai_images import OpenAiImages
 from services.gateway.openai_rest import OpenAiRest
@@ -28,6 +30,7 @@ from services.gateway.tfs_rest import TfsRest
 from services.gateway.typed_rest import TypedRest
 
 _ASK, _TFS, _MODELS, _OPERATE = "rest", "tfs", "models", "operations"
+_OCTETS = "application/octet-stream"
 _REF_FORMS = ("", "/labels/{label}", "/versions/{version}")
 
 
@@ -57,6 +60,17 @@ class TaskRoute:
     reply: type[BaseModel]
     takes: tuple[str, ...] = ()
     gives: tuple[str, ...] = ()
+    tag: str = _ASK
+    fault: type[BaseModel] = schemas.FaultReply
+
+
+@dataclass(frozen=True)
+class OpenInference:
+    """That door's parts."""
+
+    infer: OpenInferenceInfer
+    texts: OpenInferenceRest
+    pages: OpenInferencePages
 
 
 @dataclass(frozen=True)
@@ -67,13 +81,14 @@ class Doors:
     tfs: TfsRest
     openai: OpenAiRest
     images: OpenAiImages
-    open_inference: OpenInferenceRest
+    open_inference: OpenInference
     pages: Pages
 
 
 def create_app(doors: Doors) -> ASGIApp:
     """Everything HTTP: requests to models by the short way, the rest by FastAPI, which documents both."""
-    hot = {task.path: task.endpoint for task in _tasks(doors.typed)}
+    hot = {("api", task.path): task.endpoint for task in _tasks(doors.typed)}
+    hot |= {("v2", task.path): task.endpoint for task in _open_inference_tasks(doors.open_inference)}
     openai = {(one.method, one.path): one.endpoint for one in _openai(doors)}
     return HotPaths(hot, openai, doors.tfs.answer, _documented(doors))
 
@@ -99,9 +114,7 @@ def _documented(doors: Doors) -> FastAPI:
         content = {"application/json": {"schema": one.body.model_json_schema()}} if one.body is not None else {}
         extra = {"requestBody": {"required": True, "content": content}} if content else None
         app.add_api_route(one.path, one.endpoint, methods=[one.method], tags=[OPENAI], openapi_extra=extra)
-    for form in ("", "/versions/{version}"):
-        for endpoint in (doors.open_inference.generate, doors.open_inference.generate_stream):
-            _add_generate(app, f"/v2/models/{{model}}{form}/{endpoint.__name__}", endpoint)
+    _add_open_inference(app, doors.open_inference)
     pages = doors.pages
     for form in _REF_FORMS:
         _add_page(app, f"/api/models/{{model}}{form}", pages.show_model, _MODELS, schemas.ModelDetail)
@@ -163,8 +176,8 @@ def _add_task(app: FastAPI, path: str, task: TaskRoute) -> None:
         path,
         task.endpoint,
         methods=["POST"],
-        tags=[_ASK],
-        responses={200: answer, "default": {"model": schemas.FaultReply}},
+        tags=[task.tag],
+        responses={200: answer, "default": {"model": task.fault}},
         openapi_extra={"requestBody": {"required": True, "content": content}, "parameters": _parameters(path)},
     )
 
@@ -182,19 +195,30 @@ def _add_tfs(app: FastAPI, path: str, tfs: TfsRest) -> None:
     _add_page(app, path, tfs.status, _TFS)
 
 
-def _add_generate(app: FastAPI, path: str, endpoint: Endpoint) -> None:
-    content = {"application/json": {"schema": open_inference.GenerateBody.model_json_schema()}}
-    app.add_api_route(
-        path,
-        endpoint,
-        methods=["POST"],
-        tags=[OPEN_INFERENCE],
-        responses={
-            200: {"model": open_inference.GenerateReply},
-            "default": {"model": open_inference.OpenInferenceFault},
-        },
-        openapi_extra={"requestBody": {"required": True, "content": content}, "parameters": _parameters(path)},
+def _open_inference_tasks(door: OpenInference) -> tuple[TaskRoute, ...]:
+    def task(path: str, endpoint: Endpoint, bodies: tuple[type[BaseModel], type[BaseModel]], gives: str) -> TaskRoute:
+        takes = (_OCTETS,) if gives == _OCTETS else ()
+        return TaskRoute(path, endpoint, *bodies, takes, (gives,), OPEN_INFERENCE, open_inference.OpenInferenceFault)
+
+    texts = open_inference.GenerateBody, open_inference.GenerateReply
+    return (
+        task("infer", door.infer.infer, (open_inference.InferBody, open_inference.InferReply), _OCTETS),
+        task("generate", door.texts.generate, texts, "application/json"),
+        task("generate_stream", door.texts.generate_stream, texts, "text/event-stream"),
     )
+
+
+def _add_open_inference(app: FastAPI, door: OpenInference) -> None:
+    pages, models = door.pages, "/v2/models/{model}"
+    for form in _REF_FORMS:
+        for task in _open_inference_tasks(door):
+            _add_task(app, f"{models}{form}/{task.path}", task)
+        _add_page(app, f"{models}{form}", pages.metadata, OPEN_INFERENCE, open_inference.ModelMetadata)
+        _add_page(app, f"{models}{form}/ready", pages.model_ready, OPEN_INFERENCE)
+    for path, endpoint in {"": pages.server, "/health/live": pages.live, "/health/ready": pages.ready}.items():
+        _add_page(app, f"/v2{path}", endpoint, OPEN_INFERENCE)
+    _add_page(app, "/v2/models", pages.list_models, OPEN_INFERENCE)
+    app.add_api_route("/v2/repository/index", pages.index, methods=["POST"], tags=[OPEN_INFERENCE])
 
 
 def _add_page(app: FastAPI, path: str, endpoint: Endpoint, tag: str, reply: type[BaseModel] | None = None) -> None:

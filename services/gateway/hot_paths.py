@@ -17,28 +17,33 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.core.errors import TensorgateError
 from services.core.tfs_paths import is_tfs_path
-from services.gateway.faults import OPENAI, OPERATION_KEY, REQUEST_ID_KEY, answer_error
+from services.gateway.faults import OPEN_INFERENCE, OPENAI, OPERATION_KEY, REQUEST_ID_KEY, answer_error
 
 _log = logging.getLogger(__name__)
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
-_TYPED = re.compile(
-    r"/api/models/(?P<model>[^/:]+)(?:/versions/(?P<version>[^/:]+)|/labels/(?P<label>[^/:]+))?/(?P<task>[a-z-]+)"
+DOORS = {"api": "rest", "v2": OPEN_INFERENCE}  # by the first word of the path
+_ASKED = re.compile(
+    r"/(?P<door>api|v2)/models/(?P<model>[^/:]+)(?:/versions/(?P<version>[^/:]+)|/labels/(?P<label>[^/:]+))?/(?P<task>[a-z-]+)"
 )
 
 
 class HotPaths:
     """An ASGI application before the others.
 
-    `typed`: that door's endpoints by the last word of the path; `openai`: that door's by method and path. `tfs` answers
-    all that TensorFlow Serving would.
+    `asked`: the typed door's and Open Inference's endpoints by the first and the last word of the path; `openai`: that
+    door's by method and path. `tfs` answers all that TensorFlow Serving would.
     """
 
     def __init__(
-        self, typed: Mapping[str, Endpoint], openai: Mapping[tuple[str, str], Endpoint], tfs: Endpoint, others: ASGIApp
+        self,
+        asked: Mapping[tuple[str, str], Endpoint],
+        openai: Mapping[tuple[str, str], Endpoint],
+        tfs: Endpoint,
+        others: ASGIApp,
     ) -> None:
-        self._typed = typed
+        self._asked = asked
         self._openai = openai
         self._tfs = tfs
         self._others = others
@@ -64,11 +69,13 @@ class HotPaths:
                 return self._tfs
             scope[OPERATION_KEY] = (OPENAI, endpoint.__name__)
             return endpoint
-        found = _TYPED.fullmatch(scope["path"]) if scope["method"] == "POST" else None
-        if found is None or found["task"] not in self._typed:
+        found = _ASKED.fullmatch(scope["path"]) if scope["method"] == "POST" else None
+        if found is None:
             return None
         parts: dict[str, Any] = found.groupdict()
-        endpoint = self._typed[parts.pop("task")]
-        scope["path_params"] = parts
-        scope[OPERATION_KEY] = ("rest", endpoint.__name__)
+        door, task = parts.pop("door"), parts.pop("task")
+        endpoint = self._asked.get((door, task))
+        if endpoint is not None:
+            scope["path_params"] = parts
+            scope[OPERATION_KEY] = (DOORS[door], endpoint.__name__)
         return endpoint

@@ -58,3 +58,89 @@ class OpenInferenceFault(BaseModel):
     """What went wrong, on Open Inference's paths."""
 
     error: str
+
+
+class InferInput(BaseModel):
+    """A tensor; its values are in `data`, or after the JSON, as many bytes as `parameters.binary_data_size` says."""
+
+    name: str
+    shape: list[int]
+    datatype: str
+    parameters: dict[str, Any] = {}
+    data: list[Any] | None = None
+
+
+class InferOutput(BaseModel):
+    """A tensor that is wanted; in bytes if `parameters.binary_data` is true."""
+
+    name: str
+    parameters: dict[str, Any] = {}
+
+
+class InferBody(BaseModel):
+    """Open Inference's request for a prediction."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {"inputs": [{"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [0.5, 1.5]}]}
+        }
+    )
+
+    id: str = ""
+    parameters: dict[str, Any] = Field(
+        default={}, description="`signature`, a name; `binary_data_output`, true for all outputs in bytes"
+    )
+    inputs: list[InferInput]
+    outputs: list[InferOutput] = Field(default=[], description="left out: all")
+
+
+class InferTensor(BaseModel):
+    """A tensor of the answer; its values are flat, row by row."""
+
+    name: str
+    datatype: str
+    shape: list[int]
+    parameters: dict[str, Any] = {}
+    data: list[Any] = []
+
+
+class InferReply(BaseModel):
+    """The answer."""
+
+    model_name: str
+    model_version: str
+    id: str = Field(default="", description="the request's, if it has one")
+    outputs: list[InferTensor]
+
+
+class TensorMetadata(BaseModel):
+    """A tensor as a model has it; -1 stands for any size."""
+
+    name: str
+    datatype: str
+    shape: list[int]
+
+
+class ModelMetadata(BaseModel):
+    """What can be asked of a model."""
+
+    name: str
+    versions: list[str]
+    platform: str
+    inputs: list[TensorMetadata]
+    outputs: list[TensorMetadata]
+
+
+class IndexBody(BaseModel):
+    """Which versions to list."""
+
+    ready: bool = Field(default=False, description="only those that can be called now")
+
+
+class ModelIndex(BaseModel):
+    """A version in the repository."""
+
+    name: str
+    version: str
+    state: str
+    reason: str = ""

@@ -42,7 +42,7 @@ class Pages:
         called. One model that does not load does not take the others off the air; with nothing published there is
         nothing to wait for.
         """
-        ready = self._table().ready and not self._health.draining
+        ready = self._health.ready(self._table())
         http.scope[CODE_KEY] = Code.OK if ready else Code.UNAVAILABLE
         return _json({"ready": ready}, 200 if ready else 503)
 

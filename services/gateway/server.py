@@ -20,13 +20,16 @@ from prometheus_client import CollectorRegistry
 from services.core.errors import FailedPrecondition
 from services.core.tfs_methods import MODEL, PREDICTION
 from services.gateway.admission import Admission, Limits
-from services.gateway.app import Doors, create_app
+from services.gateway.app import Doors, OpenInference, create_app
 from services.gateway.backend import Backend, open_channel
 from services.gateway.batcher import Batcher, BatchLimits
 from services.gateway.edge import Edge
 from services.gateway.grpc_calls import GrpcCalls
-from services.gateway.health import INFERENCE, Health
+from services.gateway.health import INFERENCE, OPEN_INFERENCE, Health
 from services.gateway.metrics import Metrics
+from services.gateway.open_inference_grpc import OpenInferenceGrpc
+from services.gateway.open_inference_infer import OpenInferenceInfer
+from services.gateway.open_inference_pages import OpenInferencePages
 from services.gateway.open_inference_rest import OpenInferenceRest
 from services.gateway.openai_images import OpenAiImages
 from services.gateway.openai_rest import Chance, OpenAiRest
@@ -40,6 +43,7 @@ from services.gateway.tfs_rest import TfsRest
 from services.gateway.typed_grpc import Inference
 from services.gateway.typed_rest import TypedRest
 from services.store import Store
+from services.stubs.inference import open_inference_pb2_grpc
 from services.stubs.tensorgate.v1 import inference_pb2_grpc
 
 _LAST_ANSWER_SECONDS = 0.3  # a call that has ended still has its answer on the way
@@ -73,11 +77,16 @@ class Gateway:
             plane, self._table, chance, body_bytes=settings.body_bytes, seconds=settings.timeout_seconds
         )
         images = OpenAiImages(plane, chance, body_bytes=settings.body_bytes, seconds=settings.timeout_seconds)
-        open_inference = OpenInferenceRest(plane, settings.body_bytes, settings.timeout_seconds)
+        open_inference = OpenInference(
+            OpenInferenceInfer(plane, settings.body_bytes, settings.timeout_seconds),
+            OpenInferenceRest(plane, settings.body_bytes, settings.timeout_seconds),
+            OpenInferencePages(self._table, self._health),
+        )
         pages = Pages(self._table, self._health, registry)
         self._app = create_app(Doors(typed, tfs, openai, images, open_inference, pages))
         self._calls = GrpcCalls(self._metrics, settings.timeout_seconds)
         self._inference = Inference(plane, self._table, self._calls)
+        self._open_inference = OpenInferenceGrpc(plane, self._table, self._health, self._calls)
         self._tfs = TfsGrpc(plane, backend, self._calls, settings.body_bytes)
 
     def _table(self) -> RoutingTable:
@@ -140,9 +149,10 @@ class Gateway:
             )
         )
         inference_pb2_grpc.add_InferenceServicer_to_server(self._inference, server)  # type: ignore[no-untyped-call]  # generated code
+        open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(self._open_inference, server)  # type: ignore[no-untyped-call]  # generated code
         server.add_generic_rpc_handlers((self._tfs,))
         health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, server)
-        services = (INFERENCE, PREDICTION, MODEL, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        services = (INFERENCE, PREDICTION, MODEL, OPEN_INFERENCE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(services, server)
         host, port = self._settings.http_host, self._settings.grpc_port
         try:

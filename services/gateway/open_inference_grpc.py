@@ -1,0 +1,121 @@
+"""Open Inference's gRPC door, inference.GRPCInferenceService: tensors as typed contents or as raw bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from services.core.errors import InvalidArgument, NotFound, Unavailable
+from services.core.open_inference import Stated, datatype_of, fill_contents, to_bytes
+from services.core.refs import ModelRef, check_model_name, parse_version
+from services.core.tensors import Array
+from services.gateway.faults import OPEN_INFERENCE
+from services.gateway.grpc_calls import Context, GrpcCalls
+from services.gateway.health import Health
+from services.gateway.open_inference import (
+    Inference,
+    index_of,
+    metadata_of,
+    named_once,
+    server_metadata,
+    signature_of,
+    wanted_of,
+)
+from services.gateway.plane import DataPlane
+from services.gateway.request import Answer, Request
+from services.gateway.routing_table import RoutingTable
+from services.stubs.inference import open_inference_pb2 as pb
+from services.stubs.inference import open_inference_pb2_grpc
+
+
+class OpenInferenceGrpc(open_inference_pb2_grpc.GRPCInferenceServiceServicer):
+    """The service."""
+
+    def __init__(self, plane: DataPlane, table: Callable[[], RoutingTable], health: Health, calls: GrpcCalls) -> None:
+        self._plane = plane
+        self._table = table
+        self._health = health
+        self._calls = calls
+
+    async def ServerLive(self, request: pb.ServerLiveRequest, context: Context) -> pb.ServerLiveResponse:
+        """The process answers."""
+        return pb.ServerLiveResponse(live=True)
+
+    async def ServerReady(self, request: pb.ServerReadyRequest, context: Context) -> pb.ServerReadyResponse:
+        """Ready for traffic, as /readyz has it."""
+        return pb.ServerReadyResponse(ready=self._health.ready(self._table()))
+
+    async def ModelReady(self, request: pb.ModelReadyRequest, context: Context) -> pb.ModelReadyResponse:
+        """A version can be called now."""
+        async with self._answering(context, "model_ready", request.name):
+            try:
+                self._table().find(_ref_of(request.name, request.version))
+            except (NotFound, Unavailable):
+                return pb.ModelReadyResponse(ready=False)
+        return pb.ModelReadyResponse(ready=True)
+
+    async def ServerMetadata(self, request: pb.ServerMetadataRequest, context: Context) -> pb.ServerMetadataResponse:
+        """Who answers."""
+        return pb.ServerMetadataResponse(**server_metadata())
+
+    async def ModelMetadata(self, request: pb.ModelMetadataRequest, context: Context) -> pb.ModelMetadataResponse:
+        """The tensors of a model."""
+        async with self._answering(context, "model_metadata", request.name):
+            told = metadata_of(self._table(), _ref_of(request.name, request.version))
+        return pb.ModelMetadataResponse(**told.model_dump())
+
+    async def RepositoryIndex(self, request: pb.RepositoryIndexRequest, context: Context) -> pb.RepositoryIndexResponse:
+        """All versions."""
+        models = [one.model_dump() for one in index_of(self._table(), ready=request.ready)]
+        return pb.RepositoryIndexResponse(models=models)
+
+    async def ModelInfer(self, request: pb.ModelInferRequest, context: Context) -> pb.ModelInferResponse:
+        """Tensors in, tensors out."""
+        async with self._answering(context, "infer", request.model_name):
+            payload = Inference(signature_of(_texts(request.parameters)), _arrays(request))
+            ref = _ref_of(request.model_name, request.model_version)
+            names = [one.name for one in request.outputs]
+            named_once(names)
+            answer = await self._plane.predict(Request(ref, payload, self._calls.deadline(context)))
+            return _reply(request, answer, wanted_of(answer, names))
+
+    def _answering(self, context: Context, method: str, model: str) -> AbstractAsyncContextManager[None]:
+        return self._calls.answering(context, (f"{OPEN_INFERENCE}_grpc", method), model)
+
+
+def _ref_of(name: str, version: str) -> ModelRef:
+    return ModelRef(check_model_name(name), parse_version(version) if version else None)
+
+
+def _texts(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {name: getattr(one, one.WhichOneof("parameter_choice") or "", None) for name, one in parameters.items()}
+
+
+def _arrays(request: pb.ModelInferRequest) -> Mapping[str, Array]:
+    named_once([one.name for one in request.inputs])
+    stated = [Stated(one.name, one.datatype, one.shape) for one in request.inputs]
+    raw = request.raw_input_contents
+    if not raw:
+        return {one.name: tensor.of_contents(one.contents) for one, tensor in zip(request.inputs, stated, strict=True)}
+    if len(raw) != len(stated) or any(one.HasField("contents") for one in request.inputs):
+        raise InvalidArgument(
+            f"raw_input_contents has one entry for each of {len(stated)} inputs, and none has contents. "
+            f"Received: {len(raw)}"
+        )
+    return {tensor.name: tensor.of_bytes(content) for tensor, content in zip(stated, raw, strict=True)}
+
+
+def _reply(request: pb.ModelInferRequest, answer: Answer, outputs: Mapping[str, Array]) -> pb.ModelInferResponse:
+    """As the request was, raw or not; types that have no contents are always raw, and then all outputs are."""
+    servable = answer.servable
+    reply = pb.ModelInferResponse(model_name=servable.name, model_version=str(servable.version), id=request.id)
+    raw = bool(request.raw_input_contents)
+    for name, array in outputs.items():
+        tensor = reply.outputs.add(name=name, datatype=datatype_of(array.dtype), shape=array.shape)
+        raw = raw or not fill_contents(tensor.contents, array)
+    if raw:
+        for tensor, array in zip(reply.outputs, outputs.values(), strict=True):
+            tensor.ClearField("contents")
+            reply.raw_output_contents.append(to_bytes(array))
+    return reply
