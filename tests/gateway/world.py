@@ -33,6 +33,7 @@ class World:
     server: TinyServer
     rest: httpx.AsyncClient
     channel: grpc.aio.Channel
+    grpc_address: str
 
     @property
     def inference(self) -> Any:
@@ -86,8 +87,8 @@ async def world(models: Mapping[str, Model] = ALL, **settings: Any) -> AsyncIter
                 **settings,
             }
             store = open_store(folder)
-            async with _running(GatewaySettings(**chosen), store) as (rest, channel):
-                here = World(Path(folder), store, listener, server, rest, channel)
+            async with _running(GatewaySettings(**chosen), store) as doors:
+                here = World(Path(folder), store, listener, server, *doors)
                 for name, model in models.items():
                     here.go_live(name, model)
                 await eventually(lambda: _all_live(here, models))
@@ -97,18 +98,19 @@ async def world(models: Mapping[str, Model] = ALL, **settings: Any) -> AsyncIter
 @asynccontextmanager
 async def _running(
     settings: GatewaySettings, store: Store
-) -> AsyncIterator[tuple[httpx.AsyncClient, grpc.aio.Channel]]:
+) -> AsyncIterator[tuple[httpx.AsyncClient, grpc.aio.Channel, str]]:
     stop = asyncio.Event()
     ports: asyncio.Future[Ports] = asyncio.get_running_loop().create_future()
     gateway = Gateway(settings, store, CollectorRegistry())
     running = asyncio.create_task(gateway.run(stop, ports.set_result))
     bound = await ports
+    rpc = f"127.0.0.1:{bound.grpc_port}"
     try:
         async with (
             httpx.AsyncClient(base_url=f"http://127.0.0.1:{bound.http_port}", timeout=20) as rest,
-            grpc.aio.insecure_channel(f"127.0.0.1:{bound.grpc_port}") as channel,
+            grpc.aio.insecure_channel(rpc) as channel,
         ):
-            yield rest, channel
+            yield rest, channel, rpc
     finally:
         stop.set()
         await running
