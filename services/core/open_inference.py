@@ -125,6 +125,8 @@ class Stated:
     def _numbers(self, values: list[Any]) -> Array:
         try:
             array = np.array(values)
+            if array.dtype.kind == "f" and self.dtype.kind in "iu":  # signed and unsigned together
+                array = _whole(values, self.dtype)
         except (ValueError, OverflowError):  # ragged, deeper than NumPy goes, or larger than 64 bits
             array = np.array(None)
         cast = self._cast(array) if array.dtype.kind in _TAKEN.get(self.dtype.kind, "iuf") or not array.size else None
@@ -197,6 +199,14 @@ def _objects(strings: Sequence[bytes]) -> Array:
     array = np.empty(len(strings), object)
     array[:] = strings
     return array
+
+
+def _whole(values: list[Any], dtype: np.dtype[Any]) -> Array:
+    """Raises ValueError for what is no whole number, OverflowError for what is too large."""
+    flat = _flattened(values)
+    if not all(isinstance(value, int) for value in flat):
+        raise ValueError
+    return np.array(flat, dtype)
 
 
 def _finite(array: Array) -> bool:

@@ -59,6 +59,11 @@ def test_json_comes_back_as_it_went_flat_or_nested(array: Array) -> None:
         assert same(stated(array).of_values(np.array(flat, object).reshape(array.shape).tolist()), array)
 
 
+def test_numbers_above_63_bits_stand_beside_small_ones() -> None:
+    numbers = [2**64 - 1, 1]
+    assert Stated("x", "UINT64", [2, 1]).of_values([[one] for one in numbers]).reshape(-1).tolist() == numbers
+
+
 @given(tensors())
 def test_contents_come_back_as_they_went_where_the_protocol_has_them(array: Array) -> None:
     contents = pb.InferTensorContents()
