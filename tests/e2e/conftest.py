@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 import httpx
 import pytest
 
+from services.core.card import Card
 from services.store import open_store
 from tests.polling import until
 from tests.ports import free_port
@@ -65,6 +66,10 @@ class Served:
         except httpx.TransportError:
             return {}
         return {model["name"]: model["versions"] for model in answer["models"]}
+
+    def card(self, model: str) -> Card:
+        """What can be asked of a model."""
+        return Card.model_validate(httpx.get(f"{self.http}/api/models/{model}").json()["card"])
 
 
 def start(home: Home) -> Served:

@@ -20,7 +20,6 @@ import httpx
 import numpy as np
 import pytest
 
-from services.core.card import Card
 from services.core.tryout import Gateway, try_out
 from services.stubs.tensorgate.v1 import inference_pb2, inference_pb2_grpc
 from tests.e2e.conftest import COMMAND, Home, Served, start, stop
@@ -29,13 +28,9 @@ from tests.polling import until
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
-def _card(served: Served, model: str) -> Card:
-    return Card.model_validate(httpx.get(f"{served.http}/api/models/{model}").json()["card"])
-
-
 def _curl(served: Served, model: str, folder: Path) -> str:
     """Run the curl line the command prints for a model, in `folder`."""
-    trial = try_out(_card(served, model), Gateway(served.http, served.grpc), folder)
+    trial = try_out(served.card(model), Gateway(served.http, served.grpc), folder)
     for path, content in trial.files.items():
         path.write_bytes(content)
     run = subprocess.run(["bash", "-c", trial.lines[0]], cwd=folder, capture_output=True, text=True, timeout=60)
@@ -74,7 +69,7 @@ def test_the_printed_line_draws_a_digit(served: Served, tmp_path: Path) -> None:
 
 
 def test_grpc_gives_the_same_answers_as_rest(served: Served) -> None:
-    example = _card(served, "mnist").signatures["classify"].example
+    example = served.card("mnist").signatures["classify"].example
     rest = httpx.post(f"{served.http}/api/models/mnist/classify", json={"instance": example}).json()
     instance = inference_pb2.Instance()
     instance.inputs["image_bytes"].data = base64.b64decode(example["image_bytes"]["b64"])
@@ -118,7 +113,7 @@ def _hammer(call: Callable[[], httpx.Response], stop_now: threading.Event, bad: 
 
 
 def test_a_new_version_takes_over_under_load_without_one_failed_request(served: Served) -> None:
-    example = _card(served, "mnist").signatures["classify"].example
+    example = served.card("mnist").signatures["classify"].example
     bad: list[Any] = []
     seen: set[int] = set()
     stop_now = threading.Event()
@@ -150,7 +145,7 @@ def test_a_killed_process_comes_back_and_the_models_with_it(served: Served, vict
     os.kill(pid, signal.SIGKILL)
     until(lambda: any(other != pid for other in _processes(served, victim)), seconds=30)
     until(lambda: bool(served.models().get("mnist")), seconds=90)
-    example = _card(served, "mnist").signatures["classify"].example
+    example = served.card("mnist").signatures["classify"].example
     url = f"{served.http}/api/models/mnist/classify"
     until(lambda: httpx.post(url, json={"instance": example}).status_code == 200, seconds=30)
 
