@@ -18,6 +18,7 @@ from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry
 
 from services.core.errors import FailedPrecondition
+from services.core.sockets import listen
 from services.core.tfs_methods import MODEL, PREDICTION
 from services.gateway.admission import Admission, Limits
 from services.gateway.app import Doors, OpenInference, create_app
@@ -173,7 +174,7 @@ class _HttpServer(uvicorn.Server):
 @contextmanager
 def _listen(host: str, port: int) -> Iterator[socket.socket]:
     try:
-        listener = socket.create_server((host, port), backlog=2048)
+        listener = listen(host, port)
     except OSError as error:
         raise _port_taken(host, port, error) from error
     with listener:

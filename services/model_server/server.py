@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 import time
 from collections.abc import Coroutine, Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ import grpc
 from prometheus_client import CollectorRegistry
 
 from services.core.errors import InvalidArgument, TensorgateError, Unavailable
+from services.core.sockets import listen
 from services.core.tfs import model_server_config_pb2
 from services.model_server.config import read_metrics_path, read_model_config_file, single_model
 from services.model_server.grpc_server import build_server
@@ -144,7 +144,7 @@ class Server:
             check_method=settings.enable_signature_method_name_check,
         )
         try:
-            listener = socket.create_server((settings.host, settings.rest_api_port))
+            listener = listen(settings.host, settings.rest_api_port)
         except OSError as error:
             raise Unavailable(f"Could not listen on {settings.host}:{settings.rest_api_port}") from error
         app = RestApp(self._core, runner, self._metrics, options)
