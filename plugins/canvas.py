@@ -52,8 +52,11 @@ def films(film: Callable[..., Any], steps: Any, *rows: Any) -> Any:
     return each(lambda steps, *row: tf.pad(film(steps, *row), [[0, longest - steps]]), steps, *rows)
 
 
-def sheets(paint: Callable[[Any], Any], shape: tuple[int, int, int], seed: Any, n: Any) -> Any:
-    """n x n pictures a row as one PNG: what `paint` gives for `seed`, `seed` + 1 and so on, uint8 of that shape."""
+def sheets(paint: Callable[[Any], Any], shape: tuple[int, int, int]) -> Callable[[Any, Any], Any]:
+    """From a seed and a number a row to n x n pictures as one PNG: what `paint` gives for `seed`, `seed` + 1 and so on.
+
+    `paint` gives uint8 of that shape.
+    """
     picture = tf.TensorSpec(shape, tf.uint8)
 
     def draw(seed: Any, n: Any) -> Any:
@@ -61,7 +64,7 @@ def sheets(paint: Callable[[Any], Any], shape: tuple[int, int, int], seed: Any, 
         seeds = seed + tf.range(tf.cast(n * n, tf.int64))
         return png(tiled(tf.map_fn(paint, seeds, fn_output_signature=picture), n), 1)
 
-    return each(draw, seed, n)
+    return lambda seed, n: each(draw, seed, n)
 
 
 def png(picture: Any, scale: Any) -> Any:

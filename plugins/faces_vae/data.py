@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -30,11 +31,15 @@ def read_npz(file: Path) -> Mapping[str, Array]:
     return {"x": x, "y": y.astype(np.int32)}
 
 
+_BROKEN = (zipfile.BadZipFile, zlib.error)
+
+
 def _arrays(file: Path) -> Mapping[str, Array]:
     try:
         with file.open("rb") as content, np.load(content, allow_pickle=False) as arrays:
-            return dict(arrays)
-    except (ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:  # TypeError: an array by itself, in no file
+            return {name: arrays[name] for name in arrays.keys() & {"x", "y"}}
+    # AttributeError, TypeError: an array by itself, in no archive.
+    except (ValueError, TypeError, AttributeError, OSError, EOFError, NotImplementedError, *_BROKEN) as error:
         raise InvalidArgument(f"Faces are in a .npz file of NumPy's. Received: {file.name}: {error}") from None
 
 

@@ -23,7 +23,7 @@ class Album(Studio):
     def sheet(self, seed: Any, n: Any) -> Mapping[str, Any]:
         """n x n faces row by row, those of `seed`, `seed` + 1 and so on."""
         face = (SIDE, SIDE, 1)
-        return {"image_bytes": sheets(lambda one: self.paint(self.point_of(one)[tf.newaxis])[0], face, seed, n)}
+        return {"image_bytes": sheets(lambda one: self.paint(self.point_of(one)[tf.newaxis])[0], face)(seed, n)}
 
 
 def read(image_bytes: Any) -> Any:

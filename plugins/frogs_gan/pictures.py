@@ -31,7 +31,7 @@ class Studio:
 
     def sheet(self, seed: Any, n: Any) -> Mapping[str, Any]:
         """n x n frogs row by row, those of `seed`, `seed` + 1 and so on."""
-        return {"image_bytes": sheets(lambda seed: self._paint(latent_point(seed, LATENT)), FROG, seed, n)}
+        return {"image_bytes": sheets(lambda seed: self._paint(latent_point(seed, LATENT)), FROG)(seed, n)}
 
     def interpolate(self, from_seed: Any, to_seed: Any, steps: Any, scale: Any) -> Mapping[str, Any]:
         """Frames from one seed's frog to another's, ends included; after a row's last one, empty strings."""

@@ -125,6 +125,8 @@ def test_a_piece_of_a_picture_counts_as_the_whole_would() -> None:
 
     weights = Weights(content=100, variation=0.0)
     assert loss(piece, weights.in_part(0.25)) == pytest.approx(loss(whole, weights), rel=1e-5)
+    rough = Weights(content=0.0, style=0.0, variation=1.0)
+    assert loss(piece, rough.in_part(0.25)) == pytest.approx(loss(whole, rough), rel=0.2)  # but for the seams
 
 
 def test_a_style_does_not_depend_on_how_large_its_picture_is(eyes: Any) -> None:

@@ -17,10 +17,11 @@ TensorgateError
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping
 from enum import Enum
 from types import MappingProxyType
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class Code(Enum):
@@ -163,3 +164,13 @@ _BY_CODE: Mapping[Code, type[TensorgateError]] = {error.code: error for error in
 def error_of(code: Code, message: str) -> TensorgateError:
     """The error of this tree for a status received on the wire; codes without a class become `Internal`."""
     return _BY_CODE.get(code, Internal)(message)
+
+
+_repr = reprlib.Repr()
+_repr.maxstring = _repr.maxother = 60
+_repr.maxlevel = 3
+
+
+def received(value: Any) -> str:
+    """A value as an error message shows it: short, on one line."""
+    return _repr.repr(value)

@@ -6,19 +6,17 @@ extension: little-endian, row-major; each string of BYTES has its length before 
 
 from __future__ import annotations
 
-import math
-import reprlib
 import struct
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from itertools import chain
 from types import MappingProxyType
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 
-from services.core.errors import InvalidArgument
-from services.core.tensors import Array
+from services.core.errors import InvalidArgument, received
+from services.core.tensors import Array, elements
 
 DATATYPES: Mapping[str, np.dtype[Any]] = MappingProxyType(
     {
@@ -30,6 +28,7 @@ DATATYPES: Mapping[str, np.dtype[Any]] = MappingProxyType(
         "BYTES": np.dtype(object),
     }
 )
+# The fields of gRPC's InferTensorContents.
 _FIELDS: Mapping[str, str] = MappingProxyType(
     {
         "BOOL": "bool_contents",
@@ -43,7 +42,6 @@ _FIELDS: Mapping[str, str] = MappingProxyType(
     }
 )
 _NAMES: Mapping[np.dtype[Any], str] = MappingProxyType({dtype: name for name, dtype in DATATYPES.items()})
-_TAKEN = MappingProxyType({"b": "b", "i": "iu", "u": "iu"})  # kinds of arrays that hold such values; else any number
 _LENGTH = struct.Struct("<I")
 
 
@@ -60,91 +58,80 @@ class Stated:
 
     def __init__(self, name: str, datatype: str, shape: Sequence[int]) -> None:
         dtype = DATATYPES.get(datatype)
+        self.name, self.datatype, self._shape = name, datatype, tuple(shape)
         if dtype is None:
-            raise InvalidArgument(f"{name}: a datatype is one of {', '.join(DATATYPES)}. Received: {datatype!r:.40}")
-        if min(shape, default=0) < 0:
-            raise InvalidArgument(f"{name}: a shape has no negative size. Received: {list(shape)}")
-        self.name, self.datatype, self.dtype, self.shape = name, datatype, dtype, tuple(shape)
-        self.count = math.prod(shape)
+            raise self._fault(f"a datatype is one of {', '.join(DATATYPES)}. Received: {received(datatype)}")
+        self._dtype = dtype
+        self._count = elements(shape)
 
-    def of_values(self, values: Any) -> Array:
+    def of_values(self, values: list[Any]) -> Array:
         """From a list, flat or nested as the shape is; strings of BYTES are UTF-8. Raises InvalidArgument."""
-        if not isinstance(values, list):
-            raise InvalidArgument(f"{self.name}: data is a list. Received: {type(values).__name__}")
-        flat = self._strings(values) if self.dtype.kind == "O" else self._numbers(values)
-        self._counted(flat.size, "values")
-        return self._shaped(flat)
+        flat, nested = _flattened(values)
+        if len(nested) > 1 and nested != self._shape:
+            raise self._fault(f"data is flat, or nested as its shape, {list(self._shape)}. Received: {list(nested)}")
+        self._counted(len(flat))
+        if self._dtype.kind == "O":
+            return self._of_texts(flat)
+        array = _numbers(flat, self._dtype)
+        if array is None:
+            raise self._fault(f"data is values of {self.datatype}. Received: {received(values)}")
+        return array.reshape(self._shape)
 
     def of_contents(self, contents: Any) -> Array:
         """From the field of gRPC's InferTensorContents that is this type's. Raises InvalidArgument."""
         field = _FIELDS.get(self.datatype)
         if field is None:
-            raise InvalidArgument(f"{self.name}: {self.datatype} comes in raw_input_contents. Received: contents")
+            raise self._fault(f"{self.datatype} comes in raw_input_contents. Received: contents")
         values = getattr(contents, field)
-        self._counted(len(values), f"values in {field}")
-        if self.dtype.kind == "O":
-            return self._shaped(_objects(values))
-        array = np.array(
-            values, np.int64 if field == "int_contents" else np.uint32 if field == "uint_contents" else self.dtype
-        )
-        cast = self._cast(array)
-        if cast is None:
-            raise InvalidArgument(
-                f"{self.name}: contents are values of {self.datatype}. Received: {reprlib.repr(array.tolist())}"
-            )
-        return self._shaped(cast)
+        self._counted(len(values))
+        if self._dtype.kind == "O":
+            return _objects(values).reshape(self._shape)
+        try:
+            return np.array(list(values), self._dtype).reshape(self._shape)
+        except OverflowError as error:
+            raise self._fault(f"contents are values of {self.datatype}. Received: {error}") from None
 
     def of_bytes(self, raw: memoryview | bytes) -> Array:
-        """From the tensor's own bytes, which are not copied. Raises InvalidArgument."""
-        if self.dtype.kind == "O":
-            strings = _split(self.name, raw)
-            self._counted(len(strings), "strings")
-            return self._shaped(_objects(strings))
-        if len(raw) != self.count * self.dtype.itemsize:
-            raise InvalidArgument(
-                f"{self.name}: {self.datatype} of shape {list(self.shape)} has {self.count * self.dtype.itemsize} "
-                f"bytes. Received: {len(raw)}"
-            )
-        array = np.frombuffer(raw, self.dtype)
-        if self.dtype.kind == "b" and array.size and array.view(np.uint8).max() > 1:
-            raise InvalidArgument(f"{self.name}: a byte of BOOL is 0 or 1. Received: {array.view(np.uint8).max()}")
-        return self._shaped(array)
+        """From the tensor's own bytes, of which numbers are not copied. Raises InvalidArgument."""
+        if self._dtype.kind == "O":
+            return self._of_strings(memoryview(raw))
+        size = self._count * self._dtype.itemsize
+        if len(raw) != size:
+            told = f"{self.datatype} of shape {list(self._shape)} has {size} bytes"
+            raise self._fault(f"{told}. Received: {len(raw)}")
+        array = np.frombuffer(raw, self._dtype)
+        if self._dtype.kind == "b" and array.size and array.view(np.uint8).max() > 1:
+            raise self._fault(f"a byte of BOOL is 0 or 1. Received: {array.view(np.uint8).max()}")
+        return array.reshape(self._shape)
 
-    def _counted(self, count: int, what: str) -> None:
-        if count != self.count:
-            raise InvalidArgument(f"{self.name}: shape {list(self.shape)} has {self.count} {what}. Received: {count}")
-
-    def _shaped(self, flat: Array) -> Array:
-        try:
-            return flat.reshape(self.shape)
-        except (ValueError, OverflowError):  # more dimensions, or larger ones, than an array has
-            raise InvalidArgument(
-                f"{self.name}: that shape is no array's. Received: {list(self.shape)!s:.80}"
-            ) from None
-
-    def _numbers(self, values: list[Any]) -> Array:
-        try:
-            array = np.array(values)
-            if array.dtype.kind == "f" and self.dtype.kind in "iu":  # signed and unsigned together
-                array = _whole(values, self.dtype)
-        except (ValueError, OverflowError):  # ragged, deeper than NumPy goes, or larger than 64 bits
-            array = np.array(None)
-        cast = self._cast(array) if array.dtype.kind in _TAKEN.get(self.dtype.kind, "iuf") or not array.size else None
-        if cast is None or not _finite(cast):
-            raise InvalidArgument(f"{self.name}: data is values of {self.datatype}. Received: {reprlib.repr(values)}")
-        return cast.reshape(-1)
-
-    def _cast(self, array: Array) -> Array | None:
-        """None where the type does not hold a whole number."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            cast = array.astype(self.dtype)
-        return None if self.dtype.kind in "iu" and not np.array_equal(cast, array) else cast
-
-    def _strings(self, values: list[Any]) -> Array:
-        flat = _flattened(values)
+    def _of_texts(self, flat: list[Any]) -> Array:
         if not all(isinstance(value, str) for value in flat):
-            raise InvalidArgument(f"{self.name}: data of BYTES is strings. Received: {reprlib.repr(values)}")
-        return _objects([value.encode(errors="surrogatepass") for value in flat])
+            raise self._fault(f"data of BYTES is strings. Received: {received(flat)}")
+        return _objects([value.encode() for value in flat]).reshape(self._shape)
+
+    def _of_strings(self, raw: memoryview) -> Array:
+        """As many as there must be: more are not looked at."""
+        strings: list[bytes] = []
+        at = 0
+        while at < len(raw) and len(strings) < self._count:
+            start = at + _LENGTH.size
+            at = start + _LENGTH.unpack_from(raw, at)[0] if start <= len(raw) else len(raw) + 1
+            if at > len(raw):
+                raise self._fault(f"each string of BYTES is whole. Received: {len(raw)} bytes, and more announced")
+            strings.append(bytes(raw[start:at]))
+        if at < len(raw):
+            raise self._fault(
+                f"shape {list(self._shape)} has {self._count} values. Received: {len(raw) - at} bytes more"
+            )
+        self._counted(len(strings))
+        return _objects(strings).reshape(self._shape)
+
+    def _counted(self, count: int) -> None:
+        if count != self._count:
+            raise self._fault(f"shape {list(self._shape)} has {self._count} values. Received: {count}")
+
+    def _fault(self, text: str) -> InvalidArgument:
+        return InvalidArgument(f"{self.name:.60}: {text}")
 
 
 def to_values(array: Array) -> Array | list[str]:
@@ -175,39 +162,36 @@ def to_bytes(array: Array) -> bytes:
     return b"".join(part for value in array.flat for part in (_LENGTH.pack(len(value)), value))
 
 
-def _split(name: str, raw: memoryview | bytes) -> list[bytes]:
-    ends, at = [0], 0
-    while at < len(raw):
-        if len(raw) - at < _LENGTH.size or len(raw) - at - _LENGTH.size < _LENGTH.unpack_from(raw, at)[0]:
-            raise InvalidArgument(
-                f"{name}: each string of BYTES is whole. Received: {len(raw) - at} bytes for the last"
-            )
-        at += _LENGTH.size + _LENGTH.unpack_from(raw, at)[0]
-        ends.append(at)
-    return [bytes(raw[start + _LENGTH.size : end]) for start, end in pairwise(ends)]
-
-
-def _flattened(values: list[Any]) -> list[Any]:
+def _flattened(values: list[Any]) -> tuple[list[Any], tuple[int, ...]]:
+    """The innermost values, and how many lists of what length they lay in; lists of several lengths stay values."""
+    shape = [len(values)]
     while values and isinstance(values[0], list):
-        if not all(isinstance(value, list) for value in values):
-            return values  # whose lists are no strings
-        values = [inner for value in values for inner in value]
-    return values
+        length = len(values[0])
+        if any(not isinstance(value, list) or len(value) != length for value in values):
+            break
+        values = list(chain.from_iterable(values))
+        shape.append(length)
+    return values, tuple(shape)
+
+
+def _numbers(flat: list[Any], dtype: np.dtype[Any]) -> Array | None:
+    """None for what is no value of the type. Looked at one by one: NumPy makes strings of numbers beside a string."""
+    kinds = set(map(type, flat))
+    if not kinds <= ({bool} if dtype.kind == "b" else {int, float}):
+        return None
+    if dtype.kind in "iu" and float in kinds:
+        if not all(type(value) is int or value.is_integer() for value in flat):
+            return None
+        flat = list(map(int, flat))
+    try:
+        with np.errstate(over="ignore"):
+            array = np.array(flat, dtype if dtype.kind in "biu" else np.float64).astype(dtype, copy=False)
+    except OverflowError:
+        return None
+    return array if dtype.kind in "biu" or np.isfinite(array.astype(np.float64)).all() else None
 
 
 def _objects(strings: Sequence[bytes]) -> Array:
     array = np.empty(len(strings), object)
     array[:] = strings
     return array
-
-
-def _whole(values: list[Any], dtype: np.dtype[Any]) -> Array:
-    """Raises ValueError for what is no whole number, OverflowError for what is too large."""
-    flat = _flattened(values)
-    if not all(isinstance(value, int) for value in flat):
-        raise ValueError
-    return np.array(flat, dtype)
-
-
-def _finite(array: Array) -> bool:
-    return array.dtype.kind in "biu" or bool(np.isfinite(array.astype(np.float64)).all())

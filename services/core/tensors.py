@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -15,6 +15,8 @@ from services.core.errors import InvalidArgument
 from services.core.tfs import tensor_pb2, types_pb2
 
 Array = NDArray[Any]
+MOST_DIMENSIONS = 64  # NumPy's
+LARGEST = 2**63  # bytes that an array can address
 
 DTYPES: Mapping[int, np.dtype[Any]] = MappingProxyType(
     {
@@ -77,6 +79,20 @@ def type_of(dtype: np.dtype[Any]) -> int:
     if enum is None:
         raise InvalidArgument(f"A tensor has one of TensorFlow's types. Received: {dtype}")
     return enum
+
+
+def elements(shape: Sequence[int]) -> int:
+    """How many values a shape holds. Raises InvalidArgument for one that no array has.
+
+    Before it multiplies: the product of a hundred thousand sizes takes a minute.
+    """
+    if len(shape) > MOST_DIMENSIONS:
+        raise InvalidArgument(f"A tensor has at most {MOST_DIMENSIONS} dimensions. Received: {len(shape)}")
+    if min(shape, default=0) < 0:
+        raise InvalidArgument(f"A tensor has no negative dimension. Received: {list(shape)}")
+    if math.prod(filter(None, shape)) >= LARGEST:
+        raise InvalidArgument(f"A tensor has fewer than 2^63 values. Received: shape {list(shape)}")
+    return math.prod(shape)
 
 
 def to_proto(array: Array) -> tensor_pb2.TensorProto:
@@ -149,9 +165,7 @@ def from_proto(proto: tensor_pb2.TensorProto) -> Array:
     if dtype is None:
         raise InvalidArgument(f"A tensor has one of TensorFlow's types. Received: enum {proto.dtype}")
     shape = tuple(dim.size for dim in proto.tensor_shape.dim)
-    if min(shape, default=0) < 0:
-        raise InvalidArgument(f"A tensor has no negative dimension. Received: {list(shape)}")
-    count = math.prod(shape)
+    count = elements(shape)
     if proto.tensor_content:
         if len(proto.tensor_content) != count * dtype.itemsize:
             raise InvalidArgument(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
@@ -20,7 +21,7 @@ from services.gateway import open_inference_schemas as open_inference
 from services.gateway import openai_schemas, schemas
 from services.gateway.faults import OPEN_INFERENCE, OPENAI, OPERATION_KEY, answer_error, answer_http_error
 from services.gateway.hot_paths import Endpoint, HotPaths
-from services.gateway.open_inference_infer import OpenInferenceInfer
+from services.gateway.open_inference_infer import OCTETS, OpenInferenceInfer
 from services.gateway.open_inference_pages import OpenInferencePages
 from services.gateway.open_inference_rest import OpenInferenceRest
 from services.gateway.openai_images import OpenAiImages
@@ -30,7 +31,6 @@ from services.gateway.tfs_rest import TfsRest
 from services.gateway.typed_rest import TypedRest
 
 _ASK, _TFS, _MODELS, _OPERATE = "rest", "tfs", "models", "operations"
-_OCTETS = "application/octet-stream"
 _REF_FORMS = ("", "/labels/{label}", "/versions/{version}")
 
 
@@ -196,16 +196,19 @@ def _add_tfs(app: FastAPI, path: str, tfs: TfsRest) -> None:
 
 
 def _open_inference_tasks(door: OpenInference) -> tuple[TaskRoute, ...]:
-    def task(path: str, endpoint: Endpoint, bodies: tuple[type[BaseModel], type[BaseModel]], gives: str) -> TaskRoute:
-        takes = (_OCTETS,) if gives == _OCTETS else ()
-        return TaskRoute(path, endpoint, *bodies, takes, (gives,), OPEN_INFERENCE, open_inference.OpenInferenceFault)
-
-    texts = open_inference.GenerateBody, open_inference.GenerateReply
-    return (
-        task("infer", door.infer.infer, (open_inference.InferBody, open_inference.InferReply), _OCTETS),
-        task("generate", door.texts.generate, texts, "application/json"),
-        task("generate_stream", door.texts.generate_stream, texts, "text/event-stream"),
+    texts = partial(TaskRoute, body=open_inference.GenerateBody, reply=open_inference.GenerateReply)
+    infer = TaskRoute(
+        "infer",
+        door.infer.infer,
+        open_inference.InferBody,
+        open_inference.InferReply,
+        takes=(OCTETS,),
+        gives=(OCTETS,),
     )
+    generate = texts("generate", door.texts.generate)
+    stream = texts("generate_stream", door.texts.generate_stream, gives=("text/event-stream",))
+    fault = open_inference.OpenInferenceFault
+    return tuple(replace(task, tag=OPEN_INFERENCE, fault=fault) for task in (infer, generate, stream))
 
 
 def _add_open_inference(app: FastAPI, door: OpenInference) -> None:
@@ -215,10 +218,19 @@ def _add_open_inference(app: FastAPI, door: OpenInference) -> None:
             _add_task(app, f"{models}{form}/{task.path}", task)
         _add_page(app, f"{models}{form}", pages.metadata, OPEN_INFERENCE, open_inference.ModelMetadata)
         _add_page(app, f"{models}{form}/ready", pages.model_ready, OPEN_INFERENCE)
-    for path, endpoint in {"": pages.server, "/health/live": pages.live, "/health/ready": pages.ready}.items():
+    for path, endpoint in {"/health/live": pages.live, "/health/ready": pages.ready}.items():
         _add_page(app, f"/v2{path}", endpoint, OPEN_INFERENCE)
+    _add_page(app, "/v2", pages.server, OPEN_INFERENCE, open_inference.ServerMetadata)
     _add_page(app, "/v2/models", pages.list_models, OPEN_INFERENCE)
-    app.add_api_route("/v2/repository/index", pages.index, methods=["POST"], tags=[OPEN_INFERENCE])
+    content = {"application/json": {"schema": open_inference.IndexBody.model_json_schema()}}
+    app.add_api_route(
+        "/v2/repository/index",
+        pages.index,
+        methods=["POST"],
+        tags=[OPEN_INFERENCE],
+        responses={200: {"model": list[open_inference.ModelIndex]}},
+        openapi_extra={"requestBody": {"required": False, "content": content}},
+    )
 
 
 def _add_page(app: FastAPI, path: str, endpoint: Endpoint, tag: str, reply: type[BaseModel] | None = None) -> None:

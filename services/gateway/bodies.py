@@ -9,9 +9,8 @@ from typing import Any
 import orjson
 from starlette.requests import ClientDisconnect, Request
 
-from services.core.errors import DeadlineExceeded, InvalidArgument, ResourceExhausted
+from services.core.errors import DeadlineExceeded, InvalidArgument, ResourceExhausted, received
 from services.core.refs import ModelRef, parse_version
-from services.gateway.columns import received
 
 TIMEOUT_HEADER = "x-request-timeout-seconds"
 MOST_SECONDS = 3600.0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import reprlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,20 +12,12 @@ import numpy as np
 import orjson
 
 from services.core.card import InputField
+from services.core.errors import received
 from services.core.tensors import Array
-
-_repr = reprlib.Repr()
-_repr.maxstring = _repr.maxother = 60
-_repr.maxlevel = 3
 
 
 class FieldError(ValueError):
     """A value breaks its field's rule; the payload says of which model."""
-
-
-def received(value: Any) -> str:
-    """A value as an error message shows it: short, on one line."""
-    return _repr.repr(value)
 
 
 def number_in(text: Any) -> Any:

@@ -66,7 +66,9 @@ async def answer_http_error(request: Request, error: Exception) -> Response:
     code = Code.NOT_FOUND if error.status_code == 404 else Code.UNIMPLEMENTED
     text = f"{error.detail}. Received: {request.method} {request.url.path}; /docs lists what is here"
     request.scope[CODE_KEY] = code
-    body = fault_body(code, text, request.scope[REQUEST_ID_KEY])
+    path = request.scope["path"]
+    ours = path != "/v2" and not path.startswith("/v2/")  # there Open Inference's clients ask
+    body = fault_body(code, text, request.scope[REQUEST_ID_KEY]) if ours else open_inference_fault(text)
     return Response(body, error.status_code, error.headers, "application/json")
 
 

@@ -22,6 +22,7 @@ _log = logging.getLogger(__name__)
 Context = grpc.aio.ServicerContext[Any, Any]
 Told = Callable[[Exception], tuple[Code, str]]
 _REQUEST_ID = "x-request-id"
+_MOST_TEXT = 1300  # characters, at most 12 bytes each: clients take no status with more than 16 KB of metadata
 
 
 class GrpcCalls:
@@ -60,7 +61,7 @@ class GrpcCalls:
             code, text = told(error)
             if code is Code.INTERNAL:
                 _log.error("request %s failed", request_id, exc_info=error)
-            await context.abort(grpc.StatusCode[code.name], text)
+            await context.abort(grpc.StatusCode[code.name], text[:_MOST_TEXT])
         finally:
             self._running -= 1
             if not self._running:

@@ -8,7 +8,7 @@ from services.core.tfs_methods import PREDICTION
 from services.gateway.routing_table import RoutingTable
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
-INFERENCE, OPEN_INFERENCE = "tensorgate.v1.Inference", "inference.GRPCInferenceService"
+INFERENCE, OPEN_INFERENCE_SERVICE = "tensorgate.v1.Inference", "inference.GRPCInferenceService"
 
 
 class Health:
@@ -21,7 +21,7 @@ class Health:
 
     async def tell(self, table: RoutingTable) -> None:
         """A new table: flip what changed."""
-        serving = dict.fromkeys(("", INFERENCE, PREDICTION, OPEN_INFERENCE), table.ready)
+        serving = dict.fromkeys(("", INFERENCE, PREDICTION, OPEN_INFERENCE_SERVICE), table.ready)
         serving |= {name: routes.default in routes.servables for name, routes in table.models.items()}
         gone = {name: False for name in self._told if name not in serving}
         for name, up in {**serving, **gone}.items():

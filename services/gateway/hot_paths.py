@@ -23,9 +23,9 @@ _log = logging.getLogger(__name__)
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
-DOORS = {"api": "rest", "v2": OPEN_INFERENCE}  # by the first word of the path
+_DOORS = {"api": "rest", "v2": OPEN_INFERENCE}  # by the first word of the path
 _ASKED = re.compile(
-    r"/(?P<door>api|v2)/models/(?P<model>[^/:]+)(?:/versions/(?P<version>[^/:]+)|/labels/(?P<label>[^/:]+))?/(?P<task>[a-z-]+)"
+    r"/(?P<door>api|v2)/models/(?P<model>[^/:]+)(?:/versions/(?P<version>[^/:]+)|/labels/(?P<label>[^/:]+))?/(?P<task>[a-z_-]+)"
 )
 
 
@@ -77,5 +77,5 @@ class HotPaths:
         endpoint = self._asked.get((door, task))
         if endpoint is not None:
             scope["path_params"] = parts
-            scope[OPERATION_KEY] = (DOORS[door], endpoint.__name__)
+            scope[OPERATION_KEY] = (_DOORS[door], endpoint.__name__)
         return endpoint

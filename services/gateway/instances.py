@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from services.core.card import Card, InputField, SignatureCard, Task
-from services.core.errors import InvalidArgument, NotFound
-from services.gateway.columns import FieldError, column_of, number_in, received
+from services.core.errors import InvalidArgument, NotFound, received
+from services.gateway.columns import FieldError, column_of, number_in
 from services.gateway.request import Tensors
 from services.gateway.routing_table import Servable
 

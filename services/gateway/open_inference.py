@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
-from services.core.errors import InvalidArgument
+from services.core.errors import InvalidArgument, received
 from services.core.open_inference import datatype_of
 from services.core.refs import ModelRef
 from services.core.tensors import DTYPES, Array
 from services.core.tfs_json import DEFAULT_SIGNATURE
-from services.gateway.columns import received
-from services.gateway.open_inference_schemas import ModelIndex, ModelMetadata, TensorMetadata
+from services.gateway.health import Health
+from services.gateway.open_inference_schemas import ModelIndex, ModelMetadata, ServerMetadata, TensorMetadata
 from services.gateway.request import Answer, Tensors
 from services.gateway.routing_table import RoutingTable, Servable
 
 PLATFORM = "tensorflow_savedmodel"
-EXTENSIONS = ("binary_tensor_data", "generate")
+SERVER = ServerMetadata(
+    name="tensorgate",
+    version=metadata.version("tensorgate"),
+    extensions=["binary_tensor_data", "generate", "model_repository"],
+)
+LARGE = 1 << 18  # bytes of a request that is read beside the event loop: a megabyte of short strings takes 0.3 s
+_NOT_HERE = ("classification", "shared_memory")  # Triton's, which change what is answered, and where
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +33,16 @@ class Inference:
 
     signature: str
     inputs: Mapping[str, Array]
+    outputs: Sequence[str]  # none: all
 
     def tensors(self, servable: Servable) -> Tensors:
-        """Raises InvalidArgument where the signature takes other tensors."""
-        wanted = _signature(servable, self.signature).inputs
+        """Raises InvalidArgument where the signature takes or gives other tensors."""
+        signature = _signature(servable, self.signature)
+        if unknown := [name for name in self.outputs if name not in signature.outputs]:
+            raise InvalidArgument(
+                f"Model {servable.name} answers {_listed(signature.outputs)}. Received: {received(unknown)}"
+            )
+        wanted = signature.inputs
         if self.inputs.keys() != wanted.keys():
             raise InvalidArgument(
                 f"Model {servable.name} takes {_listed(wanted)}. Received: {received(sorted(self.inputs))}"
@@ -43,10 +55,9 @@ class Inference:
                 )
         return Tensors(self.signature, self.inputs)
 
-
-def server_metadata() -> Mapping[str, Any]:
-    """Who answers, and what it can do beyond the protocol."""
-    return {"name": "tensorgate", "version": metadata.version("tensorgate"), "extensions": EXTENSIONS}
+    def wanted(self, answer: Answer) -> Mapping[str, Array]:
+        """The outputs that were asked for, in that order."""
+        return {name: answer.columns[name] for name in self.outputs or answer.columns}
 
 
 def signature_of(parameters: Mapping[str, Any]) -> str:
@@ -57,23 +68,50 @@ def signature_of(parameters: Mapping[str, Any]) -> str:
     return signature
 
 
+def check_parameters(parameters: Mapping[str, Any]) -> None:
+    """Raises InvalidArgument for one that would change the answer and is not known here; others do no harm."""
+    if unknown := [name for name in parameters if name.startswith(_NOT_HERE)]:
+        raise InvalidArgument(f"Parameters {', '.join(_NOT_HERE)}* are not known here. Received: {received(unknown)}")
+
+
 def named_once(names: Sequence[str]) -> None:
     """Raises InvalidArgument for an input or output that is named twice."""
     if len(set(names)) < len(names):
         raise InvalidArgument(f"Each tensor is named once. Received: {received(sorted(names))}")
 
 
-def wanted_of(answer: Answer, names: Sequence[str]) -> Mapping[str, Array]:
-    """The outputs that were asked for, in that order; all if none was. Raises InvalidArgument for one that is not."""
-    if unknown := [name for name in names if name not in answer.columns]:
-        raise InvalidArgument(
-            f"Model {answer.servable.name} answers {', '.join(sorted(answer.columns))}. Received: {received(unknown)}"
-        )
-    return {name: answer.columns[name] for name in names or answer.columns}
+class Repository:
+    """What is told of models."""
+
+    def __init__(self, table: Callable[[], RoutingTable], health: Health) -> None:
+        self._table = table
+        self._health = health
+
+    @property
+    def ready(self) -> bool:
+        """As /readyz has it."""
+        return self._health.ready(self._table())
+
+    @property
+    def names(self) -> Sequence[str]:
+        """All models of the store."""
+        return sorted(self._table().models)
+
+    def find(self, ref: ModelRef) -> Servable:
+        """The version that would answer. Raises NotFound or Unavailable."""
+        return self._table().find(ref)
+
+    def metadata(self, ref: ModelRef) -> ModelMetadata:
+        """The tensors of the version a ref means. Raises NotFound or Unavailable."""
+        return _metadata_of(self._table(), ref)
+
+    def index(self, *, ready: bool) -> Sequence[ModelIndex]:
+        """Every version; `ready`: only those that can be called now."""
+        return list(_index_of(self._table(), ready=ready))
 
 
-def metadata_of(table: RoutingTable, ref: ModelRef) -> ModelMetadata:
-    """The tensors of the version a ref means, of its default signature if it has one. Raises as the table."""
+def _metadata_of(table: RoutingTable, ref: ModelRef) -> ModelMetadata:
+    """Of its default signature if it has one, or the first."""
     servable = table.find(ref)
     name = min(servable.signature_defs, key=lambda name: (name != DEFAULT_SIGNATURE, name))
     signature = servable.signature_defs[name]
@@ -86,8 +124,8 @@ def metadata_of(table: RoutingTable, ref: ModelRef) -> ModelMetadata:
     )
 
 
-def index_of(table: RoutingTable, *, ready: bool) -> Iterator[ModelIndex]:
-    """Every version that is loaded, loading or wanted; `ready`: only those that can be called now."""
+def _index_of(table: RoutingTable, *, ready: bool) -> Iterator[ModelIndex]:
+    """The versions that labels want or the model server knows of, unloaded ones among them."""
     for name, routes in sorted(table.models.items()):
         for version in sorted({*routes.states, *routes.labels.values(), *routes.servables}):
             there = version in routes.servables
@@ -102,7 +140,7 @@ def _signature(servable: Servable, name: str) -> Any:
     if found is None:
         raise InvalidArgument(
             f"Model {servable.name} has the signatures {', '.join(sorted(servable.signature_defs))}; "
-            f"parameters.signature says which. Received: {name}"
+            f"parameters.signature says which. Received: {received(name)}"
         )
     return found
 

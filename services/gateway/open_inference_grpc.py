@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -12,19 +13,17 @@ from services.core.refs import ModelRef, check_model_name, parse_version
 from services.core.tensors import Array
 from services.gateway.faults import OPEN_INFERENCE
 from services.gateway.grpc_calls import Context, GrpcCalls
-from services.gateway.health import Health
 from services.gateway.open_inference import (
+    LARGE,
+    SERVER,
     Inference,
-    index_of,
-    metadata_of,
+    Repository,
+    check_parameters,
     named_once,
-    server_metadata,
     signature_of,
-    wanted_of,
 )
 from services.gateway.plane import DataPlane
 from services.gateway.request import Answer, Request
-from services.gateway.routing_table import RoutingTable
 from services.stubs.inference import open_inference_pb2 as pb
 from services.stubs.inference import open_inference_pb2_grpc
 
@@ -32,10 +31,9 @@ from services.stubs.inference import open_inference_pb2_grpc
 class OpenInferenceGrpc(open_inference_pb2_grpc.GRPCInferenceServiceServicer):
     """The service."""
 
-    def __init__(self, plane: DataPlane, table: Callable[[], RoutingTable], health: Health, calls: GrpcCalls) -> None:
+    def __init__(self, plane: DataPlane, repository: Repository, calls: GrpcCalls) -> None:
         self._plane = plane
-        self._table = table
-        self._health = health
+        self._repository = repository
         self._calls = calls
 
     async def ServerLive(self, request: pb.ServerLiveRequest, context: Context) -> pb.ServerLiveResponse:
@@ -44,41 +42,43 @@ class OpenInferenceGrpc(open_inference_pb2_grpc.GRPCInferenceServiceServicer):
 
     async def ServerReady(self, request: pb.ServerReadyRequest, context: Context) -> pb.ServerReadyResponse:
         """Ready for traffic, as /readyz has it."""
-        return pb.ServerReadyResponse(ready=self._health.ready(self._table()))
+        return pb.ServerReadyResponse(ready=self._repository.ready)
 
     async def ModelReady(self, request: pb.ModelReadyRequest, context: Context) -> pb.ModelReadyResponse:
         """A version can be called now."""
         async with self._answering(context, "model_ready", request.name):
             try:
-                self._table().find(_ref_of(request.name, request.version))
+                self._repository.find(_ref_of(request.name, request.version))
             except (NotFound, Unavailable):
                 return pb.ModelReadyResponse(ready=False)
         return pb.ModelReadyResponse(ready=True)
 
     async def ServerMetadata(self, request: pb.ServerMetadataRequest, context: Context) -> pb.ServerMetadataResponse:
         """Who answers."""
-        return pb.ServerMetadataResponse(**server_metadata())
+        return pb.ServerMetadataResponse(**SERVER.model_dump())
 
     async def ModelMetadata(self, request: pb.ModelMetadataRequest, context: Context) -> pb.ModelMetadataResponse:
         """The tensors of a model."""
         async with self._answering(context, "model_metadata", request.name):
-            told = metadata_of(self._table(), _ref_of(request.name, request.version))
+            told = self._repository.metadata(_ref_of(request.name, request.version))
         return pb.ModelMetadataResponse(**told.model_dump())
 
     async def RepositoryIndex(self, request: pb.RepositoryIndexRequest, context: Context) -> pb.RepositoryIndexResponse:
         """All versions."""
-        models = [one.model_dump() for one in index_of(self._table(), ready=request.ready)]
+        models = [one.model_dump() for one in self._repository.index(ready=request.ready)]
         return pb.RepositoryIndexResponse(models=models)
 
     async def ModelInfer(self, request: pb.ModelInferRequest, context: Context) -> pb.ModelInferResponse:
         """Tensors in, tensors out."""
         async with self._answering(context, "infer", request.model_name):
-            payload = Inference(signature_of(_texts(request.parameters)), _arrays(request))
+            payload = await self._read(request)
             ref = _ref_of(request.model_name, request.model_version)
-            names = [one.name for one in request.outputs]
-            named_once(names)
             answer = await self._plane.predict(Request(ref, payload, self._calls.deadline(context)))
-            return _reply(request, answer, wanted_of(answer, names))
+            return _reply(request, answer, payload.wanted(answer))
+
+    async def _read(self, request: pb.ModelInferRequest) -> Inference:
+        large = request.ByteSize() > LARGE
+        return await asyncio.to_thread(_asked, request) if large else _asked(request)
 
     def _answering(self, context: Context, method: str, model: str) -> AbstractAsyncContextManager[None]:
         return self._calls.answering(context, (f"{OPEN_INFERENCE}_grpc", method), model)
@@ -88,7 +88,17 @@ def _ref_of(name: str, version: str) -> ModelRef:
     return ModelRef(check_model_name(name), parse_version(version) if version else None)
 
 
-def _texts(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+def _asked(request: pb.ModelInferRequest) -> Inference:
+    names = [one.name for one in request.outputs]
+    named_once(names)
+    parameters = _plain(request.parameters)
+    inputs, outputs = (one.parameters for one in request.inputs), (one.parameters for one in request.outputs)
+    for told in (parameters, *inputs, *outputs):
+        check_parameters(told)
+    return Inference(signature_of(parameters), _arrays(request), names)
+
+
+def _plain(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
     return {name: getattr(one, one.WhichOneof("parameter_choice") or "", None) for name, one in parameters.items()}
 
 

@@ -8,25 +8,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 from starlette.requests import Request as Http
 from starlette.responses import Response
 
-from services.core.errors import InvalidArgument
+from services.core.errors import InvalidArgument, received
 from services.core.open_inference import Stated, datatype_of, to_bytes, to_values
 from services.core.tensors import Array
 from services.gateway.bodies import parse_json, read_bytes, ref_of, seconds_allowed
-from services.gateway.columns import received
-from services.gateway.open_inference import Inference, named_once, signature_of, wanted_of
+from services.gateway.open_inference import LARGE, Inference, check_parameters, named_once, signature_of
 from services.gateway.open_inference_schemas import InferBody, InferInput
 from services.gateway.plane import DataPlane
 from services.gateway.request import Answer, Request
 from services.gateway.schemas import read_body
 
 JSON_LENGTH = "Inference-Header-Content-Length"
-_OCTETS, _JSON = "application/octet-stream", "application/json"
+OCTETS, _JSON = "application/octet-stream", "application/json"
 
 
 class OpenInferenceInfer:
@@ -39,11 +39,43 @@ class OpenInferenceInfer:
 
     async def infer(self, http: Http) -> Response:
         """Tensors in, tensors out."""
-        text, tail = _parts(await read_bytes(http, self._body_bytes), http.headers.get(JSON_LENGTH))
-        body = read_body(InferBody, parse_json(text))
-        payload = Inference(signature_of(body.parameters), _arrays(body, tail))
+        content, length = await read_bytes(http, self._body_bytes), http.headers.get(JSON_LENGTH)
+        large = len(content) > LARGE
+        asked = await asyncio.to_thread(_asked, content, length) if large else _asked(content, length)
         deadline = asyncio.get_running_loop().time() + seconds_allowed(http, self._seconds)
-        return _response(body, await self._plane.predict(Request(ref_of(http), payload, deadline)))
+        return _response(asked, await self._plane.predict(Request(ref_of(http), asked.payload, deadline)))
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A request that has been read: its tensors, and which outputs are wanted in bytes."""
+
+    body: InferBody
+    payload: Inference
+
+    def in_bytes(self, name: str) -> bool:
+        """By its own parameter, or else by the request's."""
+        own = next((one.parameters.get("binary_data") for one in self.body.outputs if one.name == name), None)
+        chosen = self.body.parameters.get("binary_data_output") if own is None else own
+        return bool(chosen)
+
+
+def _asked(content: bytes, length: str | None) -> _Asked:
+    text, tail = _parts(content, length)
+    body = read_body(InferBody, parse_json(text))
+    names = [one.name for one in body.outputs]
+    named_once(names)
+    _check_flags(body)
+    return _Asked(body, Inference(signature_of(body.parameters), _arrays(body, tail), names))
+
+
+def _check_flags(body: InferBody) -> None:
+    inputs, outputs = (one.parameters for one in body.inputs), (one.parameters for one in body.outputs)
+    for parameters in (body.parameters, *inputs, *outputs):
+        check_parameters(parameters)
+        for flag in ("binary_data", "binary_data_output"):
+            if not isinstance(chosen := parameters.get(flag, False), bool):
+                raise InvalidArgument(f"{flag} is true or false. Received: {received(chosen)}")
 
 
 def _parts(body: bytes, stated: str | None) -> tuple[bytes, memoryview]:
@@ -65,7 +97,7 @@ def _arrays(body: InferBody, tail: memoryview) -> Mapping[str, Array]:
             raise InvalidArgument(
                 f"{one.name}: binary_data_size is what is left of the body, {len(tail)}, or less. Received: {size}"
             )
-        arrays[one.name] = stated.of_values(one.data) if size is None else stated.of_bytes(tail[:size])
+        arrays[one.name] = stated.of_values(one.data or []) if size is None else stated.of_bytes(tail[:size])
         tail = tail[size or 0 :]
     if len(tail):
         raise InvalidArgument(f"All bytes after the JSON belong to a tensor. Received: {len(tail)} that do not")
@@ -85,37 +117,21 @@ def _size(one: InferInput) -> int | None:
     return size
 
 
-def _response(body: InferBody, answer: Answer) -> Response:
-    named_once([one.name for one in body.outputs])
-    outputs = wanted_of(answer, [one.name for one in body.outputs])
-    asked = {one.name: one.parameters.get("binary_data") for one in body.outputs}
-    by_default = body.parameters.get("binary_data_output")
-    chosen = {name: by_default if asked.get(name) is None else asked[name] for name in outputs}
-    tails = {name: to_bytes(outputs[name]) for name, binary in chosen.items() if binary is True}
-    text = orjson.dumps(_document(body, answer, outputs, tails), option=orjson.OPT_SERIALIZE_NUMPY)
-    if not tails:
-        return Response(text, media_type=_JSON)
-    return Response(b"".join([text, *tails.values()]), headers={JSON_LENGTH: str(len(text))}, media_type=_OCTETS)
-
-
-def _document(
-    body: InferBody, answer: Answer, outputs: Mapping[str, Array], tails: Mapping[str, bytes]
-) -> Mapping[str, Any]:
-    return {
+def _response(asked: _Asked, answer: Answer) -> Response:
+    outputs = asked.payload.wanted(answer)
+    tails = {name: to_bytes(array) for name, array in outputs.items() if asked.in_bytes(name)}
+    document = {
         "model_name": answer.servable.name,
         "model_version": str(answer.servable.version),
-        **({"id": body.id} if body.id else {}),
-        "outputs": [
-            {
-                "name": name,
-                "datatype": datatype_of(array.dtype),
-                "shape": array.shape,
-                **(
-                    {"parameters": {"binary_data_size": len(tails[name])}}
-                    if name in tails
-                    else {"data": to_values(array)}
-                ),
-            }
-            for name, array in outputs.items()
-        ],
+        **({"id": asked.body.id} if asked.body.id else {}),
+        "outputs": [_tensor(name, array, tails.get(name)) for name, array in outputs.items()],
     }
+    text = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
+    if not tails:
+        return Response(text, media_type=_JSON)
+    return Response(b"".join([text, *tails.values()]), headers={JSON_LENGTH: str(len(text))}, media_type=OCTETS)
+
+
+def _tensor(name: str, array: Array, tail: bytes | None) -> Mapping[str, Any]:
+    values = {"data": to_values(array)} if tail is None else {"parameters": {"binary_data_size": len(tail)}}
+    return {"name": name, "datatype": datatype_of(array.dtype), "shape": array.shape, **values}

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, FailFast, Field
 
-from services.core.errors import InvalidArgument
-from services.gateway.columns import received
+from services.core.errors import InvalidArgument, received
 from services.gateway.schemas import Stops
 from services.gateway.text import DEFAULT_LENGTH
 
@@ -64,7 +63,7 @@ class InferInput(BaseModel):
     """A tensor; its values are in `data`, or after the JSON, as many bytes as `parameters.binary_data_size` says."""
 
     name: str
-    shape: list[int]
+    shape: Annotated[list[int], FailFast()]  # a fault each of a million values would be a million faults
     datatype: str
     parameters: dict[str, Any] = {}
     data: list[Any] | None = None
@@ -90,8 +89,8 @@ class InferBody(BaseModel):
     parameters: dict[str, Any] = Field(
         default={}, description="`signature`, a name; `binary_data_output`, true for all outputs in bytes"
     )
-    inputs: list[InferInput]
-    outputs: list[InferOutput] = Field(default=[], description="left out: all")
+    inputs: Annotated[list[InferInput], FailFast()]
+    outputs: Annotated[list[InferOutput], FailFast()] = Field(default=[], description="left out: all")
 
 
 class InferTensor(BaseModel):
@@ -111,6 +110,14 @@ class InferReply(BaseModel):
     model_version: str
     id: str = Field(default="", description="the request's, if it has one")
     outputs: list[InferTensor]
+
+
+class ServerMetadata(BaseModel):
+    """Who answers, and what it can do beyond the protocol."""
+
+    name: str
+    version: str
+    extensions: list[str]
 
 
 class TensorMetadata(BaseModel):

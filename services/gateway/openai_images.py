@@ -20,11 +20,10 @@ from starlette.requests import Request as Http
 from starlette.responses import Response
 
 from services.core.card import Task
-from services.core.errors import InvalidArgument
+from services.core.errors import InvalidArgument, received
 from services.core.refs import ModelRef, parse_ref
 from services.gateway import answers
 from services.gateway.bodies import parse_json, read_bytes, seconds_allowed
-from services.gateway.columns import received
 from services.gateway.disconnect import while_connected
 from services.gateway.drawing import draw, drawn
 from services.gateway.instances import Instances, fitting, signatures_of

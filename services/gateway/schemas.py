@@ -6,9 +6,8 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from services.core.errors import InvalidArgument
+from services.core.errors import InvalidArgument, received
 from services.gateway.answers import DEFAULT_THRESHOLD
-from services.gateway.columns import received
 from services.gateway.stops import MOST_STOPS
 from services.gateway.text import DEFAULT_LENGTH, MOST_TEXTS
 

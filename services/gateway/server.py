@@ -26,8 +26,9 @@ from services.gateway.backend import Backend, open_channel
 from services.gateway.batcher import Batcher, BatchLimits
 from services.gateway.edge import Edge
 from services.gateway.grpc_calls import GrpcCalls
-from services.gateway.health import INFERENCE, OPEN_INFERENCE, Health
+from services.gateway.health import INFERENCE, OPEN_INFERENCE_SERVICE, Health
 from services.gateway.metrics import Metrics
+from services.gateway.open_inference import Repository
 from services.gateway.open_inference_grpc import OpenInferenceGrpc
 from services.gateway.open_inference_infer import OpenInferenceInfer
 from services.gateway.open_inference_pages import OpenInferencePages
@@ -78,16 +79,17 @@ class Gateway:
             plane, self._table, chance, body_bytes=settings.body_bytes, seconds=settings.timeout_seconds
         )
         images = OpenAiImages(plane, chance, body_bytes=settings.body_bytes, seconds=settings.timeout_seconds)
+        repository = Repository(self._table, self._health)
         open_inference = OpenInference(
             OpenInferenceInfer(plane, settings.body_bytes, settings.timeout_seconds),
             OpenInferenceRest(plane, settings.body_bytes, settings.timeout_seconds),
-            OpenInferencePages(self._table, self._health),
+            OpenInferencePages(repository),
         )
         pages = Pages(self._table, self._health, registry)
         self._app = create_app(Doors(typed, tfs, openai, images, open_inference, pages))
         self._calls = GrpcCalls(self._metrics, settings.timeout_seconds)
         self._inference = Inference(plane, self._table, self._calls)
-        self._open_inference = OpenInferenceGrpc(plane, self._table, self._health, self._calls)
+        self._open_inference = OpenInferenceGrpc(plane, repository, self._calls)
         self._tfs = TfsGrpc(plane, backend, self._calls, settings.body_bytes)
 
     def _table(self) -> RoutingTable:
@@ -153,7 +155,7 @@ class Gateway:
         open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(self._open_inference, server)  # type: ignore[no-untyped-call]  # generated code
         server.add_generic_rpc_handlers((self._tfs,))
         health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, server)
-        services = (INFERENCE, PREDICTION, MODEL, OPEN_INFERENCE, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        services = (INFERENCE, PREDICTION, MODEL, OPEN_INFERENCE_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(services, server)
         host, port = self._settings.http_host, self._settings.grpc_port
         try:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from services.core.errors import InvalidArgument
-from services.gateway.columns import received
+from services.core.errors import InvalidArgument, received
 
 MOST_STOPS = 4
 LONGEST_STOP = 64

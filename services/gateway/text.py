@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 
 from services.core.card import Task
-from services.core.errors import InvalidArgument
+from services.core.errors import InvalidArgument, received
 from services.core.refs import ModelRef
-from services.gateway.columns import received
 from services.gateway.instances import Instances
 from services.gateway.plane import DataPlane
 from services.gateway.request import Answer, Request

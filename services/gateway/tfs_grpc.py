@@ -7,7 +7,6 @@ regress, metadata) is routed and passed on. As over REST, one without version or
 
 from __future__ import annotations
 
-import math
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -17,7 +16,7 @@ from google.protobuf.message import DecodeError
 
 from services.core.errors import Code, InvalidArgument, NotFound, ResourceExhausted, TensorgateError, Unimplemented
 from services.core.refs import ModelRef, is_model_name
-from services.core.tensors import DTYPES, from_proto, to_typed_proto
+from services.core.tensors import DTYPES, elements, from_proto, to_typed_proto
 from services.core.tfs import model_pb2, predict_pb2
 from services.core.tfs_methods import METHODS
 from services.gateway.backend import Backend
@@ -134,10 +133,10 @@ class TfsGrpc(grpc.GenericRpcHandler):
 def _array(name: str, tensor: Any, most_bytes: int) -> Any:
     """A tensor may say one value for a large shape, which takes memory that no message has: that counts, too."""
     dtype, shape = DTYPES.get(tensor.dtype), [dim.size for dim in tensor.tensor_shape.dim]
-    size = math.prod(shape) * (dtype.itemsize if dtype is not None else 1)
-    if size > most_bytes:
-        raise ResourceExhausted(f"A tensor has at most {most_bytes} bytes. Received: {name} with {size}")
     try:
+        size = elements(shape) * (dtype.itemsize if dtype is not None else 1)
+        if size > most_bytes:
+            raise ResourceExhausted(f"A tensor has at most {most_bytes} bytes. Received: {name} with {size}")
         return from_proto(tensor)
     except TensorgateError as error:
         if error.code is not Code.INVALID_ARGUMENT:

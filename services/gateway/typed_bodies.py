@@ -11,9 +11,9 @@ from starlette.requests import Request as Http
 from starlette.types import Message
 
 from services.core.card import Task
-from services.core.errors import InvalidArgument
+from services.core.errors import InvalidArgument, received
 from services.gateway.bodies import parse_json
-from services.gateway.columns import number_in, received
+from services.gateway.columns import number_in
 from services.gateway.instances import Instances, Picture
 from services.gateway.request import Payload
 from services.gateway.schemas import read_body

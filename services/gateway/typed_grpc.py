@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 from services.core.card import Task
 from services.core.errors import InvalidArgument
 from services.core.refs import STABLE, ModelRef
-from services.core.tensors import Array
+from services.core.tensors import Array, elements
 from services.gateway import answers
 from services.gateway.catalog import summaries
 from services.gateway.drawing import Drawing, draw, drawn
@@ -195,7 +194,7 @@ def _value_of(name: str, value: pb.Value) -> Any:
         return getattr(value, kind)
     array = np.array(value.numbers.values, np.float64)
     shape = tuple(value.numbers.shape) or array.shape
-    if min(shape, default=0) < 0 or math.prod(shape) != array.size:
+    if elements(shape) != array.size:
         raise InvalidArgument(f"{name} has as many values as its shape {list(shape)}. Received: {array.size}")
     return array.reshape(shape)
 

@@ -60,5 +60,7 @@ class Journal:
         def note() -> None:
             self.note(seconds={**self.record.seconds, step: round(time.monotonic() - started, 3)})
 
-        yield note
-        note()
+        try:
+            yield note
+        finally:  # of a step that fails the time counts, too
+            note()

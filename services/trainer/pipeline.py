@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -143,8 +143,9 @@ def _walk(request: TrainRequest, bench: Bench, config: Config, journal: Journal)
     )
     with journal.timed("fit") as note:
         each_epoch = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: note())
-        asked = Recipe(plugin, journal.record.variant, config, journal.record.metric, journal.folder, progress)
-        model, folds, final = fit_all(replace(asked, watchers=(each_epoch,)), data.train)
+        record, folder = journal.record, journal.folder
+        recipe = Recipe(plugin, record.variant, config, record.metric, folder, progress, watchers=(each_epoch,))
+        model, folds, final = fit_all(recipe, data.train)
     journal.note(folds=folds, final=final, parameters=model.count_params())
     with journal.timed("evaluate"):
         journal.note(metrics=dict(plugin.evaluate(model, data.test, config)))

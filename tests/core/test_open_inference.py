@@ -77,7 +77,14 @@ def test_contents_come_back_as_they_went_where_the_protocol_has_them(array: Arra
 
 @pytest.mark.parametrize(
     ("datatype", "shape", "rule"),
-    [("FLOAT", [1], "datatype is one of .* Received: 'FLOAT'"), ("FP32", [2, -1], "no negative size")],
+    [
+        ("FLOAT", [1], "datatype is one of .* Received: 'FLOAT'"),
+        ("FP32", [2, -1], "no negative dimension"),
+        ("FP32", [0] * 65, "at most 64 dimensions. Received: 65"),
+        ("FP32", [0, 2**62, 2**62], "fewer than 2\\^63 values"),
+        ("FP32", [2**62] * 60, "fewer than 2\\^63 values"),
+        ("FP32", [2**62] * 100_000, "at most 64 dimensions"),  # whose product takes a minute
+    ],
 )
 def test_what_no_tensor_is_is_refused(datatype: str, shape: list[int], rule: str) -> None:
     with pytest.raises(InvalidArgument, match=rule):
@@ -100,7 +107,12 @@ def test_what_no_tensor_is_is_refused(datatype: str, shape: list[int], rule: str
         ("BOOL", [0, 1], "values of BOOL"),
         ("BYTES", ["a", 1], "strings"),
         ("BYTES", [["a"], "b"], "strings"),
-        ("FP32", 3, "list"),
+        ("FP32", [1.0, 1e400], "values of FP32"),
+        ("FP32", [True, 2], "values of FP32"),
+        ("INT32", [True, 2], "values of INT32"),
+        ("FP32", ["a" * 4000, *[1] * 4000], "Received: 4001"),
+        ("FP32", ["a" * 4000, 1], "values of FP32"),
+        ("FP32", [[1, 2]], r"nested as its shape, \[2\]. Received: \[1, 2\]"),
     ],
 )
 def test_values_of_another_type_are_refused(datatype: str, values: Any, rule: str) -> None:
@@ -113,9 +125,9 @@ def test_values_of_another_type_are_refused(datatype: str, values: Any, rule: st
     [
         ("FP32", b"\0" * 7, "has 8 bytes. Received: 7"),
         ("BOOL", b"\0\2", "0 or 1. Received: 2"),
-        ("BYTES", b"\1\0\0\0a", "has 2 strings. Received: 1"),
-        ("BYTES", b"\1\0\0\0a\5\0\0\0b", "is whole. Received: 5 bytes"),
-        ("BYTES", b"\1\0\0\0a\0\0", "is whole. Received: 2 bytes"),
+        ("BYTES", b"\1\0\0\0a", "has 2 values. Received: 1"),
+        ("BYTES", b"\1\0\0\0a\5\0\0\0b", "is whole. Received: 10 bytes"),
+        ("BYTES", b"\1\0\0\0a\0\0", "is whole. Received: 7 bytes"),
         ("BYTES", b"\xff\xff\xff\xff", "is whole"),
     ],
 )
@@ -124,10 +136,14 @@ def test_bytes_of_another_length_are_refused(datatype: str, raw: bytes, rule: st
         Stated("x", datatype, [2]).of_bytes(memoryview(raw))
 
 
-@pytest.mark.parametrize("shape", [[0] * 100, [0, 2**62, 2**62]])
-def test_shapes_beyond_arrays_are_refused(shape: list[int]) -> None:
-    with pytest.raises(InvalidArgument, match="no array's"):
-        Stated("x", "FP32", shape).of_values([])
+def test_a_batch_that_lies_the_other_way_is_refused() -> None:
+    with pytest.raises(InvalidArgument, match=r"nested as its shape, \[3, 2\]. Received: \[2, 3\]"):
+        Stated("x", "INT32", [3, 2]).of_values([[1, 2, 3], [4, 5, 6]])
+
+
+def test_no_more_strings_are_read_than_there_must_be() -> None:
+    with pytest.raises(InvalidArgument, match=r"has 1 values\. Received: 999996 bytes more"):
+        Stated("x", "BYTES", [1]).of_bytes(bytes(1_000_000))
 
 
 def test_whole_numbers_beyond_their_type_are_refused_in_contents() -> None:

@@ -12,16 +12,18 @@ import numpy as np
 import pytest
 
 from services.core.tensors import Array
+from services.gateway.open_inference import LARGE
 from services.gateway.open_inference_infer import JSON_LENGTH
 from services.stubs.inference import open_inference_pb2 as pb
 from services.stubs.inference import open_inference_pb2_grpc
-from tests.gateway.models import png, scores_of
-from tests.gateway.world import World
+from tests.gateway.models import ALL, png, scores_of
+from tests.gateway.world import World, eventually
 
 pytestmark = pytest.mark.anyio
 
 PATH = "/v2/models/affine/infer"
 X: dict[str, Any] = {"name": "x", "shape": [2], "datatype": "FP32", "data": [1, 3]}
+ONE = pb.InferParameter(int64_param=1)
 ANSWERED = {"name": "y", "datatype": "FP32", "shape": [2], "data": [2.5, 3.5]}
 
 
@@ -119,9 +121,14 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"inputs": [{**X, "shape": [3]}]}, "has 3 values. Received: 2"),
     ({"inputs": [{**X, "data": None}]}, "Received: neither"),
     ({"inputs": [{**X, "parameters": {"binary_data_size": 8}}]}, "Received: both"),
-    ({"inputs": [X], "outputs": [{"name": "z"}]}, "answers y. Received: ['z']"),
+    ({"inputs": [X], "outputs": [{"name": "z"}]}, "answers y FP32 [-1]. Received: ['z']"),
+    ({"inputs": [X], "outputs": [{"name": "y", "parameters": {"classification": 3}}]}, "not known here"),
+    ({"inputs": [{**X, "parameters": {"shared_memory_region": "a"}}]}, "not known here"),
+    ({"inputs": [X], "outputs": [{"name": "y", "parameters": {"binary_data": 1}}]}, "true or false. Received: 1"),
+    ({"inputs": [X], "parameters": {"binary_data_output": "true"}}, "true or false. Received: 'true'"),
+    ({"inputs": [{**X, "shape": [1] * 20_000}]}, "at most 64 dimensions. Received: 20000"),
     ({"inputs": [X], "outputs": [{"name": "y"}] * 2}, "named once"),
-    ({"inputs": [X], "parameters": {"signature": "z"}}, "parameters.signature says which. Received: z"),
+    ({"inputs": [X], "parameters": {"signature": "z"}}, "parameters.signature says which. Received: 'z'"),
     ({"inputs": [X], "parameters": {"signature": 3}}, "Received: 3"),
     ({"inputs": 3}, "inputs"),
     ({}, "inputs"),
@@ -171,6 +178,11 @@ async def test_the_json_is_no_longer_than_the_body(here: World, length: str) -> 
         (pb.ModelInferRequest(), "INVALID_ARGUMENT"),
         (asked(np.array([1], np.float32), raw_input_contents=[b"\0\0\0\0"]), "INVALID_ARGUMENT"),
         (asked(np.array([1], np.float32), outputs=[{"name": "z"}]), "INVALID_ARGUMENT"),
+        (asked(np.array([1], np.float32), outputs=[{"name": "z" * 40_000}]), "INVALID_ARGUMENT"),
+        (
+            asked(np.ones(1, np.float32), parameters={"classification": pb.InferParameter(int64_param=1)}),
+            "INVALID_ARGUMENT",
+        ),
     ],
 )
 async def test_grpc_has_the_code_of_what_is_wrong(rpc: Any, request_: Any, code: str) -> None:
@@ -207,15 +219,59 @@ async def test_the_pages_tell_who_answers_and_what_can_be_asked(here: World, rpc
 
 
 async def test_the_repository_lists_every_version(here: World, rpc: Any) -> None:
+    here.store.move_label("affine", "canary", here.publish("affine", ALL["affine"]))  # loaded by nobody
+
+    async def lists_it() -> bool:
+        return any(one["state"] != "READY" for one in (await here.rest.post("/v2/repository/index")).json())
+
+    await eventually(lists_it)
     listed = (await here.rest.post("/v2/repository/index")).json()
+    assert {"name": "affine", "version": "2", "state": "UNAVAILABLE", "reason": "not loaded yet"} in listed
     assert {"name": "affine", "version": "1", "state": "READY", "reason": ""} in listed
     ready = (await here.rest.post("/v2/repository/index", json={"ready": True})).json()
-    assert ready == [one for one in listed if one["state"] == "READY"]
+    assert ready == [one for one in listed if one["state"] == "READY"] != listed
     reply = await rpc.RepositoryIndex(pb.RepositoryIndexRequest(ready=True))
     assert [one.name for one in reply.models] == [one["name"] for one in ready]
 
 
-@pytest.mark.parametrize("path", ["/models/nobody", "/models/nobody/ready", "/models/affine/versions/9"])
-async def test_what_is_not_there_is_an_error(here: World, path: str) -> None:
+NOWHERE = ("/models/nobody", "/models/nobody/ready", "/models/affine/versions/9", "/models/affine/config", "/nothing")
+
+
+@pytest.mark.parametrize("path", NOWHERE)
+async def test_what_is_not_there_is_an_error_of_open_inferences_form(here: World, path: str) -> None:
     answer = await here.rest.get(f"/v2{path}")
-    assert answer.status_code == 404 and list(answer.json()) == ["error"]
+    assert answer.status_code == 404 and isinstance(answer.json()["error"], str)
+
+
+async def test_what_has_another_method_is_an_error_of_open_inferences_form(here: World) -> None:
+    answer = await here.rest.get("/v2/models/affine/infer")
+    assert answer.status_code == 405 and isinstance(answer.json()["error"], str)
+
+
+async def test_wrong_outputs_cost_the_model_nothing(here: World) -> None:
+    await here.rest.post(PATH, json={"inputs": [X], "outputs": [{"name": "z"}]})
+    assert here.server.calls == []
+
+
+async def test_a_large_request_is_answered_as_a_small_one(here: World, rpc: Any) -> None:
+    picture = png() + bytes(2 * LARGE)  # which a decoder passes over
+    request = pb.ModelInferRequest(model_name="digits")
+    request.parameters["signature"].string_param = "classify"
+    request.inputs.add(name="image_bytes", datatype="BYTES", shape=[1]).contents.bytes_contents.append(picture)
+    assert list((await rpc.ModelInfer(request)).outputs[0].contents.fp32_contents) == scores_of(picture).tolist()
+    raw = len(picture).to_bytes(4, "little") + picture
+    x = {"name": "image_bytes", "shape": [1], "datatype": "BYTES", "parameters": {"binary_data_size": len(raw)}}
+    answer = await here.rest.post(
+        "/v2/models/digits/infer", **packed({"inputs": [x], "parameters": {"signature": "classify"}}, raw)
+    )
+    assert np.array(answer.json()["outputs"][0]["data"], np.float32).tolist() == scores_of(picture).tolist()
+
+
+async def test_no_number_is_null_in_json_and_itself_in_bytes(here: World) -> None:
+    raw = np.array([np.nan, np.inf], np.float32).tobytes()
+    x = {"name": "x", "shape": [2], "datatype": "FP32", "parameters": {"binary_data_size": 8}}
+    answer = await here.rest.post(PATH, **packed({"inputs": [x]}, raw))
+    assert answer.json()["outputs"][0]["data"] == [None, None]
+    asked = {"inputs": [x], "parameters": {"binary_data_output": True}}
+    _, tail = unpacked(await here.rest.post(PATH, **packed(asked, raw)))
+    assert np.isnan(np.frombuffer(tail, np.float32)[0]) and np.isinf(np.frombuffer(tail, np.float32)[1])
