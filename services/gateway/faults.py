@@ -79,7 +79,8 @@ def _answer_openai_error(request: Request, error: Exception) -> Response:
 def openai_fault(code: Code, text: str) -> bytes:
     """OpenAI's error body."""
     kind = "invalid_request_error" if HTTP_STATUS[code] < 500 else "server_error"
-    return orjson.dumps({"error": {"message": text, "type": kind, "param": None, "code": code.name.lower()}})
+    name = "invalid_api_key" if code is Code.UNAUTHENTICATED else code.name.lower()
+    return orjson.dumps({"error": {"message": text, "type": kind, "param": None, "code": name}})
 
 
 def open_inference_fault(text: str) -> bytes:
@@ -103,5 +104,7 @@ def _response(request: Request, code: Code, body: bytes, error: Exception) -> Re
     if code is Code.INTERNAL and isinstance(error, TensorgateError):  # any other error is logged by the HTTP server
         _log.error("request %s failed: %s", request.scope[REQUEST_ID_KEY], error)
     request.scope[CODE_KEY] = code
-    headers = {"Retry-After": "1"} if isinstance(error, (Overloaded, Unavailable)) else None
+    headers = {"Retry-After": "1"} if isinstance(error, (Overloaded, Unavailable)) else {}
+    if code is Code.UNAUTHENTICATED:
+        headers["WWW-Authenticate"] = "Bearer"  # RFC 9110, 11.6.1: a 401 says how to do better
     return Response(body, HTTP_STATUS[code], headers, "application/json")
