@@ -19,7 +19,7 @@ class KeyLine(BaseModel):
 
     name: str = Field(min_length=1)
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
-    models: frozenset[Annotated[str, Field(min_length=1)]] | None = None
+    models: tuple[Annotated[str, Field(min_length=1)], ...] | None = None
 
 
 def new_key() -> str:

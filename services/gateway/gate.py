@@ -59,7 +59,7 @@ def _door(path: str) -> str:
     return "tfs" if is_tfs_path(path) else OPEN_INFERENCE if path.startswith("/v2/") else "rest"
 
 
-class GrpcGate(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc.aio has no types of it
+class GrpcGate(grpc.aio.ServerInterceptor):
     """The same before every gRPC service but health."""
 
     def __init__(self, keyring: Keyring, metrics: Metrics) -> None:

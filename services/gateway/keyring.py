@@ -74,7 +74,7 @@ def _read(path: Path) -> Mapping[str, Caller]:
                 one = KeyLine.model_validate_json(line)
                 if one.sha256 in callers:
                     raise InvalidArgument(f"A key stands once in a file of keys. Received: {path}, line {number}")
-                callers[one.sha256] = Caller(one.name, one.models)
+                callers[one.sha256] = Caller(one.name, None if one.models is None else frozenset(one.models))
     except OSError as error:
         raise InvalidArgument(f"TENSORGATE_GATEWAY_KEYS is a file of keys. Received: {error}") from None
     except ValidationError as error:

@@ -22,9 +22,7 @@ class GatewaySettings(BaseSettings):
     http_host: str = Field(default="127.0.0.1", description="address to listen on, for REST and gRPC")
     http_port: int = Field(default=HTTP_PORT, ge=0, le=65535, description="REST port; 0 picks a free one")
     grpc_port: int = Field(default=GRPC_PORT, ge=0, le=65535, description="gRPC port; 0 picks a free one")
-    keys: Path | None = Field(
-        default=None, description="keys that may ask (`tensorgate key`); none: anyone"
-    )
+    keys: Path | None = Field(default=None, description="keys that may ask (`tensorgate key`); none: anyone")
     allow_anyone: bool = Field(default=False, description="without keys, listen where other machines can ask, too")
     body_bytes: int = Field(default=64 << 20, gt=0, description="largest request body or gRPC message")
     instances: int = Field(default=1024, gt=0, description="most instances in one request")
