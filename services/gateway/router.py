@@ -44,7 +44,10 @@ class Router:
 
     def route(self, ref: ModelRef) -> Servable:
         """The version that answers `ref` now. Raises NotFound or Unavailable."""
-        return visible(self._table).find(ref)
+        try:
+            return self._table.find(ref)
+        except NotFound:
+            return visible(self._table).find(ref)  # what it says is here is what the caller may know
 
     async def run(self, poll_seconds: float) -> None:
         """Refresh for ever."""

@@ -126,14 +126,14 @@ async def test_every_path_is_refused_without_a_key_that_is_known(
 
 async def test_a_model_that_is_not_there_is_refused_in_the_same_words(stranger: httpx.AsyncClient) -> None:
     for method, path in await routes(stranger):
-        there, not_there = (
+        there, not_there = [
             await stranger.request(method, asked, headers={"x-request-id": "same"})
             for asked in (path, path.replace("digits", "nobody"))
-        )
+        ]
         assert there.content == not_there.content
 
 
-async def test_every_path_but_nonsense_is_answered_with_a_key(locked: World) -> None:
+async def test_no_path_is_refused_with_a_key(locked: World) -> None:
     for method, path in await routes(locked.rest):
         assert (await locked.rest.request(method, path)).status_code != 401, (method, path)
 
