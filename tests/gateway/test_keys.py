@@ -168,7 +168,7 @@ def methods() -> list[str]:
 @pytest.mark.parametrize("method", methods())
 @pytest.mark.parametrize("key", ["", WRONG])
 async def test_every_grpc_method_is_refused_without_a_key_that_is_known(locked: World, method: str, key: str) -> None:
-    call = locked.channel.stream_stream(method)(metadata=_metadata(key))
+    call: Any = locked.channel.stream_stream(method)(metadata=_metadata(key))
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call.read()  # nothing has been sent
     assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
@@ -347,7 +347,7 @@ def test_the_file_is_looked_at_once_a_second_at_most(tmp_path: Path) -> None:
     clock.now = 0.9
     assert keyring.caller(f"bearer {WHOLE}".encode()).models is None
     clock.now = 1.0
-    assert keyring.caller(f"bearer {SCOPED}".encode()).models == {"a"}
+    assert keyring.caller(f"bearer {SCOPED}".encode()).models == frozenset({"a"})
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ class World:
 
 @asynccontextmanager
 async def world(models: Mapping[str, Model] = ALL, *, key: str = "", **settings: Any) -> AsyncIterator[World]:
-    """Tiny models as version 1, labelled stable, behind a gateway. `rest` has the key; settings override the defaults."""
+    """Tiny models as version 1, labelled stable, behind a gateway; settings override defaults, `rest` sends `key`."""
     server = TinyServer()
     with TemporaryDirectory() as folder:
         async with serving(server) as listener:
