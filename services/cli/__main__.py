@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from services.cli import models, predict, reproduce, training, up
+from services.cli import keys, models, predict, reproduce, training, up
 from services.cli.console import EXIT_ERROR, print_error
 from services.core.errors import TensorgateError
 from services.core.tensorflow_settings import quiet_tensorflow
@@ -32,6 +32,7 @@ app.command("new-plugin")(training.new_plugin)
 app.add_typer(models.models, name="models")
 app.command()(models.label)
 app.command()(models.verify)
+app.command()(keys.key)
 app.command()(predict.predict)
 
 

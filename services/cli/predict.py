@@ -39,7 +39,7 @@ def predict(
     """
     settings = CliSettings()
     ref = parse_ref(model)
-    with httpx.Client(base_url=settings.gateway, timeout=_TIMEOUT_SECONDS) as client:
+    with httpx.Client(base_url=settings.gateway, headers=settings.headers, timeout=_TIMEOUT_SECONDS) as client:
         card = Card.model_validate(call_gateway(client, "GET", model_path(ref))["card"])
         task = Task.EXPLAIN if explain else card.task
         signature = _signature_of(card, task)

@@ -23,6 +23,7 @@ from services.core.refs import STABLE
 from services.store import open_store
 
 _FIRST_SEED = 1  # of a variant that has no record yet
+_KEYS = "TENSORGATE_GATEWAY_KEYS"
 _LIVE_SECONDS = 300.0
 
 
@@ -70,7 +71,10 @@ def reproduce(
     workshop = Workshop(settings, home, Address("127.0.0.1", free_port(), free_port()), page)
     lines = lines_of(names or (), page.with_suffix(""))
     failed: list[str] = []
-    asyncio.run(serve_while(settings, workshop.address, partial(_make_all, workshop, lines, failed)))
+    # This gateway is ours alone, on loopback: keys set for another one would shut us out.
+    environment = {name: value for name, value in inherited_environment().items() if name != _KEYS}
+    work = partial(_make_all, workshop, lines, failed)
+    asyncio.run(serve_while(settings, workshop.address, work, environment=environment))
     if failed:
         say(f"not reproduced: {', '.join(failed)}")
         raise typer.Exit(EXIT_ERROR)

@@ -17,6 +17,13 @@ class CliSettings(TrainerSettings):
 
     gateway: str = Field(default=Gateway().http, description="address that `predict` and `measure` talk to")
 
+    key: str = Field(default="", description="the key that `predict`, `up` and `serve` send to a gateway with keys")
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What is sent to the gateway with each request."""
+        return {"Authorization": f"Bearer {self.key}"} if self.key else {}
+
     @property
     def logs(self) -> Path:
         """Where `up` and `serve` keep the logs of the processes they start."""

@@ -24,6 +24,7 @@ from services.core.errors import FailedPrecondition, TensorgateError
 from services.core.refs import STABLE
 from services.core.settings import GRPC_PORT, HTTP_PORT
 from services.core.tryout import Gateway, try_out
+from services.gateway.settings import GatewaySettings
 from services.store import open_store
 
 # Quickest first, so that something can be called early.
@@ -67,11 +68,13 @@ class Address:
 
 def _serve(address: Address, plugins: Sequence[str]) -> None:
     settings = CliSettings()
+    GatewaySettings(http_host=address.host).check_address()
     settings.home.mkdir(parents=True, exist_ok=True)
     with _only_one(settings.home):
         for port in (address.http_port, address.grpc_port):
             _check_free(address.host, port)
-        asyncio.run(serve_while(settings, address, partial(_work, settings, address, plugins)))
+        work = partial(_work, settings, address, plugins)
+        asyncio.run(serve_while(settings, address, work, environment=inherited_environment()))
 
 
 @contextmanager
@@ -100,12 +103,18 @@ def _check_free(host: str, port: int) -> None:
             ) from error
 
 
-async def serve_while(settings: CliSettings, address: Address, work: Callable[[Supervisor], Awaitable[None]]) -> None:
+async def serve_while(
+    settings: CliSettings,
+    address: Address,
+    work: Callable[[Supervisor], Awaitable[None]],
+    *,
+    environment: Mapping[str, str],
+) -> None:
     """Serve everything in the store until the work is done or we are told to stop."""
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with Supervisor(settings.logs, inherited_environment(), say) as supervisor:
+    async with Supervisor(settings.logs, environment, say) as supervisor:
         for service in services(settings, address, (free_port(), free_port())):
             supervisor.start(service)
         working = asyncio.ensure_future(work(supervisor))
@@ -207,13 +216,18 @@ async def train_apart(plugin: str, environment: Mapping[str, str], *options: str
 
 async def _announce(settings: CliSettings, address: Address) -> None:
     """Say how to call each model when it goes live, once a version."""
+    if settings.key:
+        say('this gateway has keys: add -H "Authorization: Bearer $TENSORGATE_KEY" to the lines to try')
     announced: dict[str, int] = {}
     examples = settings.home / "examples"
     examples.mkdir(exist_ok=True)
-    async with httpx.AsyncClient(base_url=address.gateway.http) as client:
+    async with httpx.AsyncClient(base_url=address.gateway.http, headers=settings.headers) as client:
         while True:
             with suppress(httpx.HTTPError):  # the gateway is restarting, or the version has just gone: ask again
-                for model in (await client.get("/api/models")).raise_for_status().json()["models"]:
+                answer = await client.get("/api/models")
+                if answer.status_code == httpx.codes.UNAUTHORIZED:
+                    return say("models go live unannounced: this gateway has keys, set TENSORGATE_KEY to one of them")
+                for model in answer.raise_for_status().json()["models"]:
                     name, stable = model["name"], model["labels"].get(STABLE)
                     if stable in model["versions"] and announced.get(name) != stable:
                         answer = (await client.get(f"/api/models/{name}")).raise_for_status().json()

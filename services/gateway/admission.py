@@ -1,4 +1,4 @@
-"""What every request must pass, whatever door it came in by. Keys and quotas join it here."""
+"""What every request must pass, whatever door it came in by. Quotas join it here."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from services.core.errors import DeadlineExceeded, InvalidArgument
+from services.core.refs import ModelRef
+from services.gateway.caller import check_allowed
 from services.gateway.pictures import check_picture
 from services.gateway.request import Call
 
@@ -21,12 +23,17 @@ class Limits:
 class Admission:
     """Checks a request before it is routed, and its values before they are queued."""
 
-    def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:
+    def __init__(self, limits: Limits, clock: Callable[[], float], *, keys_set: bool = False) -> None:
         self._limits = limits
         self._clock = clock
+        self._keys_set = keys_set
 
-    def admit(self, deadline: float) -> None:
-        """Raises DeadlineExceeded for a request that is too late already."""
+    def admit(self, ref: ModelRef, deadline: float) -> None:
+        """Raises PermissionDenied for a model that is not the caller's, DeadlineExceeded for a request that is too late
+        already.
+        """
+        if self._keys_set:
+            check_allowed(ref.name)
         late = self._clock() - deadline
         if late >= 0:
             raise DeadlineExceeded(f"A request comes with time left to answer it. Received: one {late:.3f} s too late")

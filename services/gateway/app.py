@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.routing import APIRoute
+from fastapi.security import HTTPBearer
 from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
@@ -20,7 +21,9 @@ from services.core.errors import TensorgateError
 from services.gateway import open_inference_schemas as open_inference
 from services.gateway import openai_schemas, schemas
 from services.gateway.faults import OPEN_INFERENCE, OPENAI, OPERATION_KEY, answer_error, answer_http_error
+from services.gateway.gate import Gate
 from services.gateway.hot_paths import Endpoint, HotPaths
+from services.gateway.keyring import Keyring
 from services.gateway.open_inference_infer import OCTETS, OpenInferenceInfer
 from services.gateway.open_inference_pages import OpenInferencePages
 from services.gateway.open_inference_rest import OpenInferenceRest
@@ -85,19 +88,24 @@ class Doors:
     pages: Pages
 
 
-def create_app(doors: Doors) -> ASGIApp:
-    """Everything HTTP: requests to models by the short way, the rest by FastAPI, which documents both."""
+def create_app(doors: Doors, keyring: Keyring | None) -> ASGIApp:
+    """Everything HTTP: requests to models by the short way, the rest by FastAPI, which documents both. With a keyring
+    nobody comes in without a key.
+    """
     hot = {("api", task.path): task.endpoint for task in _tasks(doors.typed)}
     hot |= {("v2", task.path): task.endpoint for task in _open_inference_tasks(doors.open_inference)}
     openai = {(one.method, one.path): one.endpoint for one in _openai(doors)}
-    return HotPaths(hot, openai, doors.tfs.answer, _documented(doors))
+    paths = HotPaths(hot, openai, doors.tfs.answer, _documented(doors, locked=keyring is not None))
+    return paths if keyring is None else Gate(paths, paths.find, keyring)
 
 
-def _documented(doors: Doors) -> FastAPI:
+def _documented(doors: Doors, *, locked: bool) -> FastAPI:
     app = FastAPIOffline(
         title="Tensorgate",
         summary="Every published model over REST; the same over gRPC as tensorgate.v1.Inference.",
         redoc_url=None,
+        # Documents the key, and gives the page a place to write it; a PlainRoute calls no dependencies.
+        dependencies=[Depends(HTTPBearer(auto_error=False))] if locked else None,
         exception_handlers={
             TensorgateError: answer_error,
             Exception: answer_error,

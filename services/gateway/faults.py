@@ -39,6 +39,11 @@ def tfs_text(error: Exception) -> tuple[Code, str]:
     return code, error.message if isinstance(error, TensorgateError) and code is not Code.INTERNAL else text
 
 
+def is_open_inference_path(path: str) -> bool:
+    """Whether Open Inference's clients ask there."""
+    return path == "/v2" or path.startswith("/v2/")
+
+
 def fault_body(code: Code, text: str, request_id: str) -> bytes:
     """Our error body."""
     return orjson.dumps({"error": {"code": code.name, "message": text, "request_id": request_id}})
@@ -66,9 +71,8 @@ async def answer_http_error(request: Request, error: Exception) -> Response:
     code = Code.NOT_FOUND if error.status_code == 404 else Code.UNIMPLEMENTED
     text = f"{error.detail}. Received: {request.method} {request.url.path}; /docs lists what is here"
     request.scope[CODE_KEY] = code
-    path = request.scope["path"]
-    ours = path != "/v2" and not path.startswith("/v2/")  # there Open Inference's clients ask
-    body = fault_body(code, text, request.scope[REQUEST_ID_KEY]) if ours else open_inference_fault(text)
+    theirs = is_open_inference_path(request.scope["path"])
+    body = open_inference_fault(text) if theirs else fault_body(code, text, request.scope[REQUEST_ID_KEY])
     return Response(body, error.status_code, error.headers, "application/json")
 
 
@@ -81,7 +85,8 @@ def _answer_openai_error(request: Request, error: Exception) -> Response:
 def openai_fault(code: Code, text: str) -> bytes:
     """OpenAI's error body."""
     kind = "invalid_request_error" if HTTP_STATUS[code] < 500 else "server_error"
-    return orjson.dumps({"error": {"message": text, "type": kind, "param": None, "code": code.name.lower()}})
+    name = "invalid_api_key" if code is Code.UNAUTHENTICATED else code.name.lower()
+    return orjson.dumps({"error": {"message": text, "type": kind, "param": None, "code": name}})
 
 
 def open_inference_fault(text: str) -> bytes:
@@ -105,5 +110,7 @@ def _response(request: Request, code: Code, body: bytes, error: Exception) -> Re
     if code is Code.INTERNAL and isinstance(error, TensorgateError):  # any other error is logged by the HTTP server
         _log.error("request %s failed: %s", request.scope[REQUEST_ID_KEY], error)
     request.scope[CODE_KEY] = code
-    headers = {"Retry-After": "1"} if isinstance(error, (Overloaded, Unavailable)) else None
+    headers = {"Retry-After": "1"} if isinstance(error, (Overloaded, Unavailable)) else {}
+    if code is Code.UNAUTHENTICATED:
+        headers["WWW-Authenticate"] = "Bearer"  # RFC 9110, 11.6.1: a 401 says how to do better
     return Response(body, HTTP_STATUS[code], headers, "application/json")

@@ -12,9 +12,12 @@ INFERENCE, OPEN_INFERENCE_SERVICE = "tensorgate.v1.Inference", "inference.GRPCIn
 
 
 class Health:
-    """Keeps the standard servicer equal to the routing table, until the gateway drains."""
+    """Keeps the standard servicer equal to the routing table, until the gateway drains. Anyone may ask it, so where
+    keys are set it tells of no model.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, *, tells_models: bool) -> None:
+        self._tells_models = tells_models
         self.servicer = health.aio.HealthServicer()
         self.draining = False
         self._told: dict[str, bool] = {}
@@ -22,7 +25,8 @@ class Health:
     async def tell(self, table: RoutingTable) -> None:
         """A new table: flip what changed."""
         serving = dict.fromkeys(("", INFERENCE, PREDICTION, OPEN_INFERENCE_SERVICE), table.ready)
-        serving |= {name: routes.default in routes.servables for name, routes in table.models.items()}
+        if self._tells_models:
+            serving |= {name: routes.default in routes.servables for name, routes in table.models.items()}
         gone = {name: False for name in self._told if name not in serving}
         for name, up in {**serving, **gone}.items():
             if self._told.get(name) != up:

@@ -50,7 +50,7 @@ class HotPaths:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request to a model; pass on any other."""
-        endpoint = self._find(scope)
+        endpoint = self.find(scope)
         if endpoint is None:
             return await self._others(scope, receive, send)
         request = Request(scope, receive, send)
@@ -62,7 +62,8 @@ class HotPaths:
             response = await answer_error(request, error)
         await response(scope, receive, send)
 
-    def _find(self, scope: Scope) -> Endpoint | None:
+    def find(self, scope: Scope) -> Endpoint | None:
+        """Who answers here, noted in the scope where the path alone says it; None: another application."""
         if is_tfs_path(scope["path"]):
             endpoint = self._openai.get((scope["method"], scope["path"]))
             if endpoint is None:

@@ -12,6 +12,7 @@ from services.core.open_inference import datatype_of
 from services.core.refs import ModelRef
 from services.core.tensors import DTYPES, Array
 from services.core.tfs_json import DEFAULT_SIGNATURE
+from services.gateway.caller import check_allowed
 from services.gateway.health import Health
 from services.gateway.open_inference_schemas import ModelIndex, ModelMetadata, ServerMetadata, TensorMetadata
 from services.gateway.request import Answer, Tensors
@@ -94,15 +95,17 @@ class Repository:
 
     @property
     def names(self) -> Sequence[str]:
-        """All models of the store."""
+        """All models of the store that the caller may know."""
         return sorted(self._table().models)
 
     def find(self, ref: ModelRef) -> Servable:
-        """The version that would answer. Raises NotFound or Unavailable."""
+        """The version that would answer. Raises PermissionDenied, NotFound or Unavailable."""
+        check_allowed(ref.name)
         return self._table().find(ref)
 
     def metadata(self, ref: ModelRef) -> ModelMetadata:
-        """The tensors of the version a ref means. Raises NotFound or Unavailable."""
+        """The tensors of the version a ref means. Raises PermissionDenied, NotFound or Unavailable."""
+        check_allowed(ref.name)
         return _metadata_of(self._table(), ref)
 
     def index(self, *, ready: bool) -> Sequence[ModelIndex]:

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from services.core.errors import Code
 from services.gateway import catalog
 from services.gateway.bodies import ref_of
+from services.gateway.caller import check_allowed
 from services.gateway.faults import CODE_KEY
 from services.gateway.health import Health
 from services.gateway.routing_table import RoutingTable
@@ -31,7 +32,9 @@ class Pages:
 
     async def show_model(self, http: Request) -> Response:
         """One model: its card, versions, labels and states."""
-        return _json(catalog.detail(self._table(), ref_of(http)).model_dump())
+        ref = ref_of(http)
+        check_allowed(ref.name)
+        return _json(catalog.detail(self._table(), ref).model_dump())
 
     async def livez(self, http: Request) -> Response:
         """The process answers. Says nothing of the model server: restarting the gateway would not help that."""

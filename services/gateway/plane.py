@@ -10,6 +10,7 @@ from services.core.errors import DeadlineExceeded, NotFound
 from services.core.refs import ModelRef
 from services.gateway.admission import Admission
 from services.gateway.batcher import Batcher
+from services.gateway.caller import check_allowed
 from services.gateway.request import Answer, Call, Request, call_of
 from services.gateway.routing_table import Servable
 
@@ -37,7 +38,8 @@ class DataPlane:
         self._batcher = batcher
 
     def route(self, ref: ModelRef) -> Servable:
-        """The version that would answer now. Raises NotFound or Unavailable."""
+        """The version that would answer now. Raises PermissionDenied, NotFound or Unavailable."""
+        check_allowed(ref.name)
         return self._router.route(ref)
 
     async def predict(self, request: Request) -> Answer:
@@ -57,7 +59,7 @@ class DataPlane:
         the request sent once more, so a roll-out costs no request. What `ask` raises before it waits is the request's
         own fault.
         """
-        self._admission.admit(deadline)
+        self._admission.admit(ref, deadline)
         try:
             async with asyncio.timeout_at(deadline):
                 answer = ask(self._router.route(ref))

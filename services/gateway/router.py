@@ -12,6 +12,7 @@ from services.core.errors import DataLoss, DeadlineExceeded, InvalidArgument, No
 from services.core.refs import ModelRef
 from services.core.tfs import get_model_status_pb2
 from services.gateway.backend import Backend
+from services.gateway.caller import visible
 from services.gateway.routing_table import NOTHING_READ, ModelRoutes, RoutingTable, Servable, routed_versions
 from services.store import Store
 
@@ -38,12 +39,15 @@ class Router:
 
     @property
     def table(self) -> RoutingTable:
-        """The table of this moment."""
-        return self._table
+        """The table of this moment, as far as the caller may know it."""
+        return visible(self._table)
 
     def route(self, ref: ModelRef) -> Servable:
         """The version that answers `ref` now. Raises NotFound or Unavailable."""
-        return self._table.find(ref)
+        try:
+            return self._table.find(ref)
+        except NotFound:
+            return visible(self._table).find(ref)  # what it says is here is what the caller may know
 
     async def run(self, poll_seconds: float) -> None:
         """Refresh for ever."""

@@ -25,8 +25,10 @@ from services.gateway.app import Doors, OpenInference, create_app
 from services.gateway.backend import Backend, open_channel
 from services.gateway.batcher import Batcher, BatchLimits
 from services.gateway.edge import Edge
+from services.gateway.gate import GrpcGate
 from services.gateway.grpc_calls import GrpcCalls
 from services.gateway.health import INFERENCE, OPEN_INFERENCE_SERVICE, Health
+from services.gateway.keyring import Keyring
 from services.gateway.metrics import Metrics
 from services.gateway.open_inference import Repository
 from services.gateway.open_inference_grpc import OpenInferenceGrpc
@@ -63,14 +65,17 @@ class Gateway:
     """All parts of one gateway process. Build it inside the event loop that runs it."""
 
     def __init__(self, settings: GatewaySettings, store: Store, registry: CollectorRegistry) -> None:
+        settings.check_address()
         self._settings = settings
         self._metrics = Metrics(registry)
-        self._health = Health()
+        clock = asyncio.get_running_loop().time
+        self._keyring = None if settings.keys is None else Keyring(settings.keys, clock)
+        self._health = Health(tells_models=self._keyring is None)
         self._channel = open_channel(settings.model_server)
         backend = Backend(self._channel)
         self._router = Router(store, backend, self._tell)
         limits = Limits(settings.instances, settings.pixels)
-        admission = Admission(limits, asyncio.get_running_loop().time)
+        admission = Admission(limits, clock, keys_set=self._keyring is not None)
         plane = DataPlane(admission, self._router, Batcher(backend.predict, BatchLimits(), self._metrics.call))
         typed = TypedRest(plane, settings.body_bytes, settings.timeout_seconds)
         tfs = TfsRest(plane, backend, body_bytes=settings.body_bytes, seconds=settings.timeout_seconds)
@@ -86,7 +91,7 @@ class Gateway:
             OpenInferencePages(repository),
         )
         pages = Pages(self._table, self._health, registry)
-        self._app = create_app(Doors(typed, tfs, openai, images, open_inference, pages))
+        self._app = create_app(Doors(typed, tfs, openai, images, open_inference, pages), self._keyring)
         self._calls = GrpcCalls(self._metrics, settings.timeout_seconds)
         self._inference = Inference(plane, self._table, self._calls)
         self._open_inference = OpenInferenceGrpc(plane, repository, self._calls)
@@ -145,11 +150,12 @@ class Gateway:
     def _grpc_server(self) -> tuple[grpc.aio.Server, int]:
         bound = self._settings.body_bytes
         server = grpc.aio.server(
+            interceptors=() if self._keyring is None else (GrpcGate(self._keyring, self._metrics),),
             options=(
                 ("grpc.max_receive_message_length", bound),
                 ("grpc.max_send_message_length", -1),
                 ("grpc.so_reuseport", 0),  # a port that is taken is an error, not shared
-            )
+            ),
         )
         inference_pb2_grpc.add_InferenceServicer_to_server(self._inference, server)  # type: ignore[no-untyped-call]  # generated code
         open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(self._open_inference, server)  # type: ignore[no-untyped-call]  # generated code

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
+from pathlib import Path
+
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from services.core.errors import FailedPrecondition
 from services.core.settings import GRPC_PORT, HTTP_PORT
 
 
@@ -18,6 +22,8 @@ class GatewaySettings(BaseSettings):
     http_host: str = Field(default="127.0.0.1", description="address to listen on, for REST and gRPC")
     http_port: int = Field(default=HTTP_PORT, ge=0, le=65535, description="REST port; 0 picks a free one")
     grpc_port: int = Field(default=GRPC_PORT, ge=0, le=65535, description="gRPC port; 0 picks a free one")
+    keys: Path | None = Field(default=None, description="keys that may ask (`tensorgate key`); none: anyone")
+    allow_anyone: bool = Field(default=False, description="without keys, listen where other machines can ask, too")
     body_bytes: int = Field(default=64 << 20, gt=0, description="largest request body or gRPC message")
     instances: int = Field(default=1024, gt=0, description="most instances in one request")
     pixels: int = Field(default=32_000_000, gt=0, description="most pixels of one picture, before it is decoded")
@@ -25,3 +31,20 @@ class GatewaySettings(BaseSettings):
     poll_seconds: float = Field(default=0.3, gt=0, description="between two looks at the store and the model server")
     drain_seconds: float = Field(default=10.0, gt=0, description="time for running requests when told to stop")
     access_log: bool = Field(default=False, description="one JSON line on standard error for each REST request")
+
+    def check_address(self) -> None:
+        """Raises FailedPrecondition where other machines could ask without a key and nobody has said that they may."""
+        if self.keys is None and not self.allow_anyone and not _is_loopback(self.http_host):
+            raise FailedPrecondition(
+                "Where other machines can ask, the gateway wants keys: name a file of them in TENSORGATE_GATEWAY_KEYS "
+                "(`tensorgate key` makes one), or set TENSORGATE_GATEWAY_ALLOW_ANYONE=true. "
+                f"Received: TENSORGATE_GATEWAY_HTTP_HOST {self.http_host!r}, and no keys"
+            )
+
+
+def _is_loopback(host: str) -> bool:
+    """A name may mean another address tomorrow."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -20,6 +20,7 @@ from services.core.tensors import DTYPES, elements, from_proto, to_typed_proto
 from services.core.tfs import model_pb2, predict_pb2
 from services.core.tfs_methods import METHODS
 from services.gateway.backend import Backend
+from services.gateway.caller import check_allowed
 from services.gateway.faults import tfs_text
 from services.gateway.grpc_calls import Context, GrpcCalls
 from services.gateway.plane import DataPlane
@@ -108,9 +109,11 @@ class TfsGrpc(grpc.GenericRpcHandler):
 
         One for metadata that are not the signatures is the model server's to refuse, whatever the model.
         """
+        specs = _specs_of(request)
+        for spec in specs:
+            check_allowed(spec.name)
         if method == "GetModelMetadata" and list(request.metadata_field) != ["signature_def"]:
             return await self._backend.forward(method, request, deadline)
-        specs = _specs_of(request)
         ref = _ref_of(specs[0] if specs else None)
 
         def ask(servable: Servable) -> Awaitable[Any]:
@@ -122,6 +125,7 @@ class TfsGrpc(grpc.GenericRpcHandler):
 
     async def _status(self, request: Any, deadline: float) -> Any:
         """The states of a model's versions, as the model server tells them."""
+        check_allowed(request.model_spec.name)
         return await self._backend.forward("GetModelStatus", request, deadline)
 
     async def _reload(self, request: Any, deadline: float) -> Any:

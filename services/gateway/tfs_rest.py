@@ -24,6 +24,7 @@ from services.core.tfs_paths import parse_path
 from services.gateway.backend import Backend
 from services.gateway.bodies import read_bytes, ref_of, seconds_allowed
 from services.gateway.buffers import read_float_rows
+from services.gateway.caller import check_allowed
 from services.gateway.faults import OPERATION_KEY
 from services.gateway.plane import DataPlane
 from services.gateway.request import Request, Tensors
@@ -125,6 +126,7 @@ class TfsRest:
     async def status(self, http: Http) -> Response:
         """The states of a model's versions; a label is ignored, as in TensorFlow Serving."""
         ref = ref_of(http)
+        check_allowed(ref.name)
         seconds = seconds_allowed(http, self._seconds)
         return _reply(_plain(await self._backend.status(ref.name, ref.version, seconds)))
 

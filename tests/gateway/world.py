@@ -74,8 +74,8 @@ class World:
 
 
 @asynccontextmanager
-async def world(models: Mapping[str, Model] = ALL, **settings: Any) -> AsyncIterator[World]:
-    """Tiny models as version 1, labelled stable, behind a gateway; settings override the defaults."""
+async def world(models: Mapping[str, Model] = ALL, *, key: str = "", **settings: Any) -> AsyncIterator[World]:
+    """Tiny models as version 1, labelled stable, behind a gateway; settings override defaults, `rest` sends `key`."""
     server = TinyServer()
     with TemporaryDirectory() as folder:
         async with serving(server) as listener:
@@ -87,7 +87,7 @@ async def world(models: Mapping[str, Model] = ALL, **settings: Any) -> AsyncIter
                 **settings,
             }
             store = open_store(folder)
-            async with _running(GatewaySettings(**chosen), store) as doors:
+            async with _running(GatewaySettings(**chosen), store, key) as doors:
                 here = World(Path(folder), store, listener, server, *doors)
                 for name, model in models.items():
                     here.go_live(name, model)
@@ -97,7 +97,7 @@ async def world(models: Mapping[str, Model] = ALL, **settings: Any) -> AsyncIter
 
 @asynccontextmanager
 async def _running(
-    settings: GatewaySettings, store: Store
+    settings: GatewaySettings, store: Store, key: str
 ) -> AsyncIterator[tuple[httpx.AsyncClient, grpc.aio.Channel, str]]:
     stop = asyncio.Event()
     ports: asyncio.Future[Ports] = asyncio.get_running_loop().create_future()
@@ -107,13 +107,18 @@ async def _running(
     rpc = f"127.0.0.1:{bound.grpc_port}"
     try:
         async with (
-            httpx.AsyncClient(base_url=f"http://127.0.0.1:{bound.http_port}", timeout=20) as rest,
+            httpx.AsyncClient(base_url=f"http://127.0.0.1:{bound.http_port}", headers=bearer(key), timeout=20) as rest,
             grpc.aio.insecure_channel(rpc) as channel,
         ):
             yield rest, channel, rpc
     finally:
         stop.set()
         await running
+
+
+def bearer(key: str) -> dict[str, str]:
+    """The header that carries a key; "": none."""
+    return {"Authorization": f"Bearer {key}"} if key else {}
 
 
 async def _all_live(here: World, models: Mapping[str, Model]) -> bool:

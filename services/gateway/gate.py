@@ -1,0 +1,92 @@
+"""What stands before all doors where keys are set: without a known key nothing is read and nothing told.
+
+Only probes, metrics and the pages that describe every gateway alike are free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+import grpc.aio
+from grpc_health.v1 import health
+from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from services.core.errors import Unauthenticated
+from services.core.tfs_paths import is_tfs_path
+from services.gateway.caller import ANYONE, CALLER
+from services.gateway.faults import OPEN_INFERENCE, OPERATION_KEY, answer_error, is_open_inference_path
+from services.gateway.grpc_calls import Context
+from services.gateway.health import OPEN_INFERENCE_SERVICE
+from services.gateway.keyring import Keyring
+from services.gateway.metrics import Metrics, Outcome
+
+_PROBES = {"/livez", "/readyz", "/v2/health/live", "/v2/health/ready"}
+_FREE = frozenset({*_PROBES, "/metrics", "/docs", "/openapi.json"})
+_FREE_FILES = "/static-offline-docs/"  # what /docs shows itself with
+_FREE_CALLS = (
+    f"/{health.SERVICE_NAME}/",
+    *(f"/{OPEN_INFERENCE_SERVICE}/{call}" for call in ("ServerLive", "ServerReady")),
+)
+_HEADER = "authorization"
+_REFUSED = "refused"
+
+
+class Gate:
+    """An ASGI application before the doors. `find` notes in a scope which door would answer, and so in which form."""
+
+    def __init__(self, app: ASGIApp, find: Callable[[Scope], Any], keyring: Keyring) -> None:
+        self._app = app
+        self._find = find
+        self._keyring = keyring
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on in its caller's name, or refuse it unread."""
+        path = scope["path"]
+        if path in _FREE or path.startswith(_FREE_FILES):
+            CALLER.set(ANYONE)
+            return await self._app(scope, receive, send)
+        given = next((value for name, value in scope["headers"] if name == _HEADER.encode()), None)
+        try:
+            CALLER.set(self._keyring.caller(given))
+        except Unauthenticated as error:
+            self._find(scope)
+            scope.setdefault(OPERATION_KEY, (_door(path), _REFUSED))
+            response = await answer_error(Request(scope), error)
+            return await response(scope, receive, send)
+        await self._app(scope, receive, send)
+
+
+def _door(path: str) -> str:
+    """Of those paths that are not found before FastAPI looks."""
+    return "tfs" if is_tfs_path(path) else OPEN_INFERENCE if is_open_inference_path(path) else "rest"
+
+
+class GrpcGate(grpc.aio.ServerInterceptor):
+    """The same before every gRPC call but those about health."""
+
+    def __init__(self, keyring: Keyring, metrics: Metrics) -> None:
+        self._keyring = keyring
+        self._metrics = metrics
+
+    async def intercept_service(self, continuation: Callable[[Any], Awaitable[Any]], details: Any) -> Any:
+        """The method's handler, or one that refuses."""
+        if details.method.startswith(_FREE_CALLS):
+            return await continuation(details)
+        given = dict(details.invocation_metadata).get(_HEADER)
+        try:
+            CALLER.set(self._keyring.caller(None if given is None else given.encode()))
+        except Unauthenticated as error:
+            return self._refusing(error)
+        return await continuation(details)
+
+    def _refusing(self, error: Unauthenticated) -> Any:
+        """For a method of any kind: what reads a stream reads nothing until it asks."""
+
+        async def refuse(_: Any, context: Context) -> None:
+            self._metrics.request(Outcome("grpc", _REFUSED, "", error.code.name, 0.0))
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, error.message)
+
+        return grpc.stream_stream_rpc_method_handler(refuse)
