@@ -72,7 +72,7 @@ def reproduce(
     lines = lines_of(names or (), page.with_suffix(""))
     failed: list[str] = []
     # This gateway is ours alone, on loopback: keys set for another one would shut us out.
-    environment = {name: value for name, value in inherited_environment().items() if name != _KEYS}
+    environment = {name: value for name, value in inherited_environment().items() if name.upper() != _KEYS}
     work = partial(_make_all, workshop, lines, failed)
     asyncio.run(serve_while(settings, workshop.address, work, environment=environment))
     if failed:

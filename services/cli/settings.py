@@ -31,5 +31,5 @@ class CliSettings(TrainerSettings):
 
 
 def inherited_environment() -> Mapping[str, str]:
-    """What the processes we start inherit: our own environment."""
-    return dict(os.environ)
+    """What the processes we start inherit: our own environment, but for the key, which is ours to send."""
+    return {name: value for name, value in os.environ.items() if name.upper() != "TENSORGATE_KEY"}

@@ -14,7 +14,6 @@ _BYTES = 32  # nobody guesses that many, so a plain hash without salt tells noth
 class KeyLine(BaseModel):
     """One key: whose it is, its hash, and the models it may ask; without `models`, all."""
 
-    # A key written where its hash belongs must not come into a log.
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     name: str = Field(min_length=1)

@@ -27,7 +27,7 @@ _PROBES = {"/livez", "/readyz", "/v2/health/live", "/v2/health/ready"}
 _FREE = frozenset({*_PROBES, "/metrics", "/docs", "/openapi.json"})
 _FREE_FILES = "/static-offline-docs/"  # what /docs shows itself with
 _FREE_CALLS = (
-    f"/{health.SERVICE_NAME}/",
+    f"/{health.SERVICE_NAME}/Check",  # not Watch: a stranger who does not read what he watches holds it up for all
     *(f"/{OPEN_INFERENCE_SERVICE}/{call}" for call in ("ServerLive", "ServerReady")),
 )
 _HEADER = "authorization"
@@ -52,8 +52,9 @@ class Gate:
         try:
             CALLER.set(self._keyring.caller(given))
         except Unauthenticated as error:
-            self._find(scope)
-            scope.setdefault(OPERATION_KEY, (_door(path), _REFUSED))
+            self._find(scope)  # for the door, in whose form errors leave
+            scope[OPERATION_KEY] = (scope.get(OPERATION_KEY, (_door(path),))[0], _REFUSED)
+            scope.pop("path_params", None)  # or the model's metrics would count strangers
             response = await answer_error(Request(scope), error)
             return await response(scope, receive, send)
         await self._app(scope, receive, send)

@@ -27,6 +27,7 @@ class Keyring:
         self._stamp = _stamp(path)
         self._callers = _read(path)
         self._look_at = clock() + _LOOK_SECONDS
+        self._told = ""
 
     def caller(self, authorization: bytes | None) -> Caller:
         """Whose key a request's `authorization` has. Raises Unauthenticated.
@@ -48,21 +49,30 @@ class Keyring:
         stamp = _stamp(self._path)  # before reading: what is written meanwhile is read next time
         if stamp == self._stamp:
             return
-        self._stamp = stamp
         try:
             self._callers = _read(self._path)
             _log.info("%d keys are in force", len(self._callers))
         except InvalidArgument as error:
-            _log.error("the keys in force stay: %s", error)
+            if (told := str(error)) != self._told:
+                _log.error("the keys in force stay: %s", told)
+            self._told = told
+            if isinstance(error.__cause__, OSError) and stamp is not None:
+                return  # it is there and may be read at the next look: a key taken back must not stay
+        self._stamp = stamp
 
 
-def _stamp(path: Path) -> tuple[int, int, int] | None:
+def _stamp(path: Path) -> tuple[int, ...] | None:
     """Another one when the file has changed or another took its place; None: there is none."""
     try:
         seen = path.stat()
     except OSError:
         return None
-    return seen.st_mtime_ns, seen.st_size, seen.st_ino
+    return seen.st_mtime_ns, seen.st_ctime_ns, seen.st_size, seen.st_ino
+
+
+def _kinds(error: ValidationError) -> str:
+    """What is wrong, without names or values of the file: a key may stand where it does not belong."""
+    return ", ".join(sorted({one["type"] for one in error.errors(include_input=False)}))
 
 
 def _read(path: Path) -> Mapping[str, Caller]:
@@ -74,12 +84,16 @@ def _read(path: Path) -> Mapping[str, Caller]:
                 one = KeyLine.model_validate_json(line)
                 if one.sha256 in callers:
                     raise InvalidArgument(f"A key stands once in a file of keys. Received: {path}, line {number}")
+                if one.models is None and "models" in one.model_fields_set:  # null may as well mean none
+                    raise InvalidArgument(
+                        f"`models` is a list, or left out for all. Received: {path}, line {number}: null"
+                    )
                 callers[one.sha256] = Caller(one.name, None if one.models is None else frozenset(one.models))
     except OSError as error:
-        raise InvalidArgument(f"TENSORGATE_GATEWAY_KEYS is a file of keys. Received: {error}") from None
+        raise InvalidArgument(f"TENSORGATE_GATEWAY_KEYS is a file of keys. Received: {error}") from error
     except ValidationError as error:
         raise InvalidArgument(
             'A line of a file of keys is {"name": ..., "sha256": ...}, with "models": [...] if not all; '
-            f"`tensorgate key` makes one. Received: {path}, line {number}: {error}"
+            f"`tensorgate key` makes one. Received: {path}, line {number}: {_kinds(error)}"
         ) from None
     return callers

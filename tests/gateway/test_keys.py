@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
+import resource
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -201,6 +203,22 @@ async def test_health_is_free_and_tells_of_no_model(locked: World) -> None:
         assert caught.value.code() is grpc.StatusCode.NOT_FOUND
 
 
+async def test_strangers_are_not_counted_as_a_models_requests(stranger: httpx.AsyncClient) -> None:
+    for path in ("/api/models/digits/regress", "/v2/models/digits/infer", "/v1/models/digits:predict"):
+        assert (await stranger.post(path)).status_code == 401
+    counted = (await stranger.get("/metrics")).text
+    refused = [row for row in counted.splitlines() if 'code="UNAUTHENTICATED"' in row]
+    assert refused and all('operation="refused"' in row and 'model="digits"' not in row for row in refused)
+
+
+async def test_health_is_told_and_not_watched_without_a_key(locked: World) -> None:
+    health: Any = health_pb2_grpc.HealthStub(locked.channel)
+    assert (await health.Check(health_pb2.HealthCheckRequest())).status == health_pb2.HealthCheckResponse.SERVING
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await health.Watch(health_pb2.HealthCheckRequest()).read()
+    assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
 async def test_openais_client_is_refused_and_answered(locked: World) -> None:
     def client(key: str) -> openai.AsyncOpenAI:
         return openai.AsyncOpenAI(base_url=f"{locked.rest.base_url}/v1", api_key=key, max_retries=0)
@@ -346,6 +364,29 @@ def test_a_broken_file_leaves_the_keys_in_force_and_is_logged_once(
         keyring.caller(f"Bearer {WHOLE}".encode())
 
 
+def test_a_key_is_taken_back_even_if_the_file_cannot_be_opened_for_a_while(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file, clock = tmp_path / "keys.jsonl", Clock()
+    file.write_text(line(WHOLE))
+    keyring = Keyring(file, clock)
+    file.write_text("")
+    most, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with Path(os.devnull).open() as free:
+        number = free.fileno()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (number, hard))
+    try:
+        for _ in range(3):
+            clock.now += 1
+            assert keyring.caller(f"Bearer {WHOLE}".encode())
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    assert len([one for one in caplog.records if one.levelno == logging.ERROR]) == 1
+    clock.now += 1
+    with pytest.raises(Unauthenticated):
+        keyring.caller(f"Bearer {WHOLE}".encode())
+
+
 def test_the_file_is_looked_at_once_a_second_at_most(tmp_path: Path) -> None:
     file, clock = tmp_path / "keys.jsonl", Clock()
     file.write_text(line(WHOLE))
@@ -358,7 +399,15 @@ def test_the_file_is_looked_at_once_a_second_at_most(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [line(WHOLE).replace("sha256", "key"), line(WHOLE).replace(hash_of(WHOLE.encode()), WHOLE), "[]", "tg-key"]
+    "text",
+    [
+        line(WHOLE).replace("sha256", "key"),
+        line(WHOLE).replace(hash_of(WHOLE.encode()), WHOLE),
+        '{"tg-key": "alice"}',
+        line(WHOLE).replace("}", ', "models": null}'),  # none, or all?
+        "[]",
+        "tg-key",
+    ],
 )
 def test_a_broken_file_stops_the_start_and_no_key_is_shown(tmp_path: Path, text: str) -> None:
     file = tmp_path / "keys.jsonl"
