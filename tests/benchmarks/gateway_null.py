@@ -92,7 +92,13 @@ def workloads() -> Sequence[Workload]:
         Workload("typed, 28x28 JSON", _post("/api/models/null/classify", typed)),
         Workload("typed, raw PNG", _post("/api/models/null/classify", png(28, 28), "image/png")),
         Workload(":predict, 28x28 JSON", _post("/v1/models/null:predict", tfs)),
+        Workload("infer, 28x28 JSON", _post("/v2/models/null/infer", _infer())),
     )
+
+
+def _infer() -> bytes:
+    tensor = {"name": "image", "shape": [1, *PICTURE.shape], "datatype": "FP32", "data": PICTURE.reshape(-1).tolist()}
+    return json.dumps({"inputs": [tensor]}).encode()
 
 
 def _post(path: str, body: bytes, kind: str = "application/json") -> bytes:
