@@ -31,16 +31,19 @@ def read_npz(file: Path) -> Mapping[str, Array]:
     return {"x": x, "y": y.astype(np.int32)}
 
 
-_BROKEN = (zipfile.BadZipFile, zlib.error)
+# A byte that flipped may be one of the archive's, of an array's header, of what is packed, or say how it was packed.
+_DAMAGED = (zipfile.BadZipFile, ValueError, EOFError, OSError, zlib.error, NotImplementedError)
 
 
 def _arrays(file: Path) -> Mapping[str, Array]:
+    rule = f"Faces are in a .npz file of NumPy's. Received: {file.name}"
+    if not zipfile.is_zipfile(file):
+        raise InvalidArgument(f"{rule}, which is no archive")
     try:
         with file.open("rb") as content, np.load(content, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.keys() & {"x", "y"}}
-    # AttributeError, TypeError: an array by itself, in no archive.
-    except (ValueError, TypeError, AttributeError, OSError, EOFError, NotImplementedError, *_BROKEN) as error:
-        raise InvalidArgument(f"Faces are in a .npz file of NumPy's. Received: {file.name}: {error}") from None
+    except _DAMAGED as error:
+        raise InvalidArgument(f"{rule}: {error}") from None
 
 
 FACES = Dataset(

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -11,11 +10,11 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from plugins.conftest import Endpoint, Folder, Serve
-from plugins.contract import Array, InvalidArgument, Samples, Unavailable
+from plugins.conftest import Endpoint, Serve
+from plugins.contract import Array, Samples, Unavailable
 from plugins.pictures import EXAMPLE
 from plugins.slices import packed, packed_numbers
-from plugins.style_transfer.data import CROP, LARGEST_STYLE, StyleConfig, load, read_style
+from plugins.style_transfer.data import CROP, StyleConfig
 from plugins.style_transfer.losses import CONTENT_LAYER, STYLE_LAYERS, Goal, Weights, grams, total_loss
 from plugins.style_transfer.model import Judge, build_eyes
 from plugins.style_transfer.painter import FAST, Painter, build_fast
@@ -293,33 +292,7 @@ def test_a_painted_picture_is_as_large_as_its_photograph_within_limits(
     assert pixels_of(answer["image_bytes"][0]).shape == (*painted, 3)
 
 
-# --- data ----------------------------------------------------------------------------------------------------------
-
-
-def test_a_style_of_ones_own_is_read_by_its_name(tmp_path: Path) -> None:
-    class Shelf:
-        def fetch(self, dataset: Any) -> Mapping[str, Array]:
-            file = tmp_path / dataset.file
-            if not file.exists():
-                raise Unavailable(f"{dataset.file} is on no shelf")
-            return dict(dataset.read(file))
-
-    (tmp_path / "wall.png").write_bytes(photograph(300, 600))
-    assert read_style(Shelf(), "wall.png").shape == (LARGEST_STYLE // 2, LARGEST_STYLE, 3)
-    with pytest.raises(Unavailable, match="own-"):  # a file of the same name is another picture
-        read_style(Shelf(), "https://example.org/wall.png")
-    (tmp_path / "wall.txt").write_text("a wall")
-    with pytest.raises(InvalidArgument, match=r"A style is a picture.* Received: wall\.txt"):
-        read_style(Shelf(), "wall.txt")
-
-
-def test_the_same_seed_cuts_the_same_crops(mirror: Folder) -> None:
-    config = StyleConfig(crops=12)
-    one, same = load(config, mirror).train.inputs, load(config, mirror).train.inputs
-    other = load(StyleConfig(crops=12, seed=2), mirror).train.inputs
-    assert one.shape == (12, CROP, CROP, 3) and one.dtype == np.uint8
-    np.testing.assert_array_equal(one, same)
-    assert not np.array_equal(one, other)
+# --- networks -------------------------------------------------------------------------------------------------------
 
 
 def test_vgg16_and_vgg19_have_the_layers_and_see_something_in_the_smallest_state() -> None:

@@ -23,17 +23,15 @@ class Limits:
 class Admission:
     """Checks a request before it is routed, and its values before they are queued."""
 
-    def __init__(self, limits: Limits, clock: Callable[[], float], *, keys_set: bool = False) -> None:
+    def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:
         self._limits = limits
         self._clock = clock
-        self._keys_set = keys_set
 
     def admit(self, ref: ModelRef, deadline: float) -> None:
         """Raises PermissionDenied for a model that is not the caller's, DeadlineExceeded for a request that is too late
         already.
         """
-        if self._keys_set:
-            check_allowed(ref.name)
+        check_allowed(ref.name)
         late = self._clock() - deadline
         if late >= 0:
             raise DeadlineExceeded(f"A request comes with time left to answer it. Received: one {late:.3f} s too late")

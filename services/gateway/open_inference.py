@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import metadata
 from typing import Any
 
 from services.core.errors import InvalidArgument, received
-from services.core.open_inference import datatype_of
+from services.core.open_inference import DATATYPES, datatype_of
 from services.core.refs import ModelRef
-from services.core.tensors import DTYPES, Array
+from services.core.tensors import DTYPES, Array, short_name
 from services.core.tfs_json import DEFAULT_SIGNATURE
 from services.gateway.caller import check_allowed
 from services.gateway.health import Health
@@ -19,11 +20,6 @@ from services.gateway.request import Answer, Tensors
 from services.gateway.routing_table import RoutingTable, Servable
 
 PLATFORM = "tensorflow_savedmodel"
-SERVER = ServerMetadata(
-    name="tensorgate",
-    version=metadata.version("tensorgate"),
-    extensions=["binary_tensor_data", "generate", "model_repository"],
-)
 LARGE = 1 << 18  # bytes of a request that is read beside the event loop: a megabyte of short strings takes 0.3 s
 _NOT_HERE = ("classification", "shared_memory")  # Triton's, which change what is answered, and where
 
@@ -59,6 +55,13 @@ class Inference:
     def wanted(self, answer: Answer) -> Mapping[str, Array]:
         """The outputs that were asked for, in that order."""
         return {name: answer.columns[name] for name in self.outputs or answer.columns}
+
+
+@cache
+def server_metadata() -> ServerMetadata:
+    """Who answers; read once, because the package's version lies in a file."""
+    extensions = ["binary_tensor_data", "generate", "model_repository"]
+    return ServerMetadata(name="tensorgate", version=metadata.version("tensorgate"), extensions=extensions)
 
 
 def signature_of(parameters: Mapping[str, Any]) -> str:
@@ -159,7 +162,13 @@ def _fits(array: Array, info: Any) -> bool:
 
 def _tensor(name: str, info: Any) -> TensorMetadata:
     sizes = [-1] if info.tensor_shape.unknown_rank else [dim.size for dim in info.tensor_shape.dim]
-    return TensorMetadata(name=name, datatype=datatype_of(DTYPES[info.dtype]), shape=sizes)
+    return TensorMetadata(name=name, datatype=_datatype(info.dtype), shape=sizes)
+
+
+def _datatype(enum: int) -> str:
+    """The protocol's name, or TensorFlow's for a type that the protocol does not have."""
+    known = enum in DTYPES and DTYPES[enum] in DATATYPES.values()
+    return datatype_of(DTYPES[enum]) if known else short_name(enum).upper()
 
 
 def _listed(infos: Mapping[str, Any]) -> str:

@@ -15,11 +15,11 @@ from services.gateway.faults import OPEN_INFERENCE
 from services.gateway.grpc_calls import Context, GrpcCalls
 from services.gateway.open_inference import (
     LARGE,
-    SERVER,
     Inference,
     Repository,
     check_parameters,
     named_once,
+    server_metadata,
     signature_of,
 )
 from services.gateway.plane import DataPlane
@@ -55,7 +55,7 @@ class OpenInferenceGrpc(open_inference_pb2_grpc.GRPCInferenceServiceServicer):
 
     async def ServerMetadata(self, request: pb.ServerMetadataRequest, context: Context) -> pb.ServerMetadataResponse:
         """Who answers."""
-        return pb.ServerMetadataResponse(**SERVER.model_dump())
+        return pb.ServerMetadataResponse(**server_metadata().model_dump())
 
     async def ModelMetadata(self, request: pb.ModelMetadataRequest, context: Context) -> pb.ModelMetadataResponse:
         """The tensors of a model."""

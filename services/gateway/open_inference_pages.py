@@ -9,7 +9,7 @@ from starlette.responses import Response
 from services.core.errors import Code
 from services.gateway.bodies import parse_json, read_bytes, ref_of
 from services.gateway.faults import CODE_KEY
-from services.gateway.open_inference import SERVER, Repository
+from services.gateway.open_inference import Repository, server_metadata
 from services.gateway.open_inference_schemas import IndexBody
 from services.gateway.schemas import read_body
 
@@ -24,7 +24,7 @@ class OpenInferencePages:
 
     async def server(self, http: Http) -> Response:
         """Who answers."""
-        return _json(SERVER.model_dump())
+        return _json(server_metadata().model_dump())
 
     async def live(self, http: Http) -> Response:
         """The process answers."""

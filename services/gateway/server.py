@@ -75,7 +75,7 @@ class Gateway:
         backend = Backend(self._channel)
         self._router = Router(store, backend, self._tell)
         limits = Limits(settings.instances, settings.pixels)
-        admission = Admission(limits, clock, keys_set=self._keyring is not None)
+        admission = Admission(limits, clock)
         plane = DataPlane(admission, self._router, Batcher(backend.predict, BatchLimits(), self._metrics.call))
         typed = TypedRest(plane, settings.body_bytes, settings.timeout_seconds)
         tfs = TfsRest(plane, backend, body_bytes=settings.body_bytes, seconds=settings.timeout_seconds)

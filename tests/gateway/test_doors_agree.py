@@ -126,6 +126,15 @@ def _tfs_json(x: Array) -> Any:
     return (x.astype(np.float64) if x.dtype.kind not in "biu" else x).tolist()
 
 
+async def test_a_type_that_open_inference_does_not_have_is_told_by_tensorflows_name() -> None:
+    async with world({"waves": {"serving_default": _echo(np.dtype(np.complex64), 1)}}) as here:
+        told = (await here.rest.get("/v2/models/waves")).json()
+        assert [one["datatype"] for one in told["inputs"]] == ["COMPLEX64"]
+        body = {"inputs": [{"name": "x", "shape": [1], "datatype": "FP32", "data": [1]}]}
+        answer = await here.rest.post("/v2/models/waves/infer", json=body)
+        assert answer.status_code == 400 and "takes x COMPLEX64 [-1]" in answer.json()["error"]
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("name", sorted(DATATYPES))
 async def test_every_door_answers_with_the_same_bits(echo: World, name: str, shape: tuple[int, ...]) -> None:
