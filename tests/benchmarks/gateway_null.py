@@ -1,13 +1,9 @@
 """The gateway alone: requests a second over a model server that does nothing, so that only the front door is measured.
 
-Run: python -m tests.benchmarks.gateway_null [--seconds 4] [--connections 1 16 64]
-Client, gateway and null model server are three processes on this machine; the client keeps its connections open, sends
-one request at a time on each, and checks every answer's status and length. `cpu us` is the gateway's processor time a
-request.
-
-Where it goes (cProfile, raw PNG): alone, 30 % is grpc.aio's call, 16 % uvicorn's two writes, 6 % ranking labels, 5 %
-tensors to and from protobuf, the rest the event loop and small steps of 1 % each. With 16 connections some 8 requests
-share a call, grpc.aio falls to 12 %, and JSON with NumPy leads: a third of a 28x28 request.
+Run: python -m tests.benchmarks.gateway_null [--seconds 4] [--connections 1 16 64] [--only :predict]
+Client (wrk, h2load), gateway and null model server are three processes on this machine. `cpu us` is the gateway's
+processor time a request, which does not mind what else the machine does. Each request is answered once and looked at
+before it is measured; while it is, answers other than 200 are counted, of gRPC by the gateway's own counter.
 """
 
 from __future__ import annotations
@@ -19,9 +15,10 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+import urllib.request
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -32,98 +29,80 @@ import uvloop
 from services.core.card import CARD_PATH, InputField, OutputField, SignatureCard, Task
 from services.core.tensors import to_proto
 from services.core.tfs import predict_pb2
+from services.core.tfs_methods import PREDICTION
+from services.gateway.health import INFERENCE
 from services.store import open_store
+from services.stubs.tensorgate.v1 import inference_pb2
+from tests.benchmarks.load import Ask, Load, check_installed, grpc_load, http_load
 from tests.gateway.backend import Model, Signature, TinyServer, serving
 from tests.gateway.models import card_of, png
 
 PICTURE = np.random.default_rng(1).random((28, 28)).round(4)
+MODEL = "null"
+GRPC_IN_FLIGHT = 32
 
 
-def null_models() -> dict[str, Model]:
-    """One classifier of 28x28 numbers or of a picture, with ten labels."""
-    scores = OutputField(name="scores", dtype="float32", shape=(10,), content="scores", labels=tuple("0123456789"))
-    inputs = {
-        "serving_default": InputField(name="image", dtype="float32", shape=(28, 28)),
-        "classify": InputField(name="image_bytes", dtype="string", content="image"),
+def null_model() -> Model:
+    """Ten scores of 28x28 numbers or of a picture; one value of one number."""
+    scores = OutputField(name="answer", dtype="float32", shape=(10,), content="scores", labels=tuple("0123456789"))
+    value = OutputField(name="answer", dtype="float32", shape=(1,), content="values")
+    asked = {
+        "serving_default": (InputField(name="image", dtype="float32", shape=(28, 28)), Task.CLASSIFY, scores),
+        "classify": (InputField(name="image_bytes", dtype="string", content="image"), Task.CLASSIFY, scores),
+        "regress": (InputField(name="x", dtype="float32"), Task.REGRESS, value),
     }
     return {
-        "null": {
-            name: Signature(
-                SignatureCard(task=Task.CLASSIFY, inputs=(field,), outputs=(scores,), example={}),
-                lambda columns: {"scores": np.full((len(next(iter(columns.values()))), 10), 0.1, np.float32)},
-            )
-            for name, field in inputs.items()
-        }
+        name: Signature(
+            SignatureCard(task=task, inputs=(field,), outputs=(output,), example={}), lambda columns: columns
+        )
+        for name, (field, task, output) in asked.items()
     }
 
 
 class NullServer(TinyServer):
-    """Answers with ready-made scores, without reading a tensor."""
+    """Answers with ready-made numbers, without reading a tensor."""
 
     async def Predict(self, request: Any, context: Any) -> Any:
         """As many rows as were asked."""
         (tensor,) = request.inputs.values()
-        rows = tensor.tensor_shape.dim[0].size
-        return predict_pb2.PredictResponse(outputs={"scores": to_proto(np.full((rows, 10), 0.1, np.float32))})
+        columns = 1 if request.model_spec.signature_name == "regress" else 10
+        answer = np.full((tensor.tensor_shape.dim[0].size, columns), 0.1, np.float32)
+        return predict_pb2.PredictResponse(outputs={"answer": to_proto(answer)})
 
 
 async def serve_nothing() -> None:
     """The null model server's process."""
-    async with serving(NullServer({name: {1: model} for name, model in null_models().items()})) as listener:
+    async with serving(NullServer({MODEL: {1: null_model()}})) as listener:
         print(json.dumps({"address": listener.address}), flush=True)
         await asyncio.Event().wait()
 
 
-@dataclass(frozen=True)
-class Workload:
-    """A name, and the bytes of one whole HTTP request."""
-
-    name: str
-    request: bytes
-
-
-def workloads() -> Sequence[Workload]:
-    """The requests that are measured."""
+def asks() -> Mapping[str, Ask]:
+    """The HTTP requests that are measured."""
     rows = PICTURE.tolist()
-    typed = json.dumps({"instance": {"image": rows}}).encode()
-    tfs = json.dumps({"instances": [rows]}).encode()
-    return (
-        Workload("GET /livez", b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"),
-        Workload("typed, 28x28 JSON", _post("/api/models/null/classify", typed)),
-        Workload("typed, raw PNG", _post("/api/models/null/classify", png(28, 28), "image/png")),
-        Workload(":predict, 28x28 JSON", _post("/v1/models/null:predict", tfs)),
-        Workload("infer, 28x28 JSON", _post("/v2/models/null/infer", _infer())),
-    )
-
-
-def _infer() -> bytes:
     tensor = {"name": "image", "shape": [1, *PICTURE.shape], "datatype": "FP32", "data": PICTURE.reshape(-1).tolist()}
-    return json.dumps({"inputs": [tensor]}).encode()
+    typed, tfs = f"/api/models/{MODEL}", f"/v1/models/{MODEL}:predict"
+    return {
+        "GET /livez": Ask("/livez", method="GET", headers={}),
+        "typed, one number": Ask(f"{typed}/regress", b'{"instance": {"x": 1.5}}'),
+        "typed, 28x28 JSON": Ask(f"{typed}/classify", json.dumps({"instance": {"image": rows}}).encode()),
+        "typed, PNG": Ask(f"{typed}/classify", png(28, 28), headers={"Content-Type": "image/png"}),
+        ":predict, one number": Ask(tfs, b'{"signature_name": "regress", "instances": [1.5]}'),
+        ":predict, 28x28 JSON": Ask(tfs, json.dumps({"instances": [rows]}).encode()),
+        "infer, 28x28 JSON": Ask(f"/v2/models/{MODEL}/infer", json.dumps({"inputs": [tensor]}).encode()),
+    }
 
 
-def _post(path: str, body: bytes, kind: str = "application/json") -> bytes:
-    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
-    return head.encode() + body
-
-
-async def drive(port: int, request: bytes, connections: int, seconds: float) -> list[float]:
-    """Seconds each answered request took."""
-    took: list[float] = []
-    until = time.perf_counter() + seconds
-
-    async def one() -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        while (began := time.perf_counter()) < until:
-            writer.write(request)
-            head = await reader.readuntil(b"\r\n\r\n")
-            assert head.startswith(b"HTTP/1.1 200"), head
-            length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
-            await reader.readexactly(length)
-            took.append(time.perf_counter() - began)
-        writer.close()
-
-    await asyncio.gather(*(one() for _ in range(connections)))
-    return took
+def calls() -> Mapping[str, tuple[str, bytes]]:
+    """The gRPC calls that are measured: method and message."""
+    predict = predict_pb2.PredictRequest(inputs={"image": to_proto(PICTURE.astype(np.float32)[np.newaxis])})
+    predict.model_spec.name = MODEL
+    typed = inference_pb2.ClassifyRequest(model=inference_pb2.Model(name=MODEL))
+    typed.instances.add().inputs["image_bytes"].data = png(28, 28)
+    return {
+        "gRPC Predict, 28x28": (f"/{PREDICTION}/Predict", predict.SerializeToString()),
+        "gRPC Classify, PNG": (f"/{INFERENCE}/Classify", typed.SerializeToString()),
+    }
 
 
 @contextmanager
@@ -140,14 +119,16 @@ def process(*command: str, **settings: Any) -> Iterator[tuple[int, Any]]:
 
 
 def main() -> None:
-    """Print one line a workload and number of connections."""
+    """Print one line a request and number of connections."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--seconds", type=float, default=4)
     options.add_argument("--connections", type=int, nargs="+", default=[1, 16, 64])
+    options.add_argument("--only", default="", help="requests with this in their names")
     options.add_argument("--null-server", action="store_true", help=argparse.SUPPRESS)
     chosen = options.parse_args()
     if chosen.null_server:
         uvloop.run(serve_nothing())
+    check_installed("wrk", "h2load")
     with TemporaryDirectory() as folder:
         publish(Path(folder))
         with (
@@ -157,19 +138,55 @@ def main() -> None:
             ) as (pid, ports),
         ):
             time.sleep(1)  # the first poll finds the model
-            print(f"{'':24}{'conns':>6}{'req/s':>9}{'p50 ms':>9}{'p99 ms':>9}{'cpu us':>9}")
-            for work in workloads():
-                for connections in chosen.connections:
-                    before = cpu_seconds(pid)
-                    took = uvloop.run(drive(ports["http_port"], work.request, connections, chosen.seconds))
-                    spent = (cpu_seconds(pid) - before) / len(took) * 1e6
-                    p50, p99 = np.percentile(took, [50, 99]) * 1000
-                    rate = len(took) / chosen.seconds
-                    print(f"{work.name:24}{connections:6}{rate:9.0f}{p50:9.2f}{p99:9.2f}{spent:9.0f}")
+            measure(chosen, pid, ports)
+
+
+def measure(chosen: argparse.Namespace, pid: int, ports: Mapping[str, int]) -> None:
+    """Drive the gateway with each request."""
+    http, grpc = ports["http_port"], ports["grpc_port"]
+    print(f"{'':24}{'conns':>6}{'req/s':>9}{'p50 ms':>9}{'p99 ms':>9}{'cpu us':>9}{'failed':>8}")
+    for name, ask in asks().items():
+        if chosen.only in name:
+            looked_at(http, ask)
+            for connections in chosen.connections:
+                before = cpu_seconds(pid)
+                tell(name, connections, http_load(http, ask, connections, chosen.seconds), cpu_seconds(pid) - before)
+    for name, (method, message) in calls().items():
+        if chosen.only in name:
+            answered, before = answered_calls(http), cpu_seconds(pid)
+            load = grpc_load(grpc, method, message, GRPC_IN_FLIGHT, chosen.seconds)
+            spent, answered = cpu_seconds(pid) - before, answered_calls(http) - answered
+            tell(name, GRPC_IN_FLIGHT, replace(load, requests=answered, failed=load.requests - answered), spent)
+
+
+def looked_at(port: int, ask: Ask) -> None:
+    """The request's answer is one: it has the null model's number."""
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}{ask.path}", ask.body or None, ask.headers, method=ask.method
+    )
+    with urllib.request.urlopen(request) as reply:
+        body = reply.read()
+    assert ask.method == "GET" or b"0.1" in body, body
+
+
+def answered_calls(port: int) -> int:
+    """What the gateway has counted."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as page:
+        lines = page.read().decode().splitlines()
+    told = [line for line in lines if line.startswith("tensorgate_gateway_requests_total") and 'code="OK"' in line]
+    return int(sum(float(line.rpartition(" ")[2]) for line in told))
+
+
+def tell(name: str, connections: int, load: Load, cpu: float) -> None:
+    """A line."""
+    spent = cpu / load.requests * 1e6
+    print(
+        f"{name:24}{connections:6}{load.rate:9.0f}{load.p50:9.2f}{load.p99:9.2f}{spent:9.0f}{load.failed:8}", flush=True
+    )
 
 
 def cpu_seconds(pid: int) -> float:
-    """Processor time a process has used; unlike the clock, it does not mind what else this machine does."""
+    """Processor time a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -179,9 +196,9 @@ def publish(store: Path) -> None:
     with TemporaryDirectory() as folder:
         card = Path(folder) / CARD_PATH
         card.parent.mkdir()
-        card.write_text(card_of("null", null_models()["null"]).model_dump_json())
+        card.write_text(card_of(MODEL, null_model()).model_dump_json())
         opened = open_store(str(store))
-        opened.move_label("null", "stable", opened.publish("null", Path(folder)))
+        opened.move_label(MODEL, "stable", opened.publish(MODEL, Path(folder)))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,189 @@
+"""What each stage of a request costs the gateway: `python -m tests.benchmarks.stages [NAME]` prints microseconds.
+
+In one process, without network: the model server has answered before it is asked, and a request is a scope with a
+body. `whole` is the ASGI application around the other stages, from scope to last message; a part of a stage's name
+runs only those. Processor time, the best of many turns: other programs only ever add.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import orjson
+import uvloop
+from prometheus_client import CollectorRegistry
+
+from services.core.card import Task
+from services.core.refs import ModelRef
+from services.core.tensors import from_proto, to_proto
+from services.core.tfs_json import encode_predict
+from services.gateway import answers
+from services.gateway.admission import Admission, Limits
+from services.gateway.backend import Backend
+from services.gateway.batcher import Batcher, BatchLimits
+from services.gateway.edge import Edge
+from services.gateway.hot_paths import HotPaths
+from services.gateway.instances import Instances, Picture
+from services.gateway.metrics import Metrics
+from services.gateway.open_inference_infer import OpenInferenceInfer
+from services.gateway.plane import DataPlane
+from services.gateway.request import Answer, Call, Columns, Request, Tensors
+from services.gateway.routing_table import Servable
+from services.gateway.tfs_rest import PredictPayload, TfsRest
+from services.gateway.typed_rest import TypedRest
+from tests.benchmarks.gateway_null import MODEL, PICTURE, asks, null_model
+from tests.benchmarks.load import Ask
+from tests.gateway.backend import signature_def
+from tests.gateway.models import card_of, png
+
+TURNS, TIMES, TOGETHER = 15, 200, 16
+SECONDS, BODY_BYTES = 30.0, 1 << 20
+SCORES, VALUE = np.full((1, 10), 0.1, np.float32), np.full((1, 1), 0.1, np.float32)
+PIXELS = PICTURE.astype(np.float32)[np.newaxis]
+
+Stage = Callable[[], Awaitable[Any]]
+
+
+def servable() -> Servable:
+    """The null model, as the routing table has it."""
+    model = null_model()
+    definitions = {name: signature_def(signature.card) for name, signature in model.items()}
+    return Servable(MODEL, 1, card_of(MODEL, model), definitions)
+
+
+SERVABLE = servable()
+
+
+class OneRoute:
+    """A routing table of one version."""
+
+    def route(self, ref: ModelRef) -> Servable:
+        """It, whatever is asked."""
+        return SERVABLE
+
+    async def refresh(self) -> None:
+        """There is nothing to read."""
+
+
+async def answered(call: Call) -> Columns:
+    """A model server that has answered before it was asked."""
+    answer = VALUE if call.signature == "regress" else SCORES
+    return {"answer": answer if call.rows == 1 else answer.repeat(call.rows or 1, axis=0)}
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A payload that has been read."""
+
+    read: Tensors
+
+    def tensors(self, servable: Servable) -> Tensors:
+        """It."""
+        return self.read
+
+
+READ = Ready(Tensors("serving_default", {"image": PIXELS}))
+ANSWER = Answer(SERVABLE, "serving_default", {"answer": SCORES})
+
+
+def plane() -> DataPlane:
+    """As the gateway has it, before a model server that costs nothing."""
+    admission = Admission(Limits(), asyncio.get_running_loop().time)
+    return DataPlane(admission, OneRoute(), Batcher(answered, BatchLimits(), lambda model, rows: None))
+
+
+def application(plane: DataPlane) -> Edge:
+    """The doors that are asked most."""
+    typed = TypedRest(plane, BODY_BYTES, SECONDS)
+    tfs = TfsRest(plane, cast(Backend, None), body_bytes=BODY_BYTES, seconds=SECONDS)
+    infer = OpenInferenceInfer(plane, BODY_BYTES, SECONDS).infer
+    asked = {("api", "classify"): typed.classify, ("api", "regress"): typed.regress, ("v2", "infer"): infer}
+    return Edge(HotPaths(asked, {}, tfs.answer, nobody), Metrics(CollectorRegistry()), access_log=False)
+
+
+async def nobody(scope: Any, receive: Any, send: Any) -> None:
+    """No other path is asked."""
+    raise AssertionError(scope["path"])
+
+
+def whole(app: Edge, ask: Ask) -> Stage:
+    """A request as the HTTP server hands it over."""
+    headers = [(name.lower().encode(), value.encode()) for name, value in ask.headers.items()]
+    headers.append((b"content-length", str(len(ask.body)).encode()))
+    path = {"path": ask.path, "raw_path": ask.path.encode(), "query_string": b""}
+
+    async def receive() -> Mapping[str, Any]:
+        return {"type": "http.request", "body": ask.body, "more_body": False}
+
+    async def send(message: Any) -> None:
+        assert message.get("status", 200) == 200
+
+    async def request() -> None:
+        await app({"type": "http", "method": "POST", **path, "headers": headers}, receive, send)
+
+    return request
+
+
+def plain(function: Callable[[], Any]) -> Stage:
+    """A stage that awaits nothing."""
+
+    async def stage() -> None:
+        function()
+
+    return stage
+
+
+def stages() -> Mapping[str, Stage]:
+    """All, in the order of a request."""
+    road, ask = plane(), asks()
+    request = Request(ModelRef(MODEL), READ, asyncio.get_running_loop().time() + 3600)
+    tfs, typed, picture = ask[":predict, 28x28 JSON"].body, ask["typed, 28x28 JSON"].body, png(28, 28)
+    batch = np.concatenate([PIXELS] * TOGETHER)
+
+    def read_typed() -> Tensors:
+        return Instances(Task.CLASSIFY, [orjson.loads(typed)["instance"]]).tensors(SERVABLE)
+
+    async def together() -> None:
+        await asyncio.gather(*(road.predict(request) for _ in range(TOGETHER)))
+
+    app = application(road)
+    return {
+        "parse :predict, 28x28 JSON": plain(lambda: PredictPayload(tfs).tensors(SERVABLE)),
+        "parse typed, 28x28 JSON": plain(read_typed),
+        "parse typed, PNG": plain(lambda: Picture(Task.CLASSIFY, picture).tensors(SERVABLE)),
+        "plane: admit, route, batch": lambda: road.predict(request),
+        f"plane, {TOGETHER} requests together": together,
+        "call, 1 row": plain(lambda: from_proto(to_proto(PIXELS))),
+        f"call, {TOGETHER} rows": plain(lambda: from_proto(to_proto(batch))),
+        "encode :predict, 10 scores": plain(lambda: encode_predict(ANSWER.columns, row_format=True)),
+        "encode typed, 10 scores": plain(lambda: answers.classifications(ANSWER, answers.Choice())),
+        **{f"whole {name}": whole(app, one) for name, one in ask.items() if one.method == "POST"},
+    }
+
+
+async def microseconds(stage: Stage) -> float:
+    """The best turn's mean."""
+    best = float("inf")
+    for _ in range(TURNS):
+        began = time.thread_time()
+        for _ in range(TIMES):
+            await stage()
+        best = min(best, time.thread_time() - began)
+    return best / TIMES * 1e6
+
+
+async def main(wanted: str) -> None:
+    """Print one line a stage."""
+    for name, stage in stages().items():
+        if wanted in name:
+            print(f"{name:36}{await microseconds(stage):8.1f}", flush=True)
+
+
+if __name__ == "__main__":
+    uvloop.run(main("".join(sys.argv[1:2])))
