@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -82,6 +83,16 @@ class SignatureCard(_Frozen):
     outputs: tuple[OutputField, ...]
     example: Mapping[str, Any] = Field(description='one instance as JSON: {field: value}; bytes as {"b64": "..."}')
 
+    @cached_property
+    def known(self) -> frozenset[str]:
+        """The names of all inputs."""
+        return frozenset(field.name for field in self.inputs)
+
+    @cached_property
+    def required(self) -> frozenset[str]:
+        """The names of the inputs that every instance has."""
+        return frozenset(field.name for field in self.inputs if field.default is None)
+
 
 class BookFigure(_Frozen):
     """A figure the book states, so that ours can stand beside it."""
@@ -121,4 +132,12 @@ class Card(_Frozen):
 
     def signatures_for(self, task: Task) -> Mapping[str, SignatureCard]:
         """The signatures that answer `task`, in the order the trainer wrote them."""
-        return {name: signature for name, signature in self.signatures.items() if signature.task is task}
+        return self._by_task.get(task, {})
+
+    @cached_property
+    def _by_task(self) -> Mapping[Task, Mapping[str, SignatureCard]]:
+        tasks = {signature.task for signature in self.signatures.values()}
+        return {
+            task: {name: signature for name, signature in self.signatures.items() if signature.task is task}
+            for task in tasks
+        }

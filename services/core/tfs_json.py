@@ -182,11 +182,13 @@ def _row_values(outputs: Mapping[str, Array]) -> Any:
 
 def dump(value: Any, outputs: Mapping[str, Array]) -> bytes:
     """JSON text. NaN and Infinity are written as such, and strings that are no UTF-8 as the bytes they were."""
-    if all(_is_plain(array) for array in outputs.values()):
-        try:
-            return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
-        except TypeError:  # a surrogate escape, that is a string that is no UTF-8, or a type orjson does not know
-            pass
+    try:
+        text = orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
+    except TypeError:  # a surrogate escape, that is a string that is no UTF-8, or a type orjson does not know
+        pass
+    else:  # orjson writes null for what is not finite: to look for that is quicker than to look at each number
+        if b"null" not in text or all(_is_plain(array) for array in outputs.values()):
+            return text
     return json.dumps(value, ensure_ascii=False, default=_unpacked).encode("utf-8", "surrogateescape")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -29,6 +30,7 @@ def is_tfs_path(path: str) -> bool:
     return path[: len(_PREFIX)].lower() == _PREFIX
 
 
+@lru_cache(1024)  # the same few are asked again and again
 def parse_path(method: str, path: str) -> Target:
     """Read the request target, query and all. Raises InvalidArgument when it is malformed."""
     pattern = {"POST": _CALL, "GET": _STATUS}.get(method)

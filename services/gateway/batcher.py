@@ -11,6 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ from services.core.errors import Internal, InvalidArgument, ResourceExhausted, T
 from services.gateway.request import Call, Columns
 
 Predict = Callable[[Call], Awaitable[Columns]]
+
+_NAME = itemgetter(0)
 
 
 class Overloaded(ResourceExhausted):
@@ -182,8 +185,8 @@ class Batcher:
 
 
 def _lane_of(call: Call) -> Any:
-    kinds = tuple((name, array.dtype, array.shape[1:]) for name, array in sorted(call.columns.items()))
-    return call.servable, call.signature, kinds
+    kinds = [(name, array.dtype, array.shape[1:]) for name, array in call.columns.items()]
+    return call.servable, call.signature, *(sorted(kinds, key=_NAME) if len(kinds) > 1 else kinds)
 
 
 def _joined(calls: Sequence[Call]) -> Call:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -12,16 +13,24 @@ from starlette.requests import ClientDisconnect, Request
 from services.core.errors import DeadlineExceeded, InvalidArgument, ResourceExhausted, received
 from services.core.refs import ModelRef, parse_version
 
-TIMEOUT_HEADER = "x-request-timeout-seconds"
+TIMEOUT_HEADER = b"x-request-timeout-seconds"
 MOST_SECONDS = 3600.0
 _GZIP_WINDOW = 31  # zlib's largest, with gzip's header
+
+
+def header(request: Request, name: bytes) -> str | None:
+    """The value of the first header of that name, which is in lower case. Starlette's mapping reads all of them."""
+    for key, value in request.scope["headers"]:
+        if key == name:
+            return str(value, "latin-1")
+    return None
 
 
 async def read_bytes(request: Request, limit: int) -> bytes:
     """The whole body, unpacked if it is gzip. Raises ResourceExhausted as soon as it is known to be larger than `limit`
     bytes, packed or not, and InvalidArgument for what is packed otherwise."""
     body = await _received(request, limit)
-    encoding = request.headers.get("content-encoding", "identity").lower()
+    encoding = (header(request, b"content-encoding") or "identity").lower()
     return body if encoding == "identity" else await asyncio.to_thread(_unpacked, body, encoding, limit)
 
 
@@ -44,7 +53,7 @@ def _unpacked(body: bytes, encoding: str, limit: int) -> bytes:
 
 
 async def _received(request: Request, limit: int) -> bytes:
-    declared = request.headers.get("content-length", "0")
+    declared = header(request, b"content-length") or "0"
     if declared.isascii() and declared.isdigit() and int(declared) > limit:
         raise _too_large(limit, int(declared))
     receive, size = request.receive, 0
@@ -81,7 +90,7 @@ def parse_json(body: bytes) -> Any:
 
 def seconds_allowed(request: Request, default: float) -> float:
     """The time budget the client states, or the default. Raises InvalidArgument, or DeadlineExceeded for none left."""
-    stated = request.headers.get(TIMEOUT_HEADER)
+    stated = header(request, TIMEOUT_HEADER)
     if stated is None:
         return default
     try:
@@ -89,16 +98,22 @@ def seconds_allowed(request: Request, default: float) -> float:
     except ValueError:
         seconds = float("nan")
     if seconds <= 0:
-        raise DeadlineExceeded(f"A request comes with time left to answer it. Received: {TIMEOUT_HEADER} {stated}")
+        raise DeadlineExceeded(
+            f"A request comes with time left to answer it. Received: {TIMEOUT_HEADER.decode()} {stated}"
+        )
     if not seconds <= MOST_SECONDS:
         raise InvalidArgument(
-            f"{TIMEOUT_HEADER} is a number of seconds up to {MOST_SECONDS:g}. Received: {received(stated)}"
+            f"{TIMEOUT_HEADER.decode()} is a number of seconds up to {MOST_SECONDS:g}. Received: {received(stated)}"
         )
     return seconds
 
 
 def ref_of(request: Request) -> ModelRef:
     """The model, and version or label, that the path names. Raises InvalidArgument for names that cannot be."""
-    path = request.path_params
-    version = path.get("version")
-    return ModelRef(path["model"], None if version is None else parse_version(version), path.get("label"))
+    path = request.scope["path_params"]
+    return _ref(path["model"], path.get("version"), path.get("label"))
+
+
+@lru_cache(1024)  # the same few are asked again and again
+def _ref(model: str, version: str | None, label: str | None) -> ModelRef:
+    return ModelRef(model, None if version is None else parse_version(version), label)

@@ -95,8 +95,7 @@ class Picture:
 
 def fitting(candidates: Mapping[str, SignatureCard], given: Set[str]) -> str | None:
     """The first signature that knows every name given and lacks none."""
-    found = (name for name, one in candidates.items() if _required(one) <= given <= _known(one))
-    return next(found, None)
+    return next((name for name, one in candidates.items() if one.required <= given <= one.known), None)
 
 
 def signatures_of(card: Card, task: Task) -> Mapping[str, SignatureCard]:
@@ -128,9 +127,8 @@ def named_signature(card: Card, task: Task, name: str) -> str:
 
 def _check_names(card: Card, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
     signature = card.signatures[name]
-    required, known = _required(signature), _known(signature)
     for number, row in enumerate(rows):
-        if not required <= row.keys() <= known:
+        if not signature.required <= row.keys() <= signature.known:
             raise InvalidArgument(
                 f"Model {card.model}, signature {name}: instance {number} has {_described({name: signature})}. "
                 f"Received: {_names(row)}"
@@ -149,21 +147,13 @@ def _class_number(card: Card, field: InputField, value: Any) -> Any:
     return next((labels.index(value) for labels in fitting if value in labels), value)
 
 
-def _required(signature: SignatureCard) -> frozenset[str]:
-    return frozenset(field.name for field in signature.inputs if field.default is None)
-
-
-def _known(signature: SignatureCard) -> frozenset[str]:
-    return frozenset(field.name for field in signature.inputs)
-
-
 def _described(signatures: Mapping[str, SignatureCard]) -> str:
     return " or ".join(f"{_fields(signature)} (signature {name})" for name, signature in signatures.items())
 
 
 def _fields(signature: SignatureCard) -> str:
-    optional = _known(signature) - _required(signature)
-    return _names(_required(signature)) + (f", if wanted {_names(optional)}" if optional else "")
+    optional = signature.known - signature.required
+    return _names(signature.required) + (f", if wanted {_names(optional)}" if optional else "")
 
 
 def _names(names: Any) -> str:

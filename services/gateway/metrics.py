@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
@@ -12,8 +12,7 @@ _ROWS = (1, 2, 4, 8, 16, 32, 64, 128)
 UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(NamedTuple):
     """How one request ended: its door (rest, tfs, openai, ...) and operation, the model as written, the code's name."""
 
     door: str

@@ -18,15 +18,17 @@ from starlette.responses import Response
 from services.core.errors import InvalidArgument, received
 from services.core.open_inference import Stated, datatype_of, to_bytes, to_values
 from services.core.tensors import Array
-from services.gateway.bodies import parse_json, read_bytes, ref_of, seconds_allowed
+from services.gateway.bodies import header, parse_json, read_bytes, ref_of, seconds_allowed
 from services.gateway.open_inference import LARGE, Inference, check_parameters, named_once, signature_of
 from services.gateway.open_inference_schemas import InferBody, InferInput
 from services.gateway.plane import DataPlane
+from services.gateway.replies import JsonReply
 from services.gateway.request import Answer, Request
 from services.gateway.schemas import read_body
 
 JSON_LENGTH = "Inference-Header-Content-Length"
-OCTETS, _JSON = "application/octet-stream", "application/json"
+_HEADER = JSON_LENGTH.lower().encode()
+OCTETS = "application/octet-stream"
 
 
 class OpenInferenceInfer:
@@ -39,7 +41,7 @@ class OpenInferenceInfer:
 
     async def infer(self, http: Http) -> Response:
         """Tensors in, tensors out."""
-        content, length = await read_bytes(http, self._body_bytes), http.headers.get(JSON_LENGTH)
+        content, length = await read_bytes(http, self._body_bytes), header(http, _HEADER)
         large = len(content) > LARGE
         asked = await asyncio.to_thread(_asked, content, length) if large else _asked(content, length)
         deadline = asyncio.get_running_loop().time() + seconds_allowed(http, self._seconds)
@@ -128,7 +130,7 @@ def _response(asked: _Asked, answer: Answer) -> Response:
     }
     text = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
     if not tails:
-        return Response(text, media_type=_JSON)
+        return JsonReply(text)
     return Response(b"".join([text, *tails.values()]), headers={JSON_LENGTH: str(len(text))}, media_type=OCTETS)
 
 

@@ -28,6 +28,7 @@ from services.gateway.edge import Edge
 from services.gateway.gate import GrpcGate
 from services.gateway.grpc_calls import GrpcCalls
 from services.gateway.health import INFERENCE, OPEN_INFERENCE_SERVICE, Health
+from services.gateway.http_protocol import OnePiece
 from services.gateway.keyring import Keyring
 from services.gateway.metrics import Metrics
 from services.gateway.open_inference import Repository
@@ -136,7 +137,7 @@ class Gateway:
     def _http_server(self) -> uvicorn.Server:
         config = uvicorn.Config(
             Edge(self._app, self._metrics, self._settings.access_log),
-            http="httptools",
+            http=OnePiece,
             ws="none",
             lifespan="off",
             log_config=None,

@@ -27,11 +27,10 @@ from services.gateway.buffers import read_float_rows
 from services.gateway.caller import check_allowed
 from services.gateway.faults import OPERATION_KEY
 from services.gateway.plane import DataPlane
+from services.gateway.replies import JsonReply
 from services.gateway.request import Request, Tensors
 from services.gateway.routing_table import Servable
 from services.gateway.tfs_faults import not_found
-
-_JSON = "application/json"
 
 
 class PredictPayload:
@@ -92,7 +91,7 @@ class TfsRest:
             answer = await self._plane.predict(Request(ref, payload, deadline))
         except NotFound:
             raise not_found(ref) from None
-        return Response(encode_predict(answer.columns, payload.row_format), media_type=_JSON)
+        return JsonReply(encode_predict(answer.columns, payload.row_format))
 
     async def classify(self, http: Http) -> Response:
         """tf.Examples in JSON to labels with scores."""
@@ -100,7 +99,7 @@ class TfsRest:
         request = classification_pb2.ClassificationRequest(input=read.examples)
         request.model_spec.signature_name = read.signature_name
         reply = await self._pass_on(http, "Classify", request)
-        return Response(encode_classifications(reply.result), media_type=_JSON)
+        return JsonReply(encode_classifications(reply.result))
 
     async def regress(self, http: Http) -> Response:
         """tf.Examples in JSON to values."""
@@ -108,7 +107,7 @@ class TfsRest:
         request = regression_pb2.RegressionRequest(input=read.examples)
         request.model_spec.signature_name = read.signature_name
         reply = await self._pass_on(http, "Regress", request)
-        return Response(encode_regressions(reply.result), media_type=_JSON)
+        return JsonReply(encode_regressions(reply.result))
 
     async def _pass_on(self, http: Http, method: str, request: Any) -> Any:
         ref = ref_of(http)
@@ -147,4 +146,4 @@ def _plain(message: Any) -> Any:
 
 
 def _reply(document: Any) -> Response:
-    return Response(orjson.dumps(document, option=orjson.OPT_INDENT_2), media_type=_JSON)
+    return JsonReply(orjson.dumps(document, option=orjson.OPT_INDENT_2))

@@ -12,7 +12,7 @@ from starlette.types import Message
 
 from services.core.card import Task
 from services.core.errors import InvalidArgument, received
-from services.gateway.bodies import parse_json
+from services.gateway.bodies import header, parse_json
 from services.gateway.columns import number_in
 from services.gateway.instances import Instances, Picture
 from services.gateway.request import Payload
@@ -23,7 +23,7 @@ _SWITCHES = {"true": True, "false": False}
 
 async def several_asked(http: Http, body: bytes, task: Task, schema: type[Any]) -> tuple[Payload, Any]:
     """Instances, and the options beside them as `schema` reads them."""
-    kind = http.headers.get("content-type", "")
+    kind = header(http, b"content-type") or ""
     if kind.startswith("image/"):
         options = _query_options(http, schema)
         return Picture(task, body, options.signature), options
@@ -36,7 +36,7 @@ async def several_asked(http: Http, body: bytes, task: Task, schema: type[Any]) 
 
 async def one_asked(http: Http, body: bytes, task: Task, schema: type[Any]) -> tuple[Payload, Any]:
     """One instance in the same three forms; what is not uploaded of its fields stands in the query."""
-    kind = http.headers.get("content-type", "")
+    kind = header(http, b"content-type") or ""
     if not kind.startswith(("image/", "multipart/form-data")):
         options = read_body(schema, parse_json(body or b"{}"))
         return Instances(task, [options.row], options.signature), options

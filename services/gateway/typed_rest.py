@@ -16,12 +16,13 @@ from services.core.card import Task
 from services.core.errors import DeadlineExceeded, InvalidArgument
 from services.gateway import answers
 from services.gateway.animation import animated
-from services.gateway.bodies import parse_json, read_bytes, ref_of, seconds_allowed
+from services.gateway.bodies import header, parse_json, read_bytes, ref_of, seconds_allowed
 from services.gateway.disconnect import while_connected
 from services.gateway.drawing import Drawing, draw, drawn
 from services.gateway.events import DONE, EVENTS, EVENTS_HEADERS, event, in_json, told_of
 from services.gateway.faults import REQUEST_ID_KEY, fault_body
 from services.gateway.plane import DataPlane
+from services.gateway.replies import JsonReply
 from services.gateway.request import Answer, Payload, Request
 from services.gateway.schemas import (
     ClassifyBody,
@@ -34,7 +35,7 @@ from services.gateway.schemas import (
 from services.gateway.text import Chunk, Prompt, write_text
 from services.gateway.typed_bodies import one_asked, several_asked
 
-_JSON, _PNG, _GIF = "application/json", "image/png", "image/gif"
+_PNG, _GIF = "image/png", "image/gif"
 _PROGRESS_HEADER = "X-Progress"  # of a picture that was not finished in time
 
 T = TypeVar("T")
@@ -137,7 +138,7 @@ def _head(head: answers.Head) -> Mapping[str, Any]:
 
 
 def _wants(http: Http, media_type: str) -> bool:
-    return media_type in http.headers.get("accept", "")
+    return media_type in (header(http, b"accept") or "")
 
 
 def _only(pictures: Sequence[bytes]) -> bytes:
@@ -178,7 +179,7 @@ def _reply(answer: Answer, fields: Mapping[str, Any]) -> Response:
 
 
 def _json(document: Mapping[str, Any]) -> Response:
-    return Response(in_json(document), media_type=_JSON)
+    return JsonReply(in_json(document))
 
 
 async def _whole(chunks: AsyncIterator[Chunk]) -> Mapping[str, Any]:
