@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -28,6 +29,7 @@ from services.gateway.admission import Admission, Limits
 from services.gateway.backend import Backend
 from services.gateway.batcher import Batcher, BatchLimits
 from services.gateway.edge import Edge
+from services.gateway.grpc_calls import GrpcCalls
 from services.gateway.hot_paths import HotPaths
 from services.gateway.instances import Instances, Picture
 from services.gateway.metrics import Metrics
@@ -35,9 +37,10 @@ from services.gateway.open_inference_infer import OpenInferenceInfer
 from services.gateway.plane import DataPlane
 from services.gateway.request import Answer, Call, Columns, Request, Tensors
 from services.gateway.routing_table import Servable
+from services.gateway.tfs_grpc import TfsGrpc
 from services.gateway.tfs_rest import PredictPayload, TfsRest
 from services.gateway.typed_rest import TypedRest
-from tests.benchmarks.gateway_null import MODEL, PICTURE, asks, null_model
+from tests.benchmarks.gateway_null import MODEL, PICTURE, asks, calls, null_model
 from tests.benchmarks.load import Ask
 from tests.gateway.backend import signature_def
 from tests.gateway.models import card_of, png
@@ -130,6 +133,28 @@ def whole(app: Edge, ask: Ask) -> Stage:
     return request
 
 
+class Peer:
+    """What a gRPC method asks of the call it answers."""
+
+    def time_remaining(self) -> None:
+        """It states no deadline."""
+
+    def invocation_metadata(self) -> tuple[()]:
+        """It brings none."""
+        return ()
+
+    def set_trailing_metadata(self, metadata: Any) -> None:
+        """Nobody reads it."""
+
+
+def whole_grpc(road: DataPlane) -> Stage:
+    """Predict as gRPC hands it over."""
+    (method, message), *_ = calls().values()
+    door = TfsGrpc(road, cast(Backend, None), GrpcCalls(Metrics(CollectorRegistry()), SECONDS), BODY_BYTES)
+    answer = door.service(cast(Any, SimpleNamespace(method=method))).unary_unary
+    return lambda: answer(message, Peer())
+
+
 def plain(function: Callable[[], Any]) -> Stage:
     """A stage that awaits nothing."""
 
@@ -164,6 +189,7 @@ def stages() -> Mapping[str, Stage]:
         "encode :predict, 10 scores": plain(lambda: encode_predict(ANSWER.columns, row_format=True)),
         "encode typed, 10 scores": plain(lambda: answers.classifications(ANSWER, answers.Choice())),
         **{f"whole {name}": whole(app, one) for name, one in ask.items() if one.method == "POST"},
+        "whole gRPC Predict, 28x28": whole_grpc(road),
     }
 
 
