@@ -217,6 +217,16 @@ class ModelSummary(BaseModel):
     states: dict[int, str]
 
 
+class PredictBody(BaseModel):
+    """TensorFlow Serving's, for the OpenAPI page: `tfs_json` reads it by the signature."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"instances": [{"x": 1.0}]}})
+
+    instances: list[Any] | None = Field(default=None, description="rows: a value each, or an object of values by name")
+    inputs: Any = Field(default=None, description="in place of `instances`: columns")
+    signature_name: str = "serving_default"
+
+
 class ModelList(BaseModel):
     """All models of the store."""
 

@@ -21,7 +21,7 @@ from services.core.errors import FailedPrecondition
 from services.core.sockets import listen
 from services.core.tfs_methods import MODEL, PREDICTION
 from services.gateway.admission import Admission, Limits
-from services.gateway.app import Doors, OpenInference, create_app
+from services.gateway.app import create_app
 from services.gateway.backend import Backend, open_channel
 from services.gateway.batcher import Batcher, BatchLimits
 from services.gateway.edge import Edge
@@ -38,6 +38,7 @@ from services.gateway.open_inference_pages import OpenInferencePages
 from services.gateway.open_inference_rest import OpenInferenceRest
 from services.gateway.openai_images import OpenAiImages
 from services.gateway.openai_rest import Chance, OpenAiRest
+from services.gateway.operations import Doors, OpenInference
 from services.gateway.pages import Pages
 from services.gateway.plane import DataPlane
 from services.gateway.router import Router
