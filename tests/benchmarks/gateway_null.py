@@ -1,6 +1,7 @@
 """The gateway alone: requests a second over a model server that does nothing, so that only the front door is measured.
 
-Run: python -m tests.benchmarks.gateway_null [--seconds 4] [--connections 1 16 64] [--only :predict]
+Run: python -m tests.benchmarks.gateway_null [--seconds 4] [--connections 1 32] writes docs/benchmarks.md; with
+[--only :predict] it prints some rows.
 Client (wrk, h2load), gateway and null model server are three processes on this machine. `cpu us` is the gateway's
 processor time a request, which does not mind what else the machine does. Each request is answered once and looked at
 before it is measured; while it is, answers other than 200 are counted, of gRPC by the gateway's own counter.
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import math
 import os
 import subprocess
 import sys
@@ -34,12 +36,20 @@ from services.gateway.health import INFERENCE
 from services.store import open_store
 from services.stubs.tensorgate.v1 import inference_pb2
 from tests.benchmarks.load import Ask, Load, check_installed, grpc_load, http_load
+from tests.benchmarks.page import table, write_section
 from tests.gateway.backend import Model, Signature, TinyServer, serving
 from tests.gateway.models import card_of, png
 
 PICTURE = np.random.default_rng(1).random((28, 28)).round(4)
 MODEL = "null"
 GRPC_IN_FLIGHT = 32
+HEAD = ("request", "in flight", "req/s", "p50, ms", "p99, ms", "processor, us", "failed")
+WIDTHS = (24, 9, 8, 8, 8, 13, 6)
+NOTE = """
+Requests a second of one gateway process over a model server that has its answer ready; client (wrk, for gRPC h2load),
+gateway and that model server share the machine. `processor` is the gateway's time a request. Bars: typed REST 10,000
+requests/s, gRPC 5,000.
+"""
 
 
 def null_model() -> Model:
@@ -122,7 +132,7 @@ def main() -> None:
     """Print one line a request and number of connections."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--seconds", type=float, default=4)
-    options.add_argument("--connections", type=int, nargs="+", default=[1, 16, 64])
+    options.add_argument("--connections", type=int, nargs="+", default=[1, 32])
     options.add_argument("--only", default="", help="requests with this in their names")
     options.add_argument("--null-server", action="store_true", help=argparse.SUPPRESS)
     chosen = options.parse_args()
@@ -138,25 +148,29 @@ def main() -> None:
             ) as (pid, ports),
         ):
             time.sleep(1)  # the first poll finds the model
-            measure(chosen, pid, ports)
+            print(*(f"{cell:>{width}}" for cell, width in zip(HEAD, WIDTHS, strict=True)))
+            rows = list(measure(chosen, pid, ports))
+    if not chosen.only:
+        write_section("The gateway alone", f"{NOTE}\n{table(HEAD, *rows)}")
 
 
-def measure(chosen: argparse.Namespace, pid: int, ports: Mapping[str, int]) -> None:
-    """Drive the gateway with each request."""
+def measure(chosen: argparse.Namespace, pid: int, ports: Mapping[str, int]) -> Iterator[tuple[str, ...]]:
+    """Drive the gateway with each request: a row each."""
     http, grpc = ports["http_port"], ports["grpc_port"]
-    print(f"{'':24}{'conns':>6}{'req/s':>9}{'p50 ms':>9}{'p99 ms':>9}{'cpu us':>9}{'failed':>8}")
     for name, ask in asks().items():
         if chosen.only in name:
             looked_at(http, ask)
             for connections in chosen.connections:
                 before = cpu_seconds(pid)
-                tell(name, connections, http_load(http, ask, connections, chosen.seconds), cpu_seconds(pid) - before)
+                load = http_load(http, ask, connections, chosen.seconds)
+                yield cells(name, connections, load, cpu_seconds(pid) - before)
     for name, (method, message) in calls().items():
         if chosen.only in name:
             answered, before = answered_calls(http), cpu_seconds(pid)
             load = grpc_load(grpc, method, message, GRPC_IN_FLIGHT, chosen.seconds)
             spent, answered = cpu_seconds(pid) - before, answered_calls(http) - answered
-            tell(name, GRPC_IN_FLIGHT, replace(load, requests=answered, failed=load.requests - answered), spent)
+            failed = max(load.requests - answered, 0)  # those on the way at the end count on one side only
+            yield cells(name, GRPC_IN_FLIGHT, replace(load, requests=answered, failed=failed), spent)
 
 
 def looked_at(port: int, ask: Ask) -> None:
@@ -177,12 +191,13 @@ def answered_calls(port: int) -> int:
     return int(sum(float(line.rpartition(" ")[2]) for line in told))
 
 
-def tell(name: str, connections: int, load: Load, cpu: float) -> None:
-    """A line."""
-    spent = cpu / load.requests * 1e6
-    print(
-        f"{name:24}{connections:6}{load.rate:9.0f}{load.p50:9.2f}{load.p99:9.2f}{spent:9.0f}{load.failed:8}", flush=True
-    )
+def cells(name: str, in_flight: int, load: Load, cpu: float) -> tuple[str, ...]:
+    """A row of the table."""
+    p50, p99 = ("" if math.isnan(value) else f"{value:.2f}" for value in (load.p50, load.p99))
+    spent = f"{cpu / load.requests * 1e6:.0f}"
+    row = name, str(in_flight), f"{load.rate:,.0f}", p50, p99, spent, str(load.failed)
+    print(*(f"{cell:>{width}}" for cell, width in zip(row, WIDTHS, strict=True)), flush=True)
+    return row
 
 
 def cpu_seconds(pid: int) -> float:
