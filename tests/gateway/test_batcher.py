@@ -13,19 +13,30 @@ from hypothesis import strategies as st
 
 from services.core.errors import Internal, InvalidArgument, Unavailable
 from services.core.tensors import Array
-from services.gateway.batcher import Batcher, BatchLimits, Overloaded
+from services.gateway.batcher import Batcher, BatchLimits
+from services.gateway.overload import Overloaded
 from services.gateway.request import Call, Columns, Tensors, call_of
 from services.gateway.routing_table import Servable
 from tests.gateway.models import AFFINE, card_of
 
 pytestmark = pytest.mark.anyio
 
-SERVABLE = Servable("affine", 1, card_of("affine", AFFINE), {})
+SERVABLE = Servable("affine", 1, card_of("affine", AFFINE), {}, ("one",))
 
 
 def call(values: Any, dtype: Any = np.float32, servable: Servable = SERVABLE) -> Call:
     """A call with one input."""
     return call_of(servable, Tensors("serving_default", {"x": np.array(values, dtype)}), 1e9)
+
+
+class Uncounted:
+    """Counts nothing."""
+
+    def call(self, model: str, rows: int) -> None:
+        """A call."""
+
+    def shed(self, reason: str) -> None:
+        """A refusal."""
 
 
 class Door:
@@ -57,7 +68,7 @@ class Door:
 
 def batcher_over(door: Door, **limits: int) -> Batcher:
     """A batcher whose calls nobody counts."""
-    return Batcher(door.predict, BatchLimits(**limits), lambda model, rows: None)
+    return Batcher(door.predict, BatchLimits(**limits), Uncounted())
 
 
 async def start(batcher: Batcher, *calls: Call) -> list[asyncio.Task[Mapping[str, Array]]]:
@@ -87,7 +98,7 @@ async def test_requests_that_come_during_a_call_leave_together_when_it_returns()
 
 async def test_only_rows_of_one_kind_share_a_call() -> None:
     door = Door()
-    other = Servable("affine", 2, SERVABLE.card, {})
+    other = Servable("affine", 2, SERVABLE.card, {}, ("one",))
     calls = [call([1]), call([[1, 2]]), call([1], np.int64), call([1], servable=other)]
     tasks = await start(batcher_over(door), *calls)
     assert len(door.batches) == 4
@@ -213,7 +224,7 @@ async def test_an_output_without_a_row_for_each_row_is_asked_for_one_by_one() ->
         outputs = await door.predict(item)
         return {"total": outputs["y"].sum(keepdims=True)}
 
-    batcher = Batcher(total, BatchLimits(), lambda model, rows: None)
+    batcher = Batcher(total, BatchLimits(), Uncounted())
     tasks = await start(batcher, call([1]), call([1, 2]), call([3, 4]))
     door.open.set()
     assert [(await task)["total"].tolist() for task in tasks] == [[3], [8], [16]]
@@ -232,7 +243,7 @@ def test_batching_is_never_visible(requests: list[tuple[int, int, bool]]) -> Non
                 await asyncio.sleep(0)
             return await door.predict(item)
 
-        batcher = Batcher(slow, BatchLimits(batch_rows=16), lambda model, rows: None)
+        batcher = Batcher(slow, BatchLimits(batch_rows=16), Uncounted())
 
         async def ask(number: int, rows: int, pause: int) -> None:
             values = np.arange(rows, dtype=np.float32) + 100 * number
