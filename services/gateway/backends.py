@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from services.core.errors import NotFound, TensorgateError
 from services.gateway.backend import Backend
+from services.gateway.breaker import CLOSED
 from services.gateway.metrics import Metrics, ServerSample
 from services.gateway.request import Call, Columns
 from services.gateway.retries import RetryBudget, Tried, pause_before_next
@@ -35,7 +36,8 @@ class Backends:
     def __init__(
         self, backends: Sequence[Backend], rules: CallRules, *, metrics: Metrics, luck: Callable[[], float]
     ) -> None:
-        self._servers = [Server(backend) for backend in backends]
+        self._backends = {backend.address: backend for backend in backends}
+        self._servers = [Server(address) for address in self._backends]
         self._clock = asyncio.get_running_loop().time
         self._slots = Slots(rules.most_calls, self._clock, metrics.shed)
         self._budget = RetryBudget(2 * rules.most_calls)
@@ -51,14 +53,21 @@ class Backends:
         """Any method of the two services, by a server that has the version; None: by any server."""
         return self._ask(servable, deadline, lambda backend: backend.forward(method, request, deadline))
 
+    def tell(self, answering: Mapping[str, bool]) -> None:
+        """What a poll said, by address. One that is back is another process: its breaker knew the one before."""
+        for server in self._servers:
+            if answering[server.address] and not server.up:
+                server.breaker = CLOSED
+            server.up = answering[server.address]
+
     def samples(self) -> Sequence[ServerSample]:
         """How the servers are at this moment."""
         now = self._clock()
-        return [ServerSample(one.backend.address, one.calls, one.breaker.state(now)) for one in self._servers]
+        return [ServerSample(one.address, one.calls, one.breaker.state(now)) for one in self._servers]
 
     async def _ask(self, servable: Servable | None, deadline: float, send: Send[T]) -> T:
         model = _SERVER if servable is None else servable.name
-        having = [one for one in self._servers if servable is None or one.backend.address in servable.servers]
+        having = [one for one in self._servers if servable is None or one.address in servable.servers]
         self._budget.earn()
         tried: list[Server] = []
         servers: Sequence[Server] = having
@@ -80,7 +89,7 @@ class Backends:
 
     async def _send(self, server: Server, model: str, send: Send[T]) -> T:
         try:
-            answer = await send(server.backend)
+            answer = await send(self._backends[server.address])
         except BaseException as error:
             self._slots.ended(server, model, error)
             raise

@@ -26,6 +26,7 @@ from services.gateway.app import Doors, OpenInference, create_app
 from services.gateway.backend import Backend
 from services.gateway.backends import Backends, CallRules
 from services.gateway.batcher import Batcher, BatchLimits
+from services.gateway.connection import Connection
 from services.gateway.edge import Edge
 from services.gateway.gate import GrpcGate
 from services.gateway.grpc_calls import GrpcCalls
@@ -105,6 +106,7 @@ class Gateway:
 
     async def _tell(self, table: RoutingTable) -> None:
         self._metrics.models(frozenset(table.models))
+        self._backends.tell(table.servers)
         self._metrics.servers(table.servers, self._backends.samples())
         await self._health.tell(table)
 
@@ -141,7 +143,7 @@ class Gateway:
     def _http_server(self) -> uvicorn.Server:
         config = uvicorn.Config(
             Edge(self._app, self._metrics, self._settings.access_log),
-            http="httptools",
+            http=Connection,
             ws="none",
             lifespan="off",
             log_config=None,

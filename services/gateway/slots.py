@@ -15,7 +15,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from services.core.errors import DeadlineExceeded, Unavailable
-from services.gateway.backend import Backend
 from services.gateway.breaker import CLOSED, Breaker
 from services.gateway.overload import Overloaded
 
@@ -24,13 +23,16 @@ MOST_WAITING = 256  # calls of one model
 
 @dataclass(slots=True, eq=False)
 class Server:
-    """One model server and the calls it has. `turn` grows with each: of equals the one with the lowest is next."""
+    """One model server and the calls it has. `turn` grows with each: of equals the one with the lowest is next. `up` is
+    what the last poll said.
+    """
 
-    backend: Backend
+    address: str
     calls: int = 0
     calls_of: dict[str, int] = field(default_factory=dict)
     breaker: Breaker = CLOSED
     turn: int = 0
+    up: bool = True
 
 
 @dataclass(slots=True, eq=False)
