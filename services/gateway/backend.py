@@ -1,4 +1,4 @@
-"""The only client of the model server: TensorFlow Serving's PredictionService and ModelService."""
+"""The only client of a model server: TensorFlow Serving's PredictionService and ModelService."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ from services.core.tfs import (
     predict_pb2,
     prediction_service_pb2_grpc,
 )
+from services.gateway.overload import Overloaded
 from services.gateway.request import Call, Columns
 
 _log = logging.getLogger(__name__)
 
-_STATUS = "GetModelStatus"
+STATUS = "GetModelStatus"
 _CHANNEL_OPTIONS = (
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
@@ -31,18 +32,26 @@ _CHANNEL_OPTIONS = (
     # A model server that was restarted is found again within a second, not after gRPC's two minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
+    # Calls of one that hangs or is cut off fail after ten seconds, while others may answer; a busy one answers pings.
+    ("grpc.min_reconnect_backoff_ms", 5000),  # of an attempt to connect, too
+    ("grpc.keepalive_time_ms", 5000),
+    ("grpc.keepalive_timeout_ms", 5000),
 )
+# gRPC's C++ server has no thread for the call and has not begun it; old releases say nothing at all.
+_FULL = ("Server Threadpool Exhausted", "")
 
 
-def open_channel(address: str) -> grpc.aio.Channel:
-    """A channel to the model server; connects when first used."""
+def _open_channel(address: str) -> grpc.aio.Channel:
+    """Connects when first used."""
     return grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS)
 
 
 class Backend:
     """Translates calls to messages and statuses to errors; tells the log when the model server goes and comes."""
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
+    def __init__(self, address: str) -> None:
+        self.address = address
+        channel = self._channel = _open_channel(address)
         self._answers = True
         self._prediction = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         self._models = model_service_pb2_grpc.ModelServiceStub(channel)
@@ -61,16 +70,12 @@ class Backend:
 
     async def forward(self, method: str, request: Any, deadline: float) -> Any:
         """Any method of the two services, as it is, within the time left."""
-        service = self._models if method == _STATUS else self._prediction
+        service = self._models if method == STATUS else self._prediction
         return await self._ask(getattr(service, method), request, deadline - asyncio.get_running_loop().time())
 
-    async def status(self, name: str, version: int | None, seconds: float) -> Any:
-        """The GetModelStatusResponse for a model, or for one version of it."""
-        request = get_model_status_pb2.GetModelStatusRequest()
-        request.model_spec.name = name
-        if version is not None:
-            request.model_spec.version.value = version
-        return await self._ask(self._models.GetModelStatus, request, seconds)
+    async def status(self, name: str, seconds: float) -> Any:
+        """The GetModelStatusResponse for a model."""
+        return await self._ask(self._models.GetModelStatus, status_request(name, None), seconds)
 
     async def signature_defs(self, name: str, version: int, seconds: float) -> Mapping[str, Any]:
         """The signatures of a version by name."""
@@ -88,12 +93,25 @@ class Backend:
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.UNAVAILABLE and self._answers:  # once, not at each poll
                 self._answers = False
-                _log.warning("the model server does not answer: %s", error.details())
+                _log.warning("the model server at %s does not answer: %s", self.address, error.details())
             raise _error_of(error) from None
         if not self._answers:
             self._answers = True
-            _log.warning("the model server answers again")
+            _log.warning("the model server at %s answers again", self.address)
         return reply
+
+    async def close(self) -> None:
+        """End all calls."""
+        await self._channel.close()
+
+
+def status_request(name: str, version: int | None) -> Any:
+    """What STATUS is asked: about a model, or one version of it."""
+    request = get_model_status_pb2.GetModelStatusRequest()
+    request.model_spec.name = name
+    if version is not None:
+        request.model_spec.version.value = version
+    return request
 
 
 def _error_of(error: grpc.aio.AioRpcError) -> TensorgateError:
@@ -103,6 +121,8 @@ def _error_of(error: grpc.aio.AioRpcError) -> TensorgateError:
         return DeadlineExceeded("The model server did not answer within the request's time budget.")
     if code is Code.UNAVAILABLE:
         return Unavailable("The model server does not answer; try again in a moment.")
+    if code is Code.RESOURCE_EXHAUSTED and details in _FULL:
+        return Overloaded("The model server has as many calls as it takes; try again in a moment.")
     if code in (Code.INTERNAL, Code.UNKNOWN):
         _log.error("model server failed: %s: %s", code.name, details)
         return Internal("The model server failed.")

@@ -1,8 +1,9 @@
 """Natural batching: whoever comes while a call is under way leaves together with the next one. There is no timer.
 
 A lane is one (model, version, signature, names, row shapes, types): rows in a lane can share a call. A lane has one
-call in flight. A request that finds its lane empty goes out at once, in its caller's own task; the others queue, and
-leave together when that call returns. So a lone request waits for nobody, and load makes batches by itself.
+call in flight for each model server that has the version. A request that finds its lane free goes out at once, in its
+caller's own task; the others queue, and leave together when a call returns. So a lone request waits for nobody, and
+load makes batches by itself.
 """
 
 from __future__ import annotations
@@ -12,20 +13,32 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from services.core.errors import Internal, InvalidArgument, ResourceExhausted, TensorgateError
+from services.core.errors import Internal, InvalidArgument, TensorgateError
+from services.gateway.overload import Overloaded
 from services.gateway.request import Call, Columns
 
 Predict = Callable[[Call], Awaitable[Columns]]
 
 _NAME = itemgetter(0)
+# Of the event loop, before others leave together: a request over gRPC takes several from the socket to here, and those
+# on their way would find the call gone. Under load that halves the calls; of an idle loop a pass takes some 10 us.
+_PASSES = 8
 
 
-class Overloaded(ResourceExhausted):
-    """The queue is full: the same request may succeed a moment later, unlike one that is too large."""
+class Counts(Protocol):
+    """Who counts."""
+
+    def call(self, model: str, rows: int) -> None:
+        """One call of the model server."""
+        ...
+
+    def shed(self, reason: str) -> None:
+        """One request that was refused because too much waits."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -52,17 +65,19 @@ class _Waiting:
 
 @dataclass(slots=True)
 class _Lane:
+    width: int  # most calls in flight
+    calls: int = 0
     queue: deque[_Waiting] = field(default_factory=deque)
     rows: int = 0
 
 
 class Batcher:
-    """Owns the lanes. `predict` is the backend; `observe` hears of each call: model and rows."""
+    """Owns the lanes. `predict` asks the model servers."""
 
-    def __init__(self, predict: Predict, limits: BatchLimits, observe: Callable[[str, int], None]) -> None:
+    def __init__(self, predict: Predict, limits: BatchLimits, counts: Counts) -> None:
         self._predict = predict
         self._limits = limits
-        self._observe = observe
+        self._counts = counts
         self._lanes: dict[Any, _Lane] = {}
         self._queued_bytes = 0
         self._alone = 0
@@ -77,18 +92,20 @@ class Batcher:
             return await self._send_alone(call)
         key = _lane_of(call)
         lane = self._lanes.get(key)
-        if lane is not None:
+        if lane is None:
+            lane = self._lanes[key] = _Lane(max(len(call.servable.servers), 1))
+        elif lane.calls >= lane.width:
             return await self._join(lane, call, call.rows)
-        self._lanes[key] = _Lane()
+        lane.calls += 1
         try:
             return await self._send(call)
         finally:
-            self._go_on(key)
+            self._go_on(key, lane)
 
     async def _send_alone(self, call: Call) -> Columns:
         """A call that no other can join: its inputs have no axis 0 in common."""
         if self._alone >= self._limits.calls_alone:
-            raise Overloaded(
+            raise self._shed(
                 f"At most {self._limits.calls_alone} calls whose inputs differ in their first dimension are under way "
                 "at once. Received: one more"
             )
@@ -98,14 +115,18 @@ class Batcher:
         finally:
             self._alone -= 1
 
-    async def _send(self, call: Call) -> Columns:
-        self._observe(call.servable.name, call.rows or 1)
-        return await self._predict(call)
+    def _send(self, call: Call) -> Awaitable[Columns]:
+        self._counts.call(call.servable.name, call.rows or 1)
+        return self._predict(call)
+
+    def _shed(self, text: str) -> Overloaded:
+        self._counts.shed("queue")
+        return Overloaded(text)
 
     async def _join(self, lane: _Lane, call: Call, rows: int) -> Columns:
         size = sum(map(_bytes_of, call.columns.values()))
         if lane.rows + rows > self._limits.queue_rows or self._queued_bytes + size > self._limits.queue_bytes:
-            raise Overloaded(
+            raise self._shed(
                 f"At most {self._limits.queue_rows} rows of one model and {self._limits.queue_bytes} bytes in all wait "
                 f"for the model server. Received: {rows} more rows while {lane.rows} rows and "
                 f"{self._queued_bytes} bytes wait"
@@ -116,20 +137,27 @@ class Batcher:
         self._queued_bytes += size
         return await waiting.result
 
-    def _go_on(self, key: Any) -> None:
-        """After a call: send what has queued up, or close the lane."""
-        lane = self._lanes[key]
-        batch = self._take(lane)
-        if not batch:
-            del self._lanes[key]
+    def _go_on(self, key: Any, lane: _Lane, passes: int = _PASSES) -> None:
+        """After a call: send what has queued up, or close the lane. Until then the lane still has that call."""
+        if lane.queue and passes:
+            asyncio.get_running_loop().call_soon(self._go_on, key, lane, passes - 1)
             return
+        lane.calls -= 1
+        batch = self._take(lane)
+        if batch:
+            self._start(key, lane, batch)
+        elif not lane.calls:
+            del self._lanes[key]
+
+    def _start(self, key: Any, lane: _Lane, batch: Sequence[_Waiting]) -> None:
+        lane.calls += 1
         task = asyncio.get_running_loop().create_task(self._run(batch))
         self._tasks.add(task)
 
         def ended(task: asyncio.Task[None]) -> None:
             self._tasks.discard(task)
             _settle(task, batch)
-            self._go_on(key)
+            self._go_on(key, lane)
 
         task.add_done_callback(ended)
         for waiting in batch:

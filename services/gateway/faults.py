@@ -9,10 +9,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from services.core.errors import HTTP_STATUS, Code, TensorgateError, Unavailable
+from services.core.errors import HTTP_STATUS, Code, TensorgateError
 from services.core.tfs_json import error_body
 from services.core.tfs_paths import is_tfs_path
-from services.gateway.batcher import Overloaded
+from services.gateway.overload import RETRY_AFTER_SECONDS, is_passing
 
 _log = logging.getLogger(__name__)
 
@@ -110,7 +110,7 @@ def _response(request: Request, code: Code, body: bytes, error: Exception) -> Re
     if code is Code.INTERNAL and isinstance(error, TensorgateError):  # any other error is logged by the HTTP server
         _log.error("request %s failed: %s", request.scope[REQUEST_ID_KEY], error)
     request.scope[CODE_KEY] = code
-    headers = {"Retry-After": "1"} if isinstance(error, (Overloaded, Unavailable)) else {}
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if is_passing(error) else {}
     if code is Code.UNAUTHENTICATED:
         headers["WWW-Authenticate"] = "Bearer"  # RFC 9110, 11.6.1: a 401 says how to do better
     return Response(body, HTTP_STATUS[code], headers, "application/json")

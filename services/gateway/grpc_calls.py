@@ -15,6 +15,7 @@ from services.core.errors import Code
 from services.gateway.bodies import MOST_SECONDS
 from services.gateway.faults import public_text
 from services.gateway.metrics import Metrics, Outcome
+from services.gateway.overload import RETRY_AFTER_SECONDS, is_passing
 from services.gateway.request_id import request_id_of
 
 _log = logging.getLogger(__name__)
@@ -22,6 +23,8 @@ _log = logging.getLogger(__name__)
 Context = grpc.aio.ServicerContext[Any, Any]
 Told = Callable[[Exception], tuple[Code, str]]
 _REQUEST_ID = "x-request-id"
+# How a gRPC client that retries by itself is told when (gRPC proposal A6, Pushback).
+_PUSHBACK = ("grpc-retry-pushback-ms", str(1000 * RETRY_AFTER_SECONDS))
 _MOST_TEXT = 1300  # characters, at most 12 bytes each: clients take no status with more than 16 KB of metadata
 
 
@@ -59,6 +62,8 @@ class GrpcCalls:
             code = Code.OK
         except Exception as error:  # whatever it was, the client gets a status and we get the reason
             code, text = told(error)
+            if is_passing(error):
+                context.set_trailing_metadata(((_REQUEST_ID, request_id), _PUSHBACK))
             if code is Code.INTERNAL:
                 _log.error("request %s failed", request_id, exc_info=error)
             await context.abort(grpc.StatusCode[code.name], text[:_MOST_TEXT])

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+
+from services.gateway.breaker import BreakerState
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -20,6 +24,15 @@ class Outcome(NamedTuple):
     model: str
     code: str
     seconds: float
+
+
+@dataclass(frozen=True)
+class ServerSample:
+    """One model server by its address in the settings: calls under way there, and its breaker."""
+
+    address: str
+    calls: int
+    breaker: BreakerState
 
 
 class Metrics:
@@ -49,16 +62,39 @@ class Metrics:
             registry=registry,
             buckets=_ROWS,
         )
-        self._up = Gauge(
-            f"{prefix}_model_server_up", "1 when the model server answered the last poll.", registry=registry
+        server = f"{prefix}_model_server"
+        self._up = Gauge(f"{server}_up", "1 when it answered the last poll.", ("server",), registry=registry)
+        self._in_flight = Gauge(
+            f"{server}_calls_in_flight", "Calls under way at the last poll.", ("server",), registry=registry
+        )
+        self._breaker = Gauge(
+            f"{server}_breaker",
+            "At the last poll: 0 closed, 1 one call finds out, 2 open, so that it gets none.",
+            ("server",),
+            registry=registry,
+        )
+        self._retries = Counter(f"{prefix}_retries", "Calls sent again, by code.", ("code",), registry=registry)
+        self._hedges = Counter(f"{prefix}_hedges", "Calls sent to a second server, too.", registry=registry)
+        self._shed = Counter(
+            f"{prefix}_shed",
+            "Refused at once: batching's queue or the one for slots is full, or all breakers are open.",
+            ("reason",),
+            registry=registry,
         )
         ProcessCollector(registry=registry)
         self._children = cache(self._labelled)  # finding a child by its labels is slow, and the labels are few
 
-    def models(self, names: frozenset[str], reachable: bool) -> None:
+    def models(self, names: frozenset[str]) -> None:
         """The routing table changed: these names may be labels now."""
         self._known = names
-        self._up.set(reachable)
+
+    def servers(self, up: Mapping[str, bool], samples: Sequence[ServerSample]) -> None:
+        """The model servers at a poll: by address whether each answers, and how it is used."""
+        for address, answers in up.items():
+            self._up.labels(address).set(answers)
+        for sample in samples:
+            self._in_flight.labels(sample.address).set(sample.calls)
+            self._breaker.labels(sample.address).set(sample.breaker)
 
     def request(self, outcome: Outcome) -> None:
         """Count one answered request."""
@@ -76,3 +112,15 @@ class Metrics:
     def call(self, model: str, rows: int) -> None:
         """Count one call of the model server."""
         self._rows.labels(model).observe(rows)
+
+    def retry(self, code: str) -> None:
+        """Count one call that is sent again."""
+        self._retries.labels(code).inc()
+
+    def hedge(self) -> None:
+        """Count one call that is sent to a second server, too."""
+        self._hedges.inc()
+
+    def shed(self, reason: str) -> None:
+        """Count one refusal: `queue`, `slots` or `breaker`."""
+        self._shed.labels(reason).inc()

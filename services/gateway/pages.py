@@ -41,13 +41,15 @@ class Pages:
         return _json({"live": True})
 
     async def readyz(self, http: Request) -> Response:
-        """Ready for traffic: not draining, the model server answers, and of the models with a `stable` one can be
+        """Ready for traffic: not draining, a model server answers, and of the models with a `stable` one can be
         called. One model that does not load does not take the others off the air; with nothing published there is
         nothing to wait for.
         """
-        ready = self._health.ready(self._table())
+        table = self._table()
+        ready, servers = self._health.ready(table), table.servers.values()
         http.scope[CODE_KEY] = Code.OK if ready else Code.UNAVAILABLE
-        return _json({"ready": ready}, 200 if ready else 503)
+        told = {"ready": ready, "model_servers": {"up": sum(servers), "all": len(servers)}}
+        return _json(told, 200 if ready else 503)
 
     async def metrics(self, http: Request) -> Response:
         """Prometheus metrics."""

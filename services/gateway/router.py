@@ -1,19 +1,37 @@
-"""Keeps the routing table true: asks the store what is wanted and the model server what is there, again and again."""
+"""Keeps the routing table true: asks the store what is wanted and the model servers what is there, again and again."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 
 from pydantic import ValidationError
 
-from services.core.errors import DataLoss, DeadlineExceeded, InvalidArgument, NotFound, TensorgateError, Unavailable
+from services.core.errors import (
+    DataLoss,
+    DeadlineExceeded,
+    InvalidArgument,
+    NotFound,
+    ResourceExhausted,
+    TensorgateError,
+    Unavailable,
+)
 from services.core.refs import ModelRef
 from services.core.tfs import get_model_status_pb2
 from services.gateway.backend import Backend
 from services.gateway.caller import visible
-from services.gateway.routing_table import NOTHING_READ, ModelRoutes, RoutingTable, Servable, routed_versions
+from services.gateway.routing_table import (
+    AVAILABLE,
+    NOTHING_READ,
+    ModelRoutes,
+    RoutingTable,
+    Servable,
+    States,
+    merged,
+    routed_versions,
+)
 from services.store import Store
 
 _log = logging.getLogger(__name__)
@@ -22,18 +40,20 @@ _ANSWER_SECONDS = 5.0
 _STATE_NAMES = get_model_status_pb2.ModelVersionStatus.State
 
 Labels = Mapping[str, Mapping[str, int]]
+There = Mapping[str, States]  # by model
 OnTable = Callable[[RoutingTable], Awaitable[None]]
 
 
 class Router:
-    """Owns the routing table. `on_table` hears of each new one."""
+    """Owns the routing table; `servers` are asked for what they have. `on_table` hears of each new one."""
 
-    def __init__(self, store: Store, backend: Backend, on_table: OnTable) -> None:
+    def __init__(self, store: Store, servers: Sequence[Backend], on_table: OnTable) -> None:
         self._store = store
-        self._backend = backend
+        self._servers = {server.address: server for server in servers}
         self._on_table = on_table
         self._table = NOTHING_READ
         self._labels: Labels = {}
+        self._there: Mapping[str, There] = {}
         self._reading = asyncio.Lock()
         self._read_at = float("-inf")
 
@@ -72,10 +92,11 @@ class Router:
 
     async def _read(self) -> RoutingTable:
         self._labels = await self._read_labels()
-        asked = list(self._labels) or ["any"]  # with an empty store too, we must know whether the model server answers
-        states = dict(zip(asked, await asyncio.gather(*map(self._states, asked)), strict=True))
-        models = await asyncio.gather(*(self._model(name, states[name] or {}) for name in self._labels))
-        return RoutingTable({model.name: model for model in models}, reachable=None not in states.values())
+        there = await asyncio.gather(*map(self._look, self._servers.values()))
+        answering = {address: found is not None for address, found in zip(self._servers, there, strict=True)}
+        self._there = {address: found or {} for address, found in zip(self._servers, there, strict=True)}
+        models = await asyncio.gather(*map(self._model, self._labels))
+        return RoutingTable({model.name: model for model in models}, answering)
 
     async def _read_labels(self) -> Labels:
         try:
@@ -84,21 +105,28 @@ class Router:
             _log.warning("the store cannot be read, its last known labels stay: %s", error)
             return self._labels
 
-    async def _states(self, name: str) -> Mapping[int, str] | None:
-        """State by version; None when the model server cannot be reached."""
+    async def _look(self, server: Backend) -> There | None:
+        """What one model server has; None when it cannot be reached."""
+        asked = list(self._labels) or ["any"]  # with an empty store too, we must know whether the model server answers
         try:
-            reply = await self._backend.status(name, None, _ANSWER_SECONDS)
-        except NotFound:
-            return {}
+            found = await asyncio.gather(*(self._states(server, name) for name in asked))
         except Unavailable:
             return None
-        except DeadlineExceeded:  # busy, not gone: what was there is taken to be there still
-            known = self._table.models.get(name)
-            return known.states if known is not None else {}
+        return dict(zip(asked, found, strict=True))
+
+    async def _states(self, server: Backend, name: str) -> States:
+        """State by version. Raises Unavailable when the model server cannot be reached."""
+        try:
+            reply = await server.status(name, _ANSWER_SECONDS)
+        except NotFound:
+            return {}
+        except (DeadlineExceeded, ResourceExhausted):  # busy, not gone: what was there is taken to be there still
+            return self._there.get(server.address, {}).get(name, {})
         return {status.version: _STATE_NAMES.Name(status.state) for status in reply.model_version_status}
 
-    async def _model(self, name: str, states: Mapping[int, str]) -> ModelRoutes:
-        available = [version for version, state in states.items() if state == "AVAILABLE"]
+    async def _model(self, name: str) -> ModelRoutes:
+        states = merged([there.get(name, {}) for there in self._there.values()])
+        available = [version for version, state in states.items() if state == AVAILABLE]
         found = await asyncio.gather(*(self._servable(name, version) for version in available))
         servables = {item.version: item for item in found if isinstance(item, Servable)}
         faults = {version: item for version, item in zip(available, found, strict=True) if isinstance(item, str)}
@@ -109,17 +137,19 @@ class Router:
     async def _servable(self, name: str, version: int) -> Servable | str:
         """The version with its card and signatures, read once; or why it cannot be called."""
         known = self._table.models.get(name)
+        servers = tuple(one for one, there in self._there.items() if there.get(name, {}).get(version) == AVAILABLE)
         if known is not None and version in known.servables:
-            return known.servables[version]
+            servable = known.servables[version]
+            return servable if servable.servers == servers else replace(servable, servers=servers)
         try:
             card = await asyncio.to_thread(self._store.card, name, version)
-            signatures = await self._backend.signature_defs(name, version, _ANSWER_SECONDS)
+            signatures = await self._servers[servers[0]].signature_defs(name, version, _ANSWER_SECONDS)
         except (TensorgateError, ValidationError, OSError) as error:
             fault = error.message if isinstance(error, DataLoss) else "its card or signatures cannot be read"
             if known is None or known.faults.get(version) != fault:
                 _log.warning("version %d of %s cannot be called: %s", version, name, error)
             return fault
-        return Servable(name, version, card, signatures)
+        return Servable(name, version, card, signatures, servers)
 
 
 def _labels_in(store: Store, known: Labels) -> Labels:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,29 +11,37 @@ from services.core.errors import NotFound, Unavailable
 from services.core.refs import STABLE, ModelRef
 
 _MOST_NAMES = 20
+AVAILABLE = "AVAILABLE"
 _COMING = ("START", "LOADING", "UNKNOWN")
+_FURTHEST = ("UNKNOWN", "END", "UNLOADING", "START", "LOADING", AVAILABLE)  # the last is the furthest
+
+States = Mapping[int, str]  # by version, in TensorFlow Serving's words
 
 
 @dataclass(frozen=True, eq=False)
 class Servable:
-    """A version that can be called now: its card, and its signatures as the model server describes them."""
+    """A version that can be called now: its card, its signatures as the model server describes them, and the addresses
+    of the servers where it is AVAILABLE.
+    """
 
     name: str
     version: int
     card: Card
     signature_defs: Mapping[str, Any]
+    servers: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class ModelRoutes:
-    """One model. `states` are TensorFlow Serving's, by version; `faults` say why an AVAILABLE one cannot be called.
+    """One model. `states` are TensorFlow Serving's, by version, of several servers the furthest; `faults` say why an
+    AVAILABLE one cannot be called.
 
     `routed` says which version answers for each label now; `labels`, which one shall.
     """
 
     name: str
     labels: Mapping[str, int]
-    states: Mapping[int, str]
+    states: States
     servables: Mapping[int, Servable]
     faults: Mapping[int, str]
     routed: Mapping[str, int]
@@ -73,11 +81,16 @@ class ModelRoutes:
 
 @dataclass(frozen=True)
 class RoutingTable:
-    """All models of the store. Replaced whole, never changed."""
+    """All models of the store, and which model servers answer, by address. Replaced whole, never changed."""
 
     models: Mapping[str, ModelRoutes]
-    reachable: bool
+    servers: Mapping[str, bool]
     read: bool = True
+
+    @property
+    def reachable(self) -> bool:
+        """Whether any model server answers."""
+        return any(self.servers.values())
 
     def find(self, ref: ModelRef) -> Servable:
         """The version that answers `ref`. Raises NotFound or Unavailable."""
@@ -92,7 +105,7 @@ class RoutingTable:
 
     @property
     def ready(self) -> bool:
-        """True when the model server answers and, if any model has a `stable`, at least one of them can be called.
+        """True when a model server answers and, if any model has a `stable`, at least one of them can be called.
 
         One model that cannot be loaded does not take the others off the air, so not all of them must be there.
         """
@@ -100,7 +113,15 @@ class RoutingTable:
         return self.reachable and (not stable or any(routes.default in routes.servables for routes in stable))
 
 
-NOTHING_READ = RoutingTable({}, reachable=False, read=False)
+NOTHING_READ = RoutingTable({}, servers={}, read=False)
+
+
+def merged(states: Sequence[States]) -> States:
+    """Of each version the furthest state on any server."""
+    versions = sorted({version for one in states for version in one}, reverse=True)
+    return {
+        version: max((one[version] for one in states if version in one), key=_FURTHEST.index) for version in versions
+    }
 
 
 def routed_versions(
@@ -108,18 +129,23 @@ def routed_versions(
 ) -> Mapping[str, int]:
     """Which version answers for each label: the one it points at, or while that is loading, the one before it.
 
+    With several servers it is loading until as many have it as have the one before: the first of ten to be done would
+    else get the requests of all. That ends, because where the next version is there, the mirror unloads the one before.
     A gateway that has just started knows nothing before; for `stable` that is then the newest version no label names,
     because the mirror keeps nothing else.
     """
     unlabelled = max((version for version in available if version not in labels.values()), default=None)
 
     def routed(label: str, wanted: int) -> int:
-        if wanted not in available:
-            if previous.get(label) in available:
-                return previous[label]
-            if label == STABLE and unlabelled is not None:
-                return unlabelled
-        return wanted
+        before = previous.get(label)
+        if before is None or before not in available:
+            before = unlabelled if label == STABLE else None
+        if before is None or (wanted in available and places(wanted) >= places(before)):
+            return wanted
+        return before
+
+    def places(version: int) -> int:
+        return len(available[version].servers)
 
     return {label: routed(label, wanted) for label, wanted in labels.items()}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import secrets
 import signal
 import socket
@@ -22,13 +23,14 @@ from services.core.sockets import listen
 from services.core.tfs_methods import MODEL, PREDICTION
 from services.gateway.admission import Admission, Limits
 from services.gateway.app import create_app
-from services.gateway.backend import Backend, open_channel
+from services.gateway.backend import Backend
+from services.gateway.backends import Backends, CallRules
 from services.gateway.batcher import Batcher, BatchLimits
+from services.gateway.connection import Connection
 from services.gateway.edge import Edge
 from services.gateway.gate import GrpcGate
 from services.gateway.grpc_calls import GrpcCalls
 from services.gateway.health import INFERENCE, OPEN_INFERENCE_SERVICE, Health
-from services.gateway.http_protocol import OnePiece
 from services.gateway.keyring import Keyring
 from services.gateway.metrics import Metrics
 from services.gateway.open_inference import Repository
@@ -73,14 +75,15 @@ class Gateway:
         clock = asyncio.get_running_loop().time
         self._keyring = None if settings.keys is None else Keyring(settings.keys, clock)
         self._health = Health(tells_models=self._keyring is None)
-        self._channel = open_channel(settings.model_server)
-        backend = Backend(self._channel)
-        self._router = Router(store, backend, self._tell)
+        self._servers = [Backend(address) for address in settings.model_server]
+        rules = CallRules(settings.server_calls, settings.hedge_seconds)
+        backends = self._backends = Backends(self._servers, rules, metrics=self._metrics, luck=random.random)
+        self._router = Router(store, self._servers, self._tell)
         limits = Limits(settings.instances, settings.pixels)
         admission = Admission(limits, clock)
-        plane = DataPlane(admission, self._router, Batcher(backend.predict, BatchLimits(), self._metrics.call))
+        plane = DataPlane(admission, self._router, Batcher(backends.predict, BatchLimits(), self._metrics))
         typed = TypedRest(plane, settings.body_bytes, settings.timeout_seconds)
-        tfs = TfsRest(plane, backend, body_bytes=settings.body_bytes, seconds=settings.timeout_seconds)
+        tfs = TfsRest(plane, backends, body_bytes=settings.body_bytes, seconds=settings.timeout_seconds)
         chance = Chance(seed=lambda: secrets.randbits(63), clock=time.time)
         openai = OpenAiRest(
             plane, self._table, chance, body_bytes=settings.body_bytes, seconds=settings.timeout_seconds
@@ -97,13 +100,15 @@ class Gateway:
         self._calls = GrpcCalls(self._metrics, settings.timeout_seconds)
         self._inference = Inference(plane, self._table, self._calls)
         self._open_inference = OpenInferenceGrpc(plane, repository, self._calls)
-        self._tfs = TfsGrpc(plane, backend, self._calls, settings.body_bytes)
+        self._tfs = TfsGrpc(plane, backends, self._calls, settings.body_bytes)
 
     def _table(self) -> RoutingTable:
         return self._router.table
 
     async def _tell(self, table: RoutingTable) -> None:
-        self._metrics.models(frozenset(table.models), table.reachable)
+        self._metrics.models(frozenset(table.models))
+        self._backends.tell(table.servers)
+        self._metrics.servers(table.servers, self._backends.samples())
         await self._health.tell(table)
 
     async def run(self, stop: asyncio.Event, listening: Callable[[Ports], None]) -> None:
@@ -124,7 +129,8 @@ class Gateway:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
-        await self._channel.close()
+        for server in self._servers:
+            await server.close()
 
     async def _drain(self, rpc: grpc.aio.Server) -> None:
         """Let running calls end. Those who watch our health would watch for ever, so they are cut when we are idle."""
@@ -138,7 +144,7 @@ class Gateway:
     def _http_server(self) -> uvicorn.Server:
         config = uvicorn.Config(
             Edge(self._app, self._metrics, self._settings.access_log),
-            http=OnePiece,
+            http=Connection,
             ws="none",
             lifespan="off",
             log_config=None,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from services.core.errors import FailedPrecondition
 from services.core.settings import GRPC_PORT, HTTP_PORT
@@ -18,7 +19,15 @@ class GatewaySettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="TENSORGATE_GATEWAY_", frozen=True, extra="forbid")
 
     store: str = Field(default=".tensorgate/store", description="folder or s3://bucket/prefix of the published models")
-    model_server: str = Field(default="127.0.0.1:8500", description="host:port of TensorFlow Serving's gRPC API")
+    model_server: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=("127.0.0.1:8500",),
+        min_length=1,
+        description="host:port of TensorFlow Serving's gRPC API; several, with commas between, share the calls",
+    )
+    server_calls: int = Field(default=16, gt=0, description="most calls in flight at one model server")
+    hedge_seconds: float | None = Field(
+        default=None, gt=0, description="ask a second model server when the first takes longer; none: never"
+    )
     http_host: str = Field(default="127.0.0.1", description="address to listen on, for REST and gRPC")
     http_port: int = Field(default=HTTP_PORT, ge=0, le=65535, description="REST port; 0 picks a free one")
     grpc_port: int = Field(default=GRPC_PORT, ge=0, le=65535, description="gRPC port; 0 picks a free one")
@@ -31,6 +40,13 @@ class GatewaySettings(BaseSettings):
     poll_seconds: float = Field(default=0.3, gt=0, description="between two looks at the store and the model server")
     drain_seconds: float = Field(default=10.0, gt=0, description="time for running requests when told to stop")
     access_log: bool = Field(default=False, description="one JSON line on standard error for each REST request")
+
+    @field_validator("model_server", mode="before")
+    @classmethod
+    def _addresses(cls, value: str | tuple[str, ...]) -> tuple[str, ...]:
+        """Each once, in the order given."""
+        addresses = value.split(",") if isinstance(value, str) else value
+        return tuple(dict.fromkeys(address.strip() for address in addresses if address.strip()))
 
     def check_address(self) -> None:
         """Raises FailedPrecondition where other machines could ask without a key and nobody has said that they may."""

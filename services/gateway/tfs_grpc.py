@@ -19,7 +19,7 @@ from services.core.refs import ModelRef, is_model_name
 from services.core.tensors import DTYPES, elements, from_proto, to_typed_proto
 from services.core.tfs import model_pb2, predict_pb2
 from services.core.tfs_methods import METHODS
-from services.gateway.backend import Backend
+from services.gateway.backends import Backends
 from services.gateway.caller import check_allowed
 from services.gateway.faults import tfs_text
 from services.gateway.grpc_calls import Context, GrpcCalls
@@ -50,9 +50,9 @@ class _Inputs:
 class TfsGrpc(grpc.GenericRpcHandler):
     """Both services. Messages are parsed here: a library's refusal would word its status differently."""
 
-    def __init__(self, plane: DataPlane, backend: Backend, calls: GrpcCalls, most_bytes: int) -> None:
+    def __init__(self, plane: DataPlane, backends: Backends, calls: GrpcCalls, most_bytes: int) -> None:
         self._plane = plane
-        self._backend = backend
+        self._backends = backends
         self._calls = calls
         self._most_bytes = most_bytes
         self._handlers: Mapping[str, Any] = {
@@ -113,20 +113,20 @@ class TfsGrpc(grpc.GenericRpcHandler):
         for spec in specs:
             check_allowed(spec.name)
         if method == "GetModelMetadata" and list(request.metadata_field) != ["signature_def"]:
-            return await self._backend.forward(method, request, deadline)
+            return await self._backends.forward(method, request, deadline)
         ref = _ref_of(specs[0] if specs else None)
 
         def ask(servable: Servable) -> Awaitable[Any]:
             for spec in specs:
                 spec.version.value = servable.version
-            return self._backend.forward(method, request, deadline)
+            return self._backends.forward(method, request, deadline, servable)
 
         return await _found(ref, self._plane.call(ref, deadline, ask))
 
     async def _status(self, request: Any, deadline: float) -> Any:
         """The states of a model's versions, as the model server tells them."""
         check_allowed(request.model_spec.name)
-        return await self._backend.forward("GetModelStatus", request, deadline)
+        return await self._backends.forward("GetModelStatus", request, deadline)
 
     async def _reload(self, request: Any, deadline: float) -> Any:
         raise Unimplemented(

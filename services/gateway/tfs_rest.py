@@ -21,7 +21,8 @@ from services.core.tfs import classification_pb2, get_model_metadata_pb2, regres
 from services.core.tfs_json import decode_predict, encode_predict
 from services.core.tfs_json_examples import decode_examples, encode_classifications, encode_regressions
 from services.core.tfs_paths import parse_path
-from services.gateway.backend import Backend
+from services.gateway.backend import STATUS, status_request
+from services.gateway.backends import Backends
 from services.gateway.bodies import read_bytes, ref_of, seconds_allowed
 from services.gateway.buffers import read_float_rows
 from services.gateway.caller import check_allowed
@@ -51,9 +52,9 @@ class PredictPayload:
 class TfsRest:
     """The endpoints. `body_bytes` bounds what is read, `seconds` is the budget of a request that states none."""
 
-    def __init__(self, plane: DataPlane, backend: Backend, *, body_bytes: int, seconds: float) -> None:
+    def __init__(self, plane: DataPlane, backends: Backends, *, body_bytes: int, seconds: float) -> None:
         self._plane = plane
-        self._backend = backend
+        self._backends = backends
         self._body_bytes = body_bytes
         self._seconds = seconds
 
@@ -115,7 +116,7 @@ class TfsRest:
 
         def ask(servable: Servable) -> Awaitable[Any]:
             request.model_spec.name, request.model_spec.version.value = servable.name, servable.version
-            return self._backend.forward(method, request, deadline)
+            return self._backends.forward(method, request, deadline, servable)
 
         try:
             return await self._plane.call(ref, deadline, ask)
@@ -126,8 +127,9 @@ class TfsRest:
         """The states of a model's versions; a label is ignored, as in TensorFlow Serving."""
         ref = ref_of(http)
         check_allowed(ref.name)
-        seconds = seconds_allowed(http, self._seconds)
-        return _reply(_plain(await self._backend.status(ref.name, ref.version, seconds)))
+        deadline = asyncio.get_running_loop().time() + seconds_allowed(http, self._seconds)
+        request = status_request(ref.name, ref.version)
+        return _reply(_plain(await self._backends.forward(STATUS, request, deadline)))
 
     async def metadata(self, http: Http) -> Response:
         """The signatures of the version that predict would ask."""

@@ -27,7 +27,7 @@ from services.core.tensors import from_proto, to_proto
 from services.core.tfs_json import encode_predict
 from services.gateway import answers
 from services.gateway.admission import Admission, Limits
-from services.gateway.backend import Backend
+from services.gateway.backends import Backends
 from services.gateway.batcher import Batcher, BatchLimits
 from services.gateway.edge import Edge
 from services.gateway.grpc_calls import GrpcCalls
@@ -66,7 +66,7 @@ def servable() -> Servable:
     """The null model, as the routing table has it."""
     model = null_model()
     definitions = {name: signature_def(signature.card) for name, signature in model.items()}
-    return Servable(MODEL, 1, card_of(MODEL, model), definitions)
+    return Servable(MODEL, 1, card_of(MODEL, model), definitions, ("",))
 
 
 SERVABLE = servable()
@@ -107,13 +107,13 @@ ANSWER = Answer(SERVABLE, "serving_default", {"answer": SCORES})
 def plane() -> DataPlane:
     """As the gateway has it, before a model server that costs nothing."""
     admission = Admission(Limits(), asyncio.get_running_loop().time)
-    return DataPlane(admission, OneRoute(), Batcher(answered, BatchLimits(), lambda model, rows: None))
+    return DataPlane(admission, OneRoute(), Batcher(answered, BatchLimits(), Metrics(CollectorRegistry())))
 
 
 def application(plane: DataPlane) -> Edge:
     """The doors that are asked most."""
     typed = TypedRest(plane, BODY_BYTES, SECONDS)
-    tfs = TfsRest(plane, cast(Backend, None), body_bytes=BODY_BYTES, seconds=SECONDS)
+    tfs = TfsRest(plane, cast(Backends, None), body_bytes=BODY_BYTES, seconds=SECONDS)
     infer = OpenInferenceInfer(plane, BODY_BYTES, SECONDS).infer
     asked = {("api", "classify"): typed.classify, ("api", "regress"): typed.regress, ("v2", "infer"): infer}
     return Edge(HotPaths(asked, {}, tfs.answer, nobody), Metrics(CollectorRegistry()), access_log=False)
@@ -159,7 +159,7 @@ class Peer:
 def whole_grpc(road: DataPlane) -> Stage:
     """Predict as gRPC hands it over."""
     (method, message), *_ = calls().values()
-    door = TfsGrpc(road, cast(Backend, None), GrpcCalls(Metrics(CollectorRegistry()), SECONDS), BODY_BYTES)
+    door = TfsGrpc(road, cast(Backends, None), GrpcCalls(Metrics(CollectorRegistry()), SECONDS), BODY_BYTES)
     answer = door.service(cast(Any, SimpleNamespace(method=method))).unary_unary
     return lambda: answer(message, Peer())
 

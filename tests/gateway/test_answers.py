@@ -11,6 +11,6 @@ from tests.gateway.models import PAINTER, card_of
 
 
 def test_frames_that_only_fill_a_shorter_row_are_no_pictures() -> None:
-    servable = Servable("painter", 1, card_of("painter", PAINTER), {})
+    servable = Servable("painter", 1, card_of("painter", PAINTER), {}, ())
     frames = np.array([[b"one", b"two", b""]], object)
     assert pictures(Answer(servable, "sheet", {"image_bytes": frames})) == [b"one", b"two"]

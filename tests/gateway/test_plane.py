@@ -6,6 +6,7 @@ import asyncio
 import time
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from services.core.card import Task
 from services.core.errors import NotFound
@@ -13,6 +14,7 @@ from services.core.refs import ModelRef
 from services.gateway.admission import Admission, Limits
 from services.gateway.batcher import Batcher, BatchLimits
 from services.gateway.instances import Instances
+from services.gateway.metrics import Metrics
 from services.gateway.plane import DataPlane
 from services.gateway.request import Call, Columns, Request
 from services.gateway.routing_table import Servable
@@ -30,7 +32,7 @@ class TwoVersions:
         self.version = 1
 
     def route(self, ref: ModelRef) -> Servable:
-        return Servable("houses", self.version, CARD, {})
+        return Servable("houses", self.version, CARD, {}, ())
 
     async def refresh(self) -> None:
         self.version += 1
@@ -43,7 +45,11 @@ async def only_version_2(call: Call) -> Columns:
 
 
 def plane_over(routes: TwoVersions) -> DataPlane:
-    return DataPlane(Admission(Limits(), time.monotonic), routes, Batcher(only_version_2, BatchLimits(), print))
+    return DataPlane(
+        Admission(Limits(), time.monotonic),
+        routes,
+        Batcher(only_version_2, BatchLimits(), Metrics(CollectorRegistry())),
+    )
 
 
 def request(ref: ModelRef, signature: str = "") -> Request:

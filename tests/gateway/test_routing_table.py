@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import pytest
 
 from services.core.errors import NotFound, TensorgateError, Unavailable
@@ -12,9 +15,9 @@ from tests.gateway.models import AFFINE, card_of
 CARD = card_of("m", AFFINE)
 
 
-def available(*versions: int) -> dict[int, Servable]:
-    """Servables of these versions."""
-    return {version: Servable("m", version, CARD, {}) for version in versions}
+def available(*versions: int, on: Mapping[int, str] = MappingProxyType({})) -> dict[int, Servable]:
+    """Servables of these versions on server a, or `on` those servers."""
+    return {version: Servable("m", version, CARD, {}, tuple(on.get(version, "a"))) for version in versions}
 
 
 @pytest.mark.parametrize(
@@ -45,7 +48,7 @@ def table(reachable: bool = True) -> RoutingTable:
     states = {1: "AVAILABLE", 2: "LOADING", 4: "AVAILABLE"}
     labels = {"stable": 1, "next": 3}
     routes = ModelRoutes("m", labels, states, available(1), {4: "no card"}, routed_versions(labels, available(1), {}))
-    return RoutingTable({"m": routes}, reachable)
+    return RoutingTable({"m": routes}, {"a": reachable})
 
 
 @pytest.mark.parametrize(
@@ -84,14 +87,14 @@ def test_before_the_store_has_been_read_nothing_is_known_to_be_missing() -> None
 
 def test_at_most_twenty_names_are_listed() -> None:
     routes = table().models["m"]
-    many = RoutingTable({f"m{n:03}": routes for n in range(50)}, reachable=True)
+    many = RoutingTable({f"m{n:03}": routes for n in range(50)}, {"a": True})
     with pytest.raises(NotFound, match=r"m019 and 30 more\. Received"):
         many.find(ModelRef("n"))
 
 
 def test_one_callable_stable_is_enough_to_be_ready() -> None:
     up, down = table().models["m"], ModelRoutes("d", {"stable": 1}, {}, {}, {}, {"stable": 1})
-    assert RoutingTable({"m": up, "d": down}, reachable=True).ready
-    assert not RoutingTable({"d": down}, reachable=True).ready
-    assert not RoutingTable({"m": up}, reachable=False).ready
-    assert RoutingTable({}, reachable=True).ready
+    assert RoutingTable({"m": up, "d": down}, {"a": True}).ready
+    assert not RoutingTable({"d": down}, {"a": True}).ready
+    assert not RoutingTable({"m": up}, {"a": False}).ready
+    assert RoutingTable({}, {"a": True}).ready

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,11 +29,21 @@ class World:
 
     folder: Path
     store: Store
-    listener: Listener
-    server: TinyServer
+    listeners: Sequence[Listener]
+    servers: Sequence[TinyServer]
     rest: httpx.AsyncClient
     channel: grpc.aio.Channel
     grpc_address: str
+
+    @property
+    def listener(self) -> Listener:
+        """The first model server's."""
+        return self.listeners[0]
+
+    @property
+    def server(self) -> TinyServer:
+        """The first one."""
+        return self.servers[0]
 
     @property
     def inference(self) -> Any:
@@ -49,9 +59,10 @@ class World:
             return self.store.publish(name, Path(folder))
 
     def go_live(self, name: str, model: Model) -> int:
-        """Publish, load and label stable."""
+        """Publish, load on all servers and label stable."""
         version = self.publish(name, model)
-        self.server.loaded.setdefault(name, {})[version] = model
+        for server in self.servers:
+            server.loaded.setdefault(name, {})[version] = model
         self.store.move_label(name, "stable", version)
         return version
 
@@ -65,34 +76,42 @@ class World:
         return (await self.rest.get("/readyz")).status_code == 200
 
     async def has_called(self, calls: int) -> bool:
-        """The model server has been asked so many times."""
-        return len(self.server.calls) >= calls
+        """The model servers have been asked so many times."""
+        return sum(len(server.calls) for server in self.servers) >= calls
 
     async def has_cancelled(self, calls: int) -> bool:
-        """The model server has seen so many of its calls cancelled."""
-        return self.server.cancelled >= calls
+        """The model servers have seen so many of their calls cancelled."""
+        return sum(server.cancelled for server in self.servers) >= calls
+
+    async def metric(self, line: str) -> float:
+        """A value on the metrics page, by its name with labels; 0 if it is not there yet."""
+        page = (await self.rest.get("/metrics")).text
+        return next((float(one.rpartition(" ")[2]) for one in page.splitlines() if one.startswith(line + " ")), 0.0)
 
 
 @asynccontextmanager
-async def world(models: Mapping[str, Model] = ALL, *, key: str = "", **settings: Any) -> AsyncIterator[World]:
+async def world(
+    models: Mapping[str, Model] = ALL, *, key: str = "", servers: int = 1, **settings: Any
+) -> AsyncIterator[World]:
     """Tiny models as version 1, labelled stable, behind a gateway; settings override defaults, `rest` sends `key`."""
-    server = TinyServer()
+    tiny = [TinyServer() for _ in range(servers)]
     with TemporaryDirectory() as folder:
-        async with serving(server) as listener:
+        async with AsyncExitStack() as stack:
+            listeners = [await stack.enter_async_context(serving(one)) for one in tiny]
             chosen = {
-                "model_server": listener.address,
+                "model_server": ",".join(listener.address for listener in listeners),
                 "http_port": 0,
                 "grpc_port": 0,
                 "poll_seconds": 0.02,
                 **settings,
             }
             store = open_store(folder)
-            async with _running(GatewaySettings(**chosen), store, key) as doors:
-                here = World(Path(folder), store, listener, server, *doors)
-                for name, model in models.items():
-                    here.go_live(name, model)
-                await eventually(lambda: _all_live(here, models))
-                yield here
+            doors = await stack.enter_async_context(_running(GatewaySettings(**chosen), store, key))
+            here = World(Path(folder), store, listeners, tiny, *doors)
+            for name, model in models.items():
+                here.go_live(name, model)
+            await eventually(lambda: _all_live(here, models))
+            yield here
 
 
 @asynccontextmanager

@@ -1,0 +1,107 @@
+"""A client that goes away stops the work that was for it alone, whatever door it came by."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from services.core.tensors import to_proto
+from services.core.tfs import predict_pb2, prediction_service_pb2_grpc
+from services.stubs.tensorgate.v1 import inference_pb2 as pb
+from tests.gateway.models import AFFINE
+from tests.gateway.world import World, eventually, world
+
+pytestmark = pytest.mark.anyio
+
+Ask = Callable[[World], Awaitable[Any]]
+
+
+async def typed(here: World) -> Any:
+    """Our REST."""
+    return await here.rest.post("/api/models/affine/regress", json={"instance": {"x": 2}})
+
+
+async def tfs(here: World) -> Any:
+    """TensorFlow Serving's REST."""
+    return await here.rest.post("/v1/models/affine:predict", json={"instances": [2]})
+
+
+async def open_inference(here: World) -> Any:
+    """Open Inference's REST."""
+    tensor = {"name": "x", "shape": [1], "datatype": "FP32", "data": [2]}
+    return await here.rest.post("/v2/models/affine/infer", json={"inputs": [tensor]})
+
+
+async def typed_grpc(here: World) -> Any:
+    """Our gRPC."""
+    request = pb.RegressRequest(model=pb.Model(name="affine"), instances=[pb.Instance()])
+    request.instances[0].inputs["x"].number = 2
+    return await here.inference.Regress(request)
+
+
+async def tfs_grpc(here: World) -> Any:
+    """TensorFlow Serving's gRPC."""
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = "affine"
+    request.inputs["x"].CopyFrom(to_proto(np.array([2], np.float32)))
+    return await prediction_service_pb2_grpc.PredictionServiceStub(here.channel).Predict(request)
+
+
+async def counted_cancelled(here: World) -> bool:
+    """The gateway has seen a client go away."""
+    return 'code="CANCELLED"' in (await here.rest.get("/metrics")).text
+
+
+DOORS: list[Ask] = [typed, tfs, open_inference, typed_grpc, tfs_grpc]
+
+
+@pytest.fixture
+async def slow() -> AsyncIterator[World]:
+    """A model server that answers nothing until `let_go`."""
+    async with world({"affine": AFFINE}) as here:
+        yield here
+
+
+async def leave(task: asyncio.Task[Any]) -> None:
+    """The client closes its connection, or cancels its call."""
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.mark.parametrize("ask", DOORS, ids=lambda ask: ask.__name__)
+async def test_a_call_that_nobody_waits_for_is_cancelled_at_the_model_server(
+    slow: World, ask: Ask, caplog: pytest.LogCaptureFixture
+) -> None:
+    slow.server.pause = asyncio.Event().wait  # type: ignore[assignment]
+    asking = asyncio.ensure_future(ask(slow))
+    await eventually(lambda: slow.has_called(1))
+    await leave(asking)
+    await eventually(lambda: slow.has_cancelled(1))
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+    await eventually(lambda: counted_cancelled(slow))
+
+
+@pytest.mark.parametrize("ask", DOORS, ids=lambda ask: ask.__name__)
+async def test_who_waits_in_the_queue_leaves_it_and_harms_nobody(slow: World, ask: Ask) -> None:
+    let_go = asyncio.Event()
+    slow.server.pause = let_go.wait  # type: ignore[assignment]
+    first = asyncio.ensure_future(typed(slow))
+    await eventually(lambda: slow.has_called(1))
+
+    async def left() -> bool:
+        """Again, if it went before its request was read."""
+        leaver = asyncio.ensure_future(ask(slow))
+        await asyncio.sleep(0.05)
+        await leave(leaver)
+        return await counted_cancelled(slow)
+
+    await eventually(left)
+    stayer = asyncio.ensure_future(typed(slow))
+    let_go.set()
+    assert (await first).status_code == (await stayer).status_code == 200
+    assert [rows for *_, rows in slow.server.calls] == [1, 1]
+    assert slow.server.cancelled == 0
