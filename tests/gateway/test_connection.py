@@ -1,4 +1,4 @@
-"""A client that goes away stops the work that was for it alone, whatever door it came by."""
+"""Connections over HTTP and gRPC: one that is lost stops the work that was for it alone; one that is kept answers in order."""
 
 from __future__ import annotations
 
@@ -105,3 +105,35 @@ async def test_who_waits_in_the_queue_leaves_it_and_harms_nobody(slow: World, as
     assert (await first).status_code == (await stayer).status_code == 200
     assert [rows for *_, rows in slow.server.calls] == [1, 1]
     assert slow.server.cancelled == 0
+
+
+async def read_answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
+    """One answer of a connection that is kept: status and body."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+    return int(head.split()[1]), await reader.readexactly(length)
+
+
+async def test_requests_that_do_not_wait_for_answers_are_answered_in_their_order(here: World) -> None:
+    url = here.rest.base_url
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    asked = range(20)
+    for number in asked:
+        body = b'{"instances": [{"x": %d}]}' % number
+        writer.write(b"POST /v1/models/affine:predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body))
+        writer.write(body)
+    answers = [await read_answer(reader) for _ in asked]
+    assert [status for status, _ in answers] == [200] * len(asked)
+    alone = [await here.rest.post("/v1/models/affine:predict", json={"instances": [{"x": n}]}) for n in asked]
+    assert [body for _, body in answers] == [answer.content for answer in alone]
+    writer.close()
+
+
+async def test_a_connection_is_kept_and_an_answer_is_one_piece(here: World) -> None:
+    url = here.rest.base_url
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    for _ in range(3):
+        writer.write(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+        piece = await reader.read(1 << 16)
+        assert piece.startswith(b"HTTP/1.1 200") and piece.endswith(b'{"live":true}')
+    writer.close()
