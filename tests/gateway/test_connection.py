@@ -1,4 +1,4 @@
-"""Connections over HTTP and gRPC: one that is lost stops the work that was for it alone; one that is kept answers in order."""
+"""Connections: one that is lost stops the work that was for it alone, one that is kept answers in order."""
 
 from __future__ import annotations
 
