@@ -51,9 +51,7 @@ class GrpcCalls:
         started, code = clock(), Code.CANCELLED
         self._running += 1
         self.idle.clear()
-        given = dict(context.invocation_metadata() or ()).get(_REQUEST_ID)
-        request_id = request_id_of(given if isinstance(given, str) else None)
-        context.set_trailing_metadata(((_REQUEST_ID, request_id),))
+        request_id = name_request(context)
         try:
             yield
             code = Code.OK
@@ -67,3 +65,11 @@ class GrpcCalls:
             if not self._running:
                 self.idle.set()
             self._metrics.request(Outcome(*operation, model, code.name, clock() - started))
+
+
+def name_request(context: Context) -> str:
+    """The request's id, which its answer carries whatever comes of it."""
+    given = dict(context.invocation_metadata() or ()).get(_REQUEST_ID)
+    request_id = request_id_of(given if isinstance(given, str) else None)
+    context.set_trailing_metadata(((_REQUEST_ID, request_id),))
+    return request_id

@@ -353,15 +353,15 @@ def test_a_broken_file_leaves_the_keys_in_force_and_is_logged_once(
         file.unlink() if broken is None else file.write_text(broken)
         for _ in range(3):
             clock.now += 1
-            assert keyring.caller(f"Bearer {WHOLE}".encode()).name == "owner of whole"
+            assert keyring.admit([f"Bearer {WHOLE}".encode()]).name == "owner of whole"
             with pytest.raises(Unauthenticated):
-                keyring.caller(f"Bearer {SCOPED}".encode())
+                keyring.admit([f"Bearer {SCOPED}".encode()])
         (record,) = (one for one in caplog.records if one.levelno == logging.ERROR)
         assert str(file) in record.getMessage()
     file.write_text("")  # not broken: nobody has a key
     clock.now += 1
     with pytest.raises(Unauthenticated):
-        keyring.caller(f"Bearer {WHOLE}".encode())
+        keyring.admit([f"Bearer {WHOLE}".encode()])
 
 
 def test_a_key_is_taken_back_even_if_the_file_cannot_be_opened_for_a_while(
@@ -378,13 +378,13 @@ def test_a_key_is_taken_back_even_if_the_file_cannot_be_opened_for_a_while(
     try:
         for _ in range(3):
             clock.now += 1
-            assert keyring.caller(f"Bearer {WHOLE}".encode())
+            assert keyring.admit([f"Bearer {WHOLE}".encode()])
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
     assert len([one for one in caplog.records if one.levelno == logging.ERROR]) == 1
     clock.now += 1
     with pytest.raises(Unauthenticated):
-        keyring.caller(f"Bearer {WHOLE}".encode())
+        keyring.admit([f"Bearer {WHOLE}".encode()])
 
 
 def test_the_file_is_looked_at_once_a_second_at_most(tmp_path: Path) -> None:
@@ -393,9 +393,9 @@ def test_the_file_is_looked_at_once_a_second_at_most(tmp_path: Path) -> None:
     keyring = Keyring(file, clock)
     file.write_text(line(SCOPED, "a"))
     clock.now = 0.9
-    assert keyring.caller(f"bearer {WHOLE}".encode()).models is None
+    assert keyring.admit([f"bearer {WHOLE}".encode()]).models is None
     clock.now = 1.0
-    assert keyring.caller(f"bearer {SCOPED}".encode()).models == frozenset({"a"})
+    assert keyring.admit([f"bearer {SCOPED}".encode()]).models == frozenset({"a"})
 
 
 @pytest.mark.parametrize(
