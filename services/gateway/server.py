@@ -18,7 +18,7 @@ from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry
 
 from services.core.errors import FailedPrecondition
-from services.core.sockets import listen
+from services.core.sockets import address_of, listen
 from services.core.tfs_methods import MODEL, PREDICTION
 from services.gateway.admission import Admission, Limits
 from services.gateway.app import Doors, OpenInference, create_app
@@ -165,7 +165,7 @@ class Gateway:
         reflection.enable_server_reflection(services, server)
         host, port = self._settings.http_host, self._settings.grpc_port
         try:
-            return server, server.add_insecure_port(f"{host}:{port}")
+            return server, server.add_insecure_port(address_of(host, port))
         except RuntimeError as error:
             raise _port_taken(host, port, error) from error
 
@@ -190,7 +190,8 @@ def _listen(host: str, port: int) -> Iterator[socket.socket]:
 
 
 def _port_taken(host: str, port: int, error: Exception) -> FailedPrecondition:
-    return FailedPrecondition(f"The gateway listens on ports of its own. Received: {host}:{port}, and there: {error}")
+    where = address_of(host, port)
+    return FailedPrecondition(f"The gateway listens on ports of its own. Received: {where}, and there: {error}")
 
 
 def stop_on_signals(stop: asyncio.Event) -> None:

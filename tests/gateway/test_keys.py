@@ -149,6 +149,20 @@ async def test_probes_metrics_and_the_page_are_free(stranger: httpx.AsyncClient)
     assert 'code="UNAUTHENTICATED"' in (await stranger.get("/metrics")).text
 
 
+async def test_two_keys_are_none(locked: World) -> None:
+    for second in (WHOLE, WRONG):
+        headers = [("Authorization", f"Bearer {WHOLE}"), ("Authorization", f"Bearer {second}")]
+        async with httpx.AsyncClient(base_url=locked.rest.base_url) as client:
+            answer = await client.get("/api/models", headers=headers)
+        assert answer.status_code == 401 and "Received: 2 such headers" in answer.text
+        with pytest.raises(grpc.aio.AioRpcError, match="Received: 2 such headers") as caught:
+            await locked.inference.ListModels(
+                pb.ListModelsRequest(), metadata=(*_metadata(WHOLE), *_metadata(second), ("x-request-id", "mine"))
+            )
+        assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
+        assert dict(caught.value.trailing_metadata())["x-request-id"] == "mine"
+
+
 @pytest.mark.parametrize(
     "path", ["/api/models/houses/regress", "/v1/models/affine:predict", "/v2/models/writer/generate"]
 )
@@ -455,6 +469,23 @@ def test_beyond_loopback_a_process_without_keys_does_not_start(command: list[str
     assert run.returncode == 1
     assert "TENSORGATE_GATEWAY_KEYS" in run.stderr and "TENSORGATE_GATEWAY_ALLOW_ANYONE=true" in run.stderr
     assert "Traceback" not in run.stderr
+
+
+def test_serving_with_a_broken_file_of_keys_ends_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "keys.jsonl"
+    file.write_text("{")
+    settings = {**environment(keys=file), "TENSORGATE_HOME": str(tmp_path / "home")}
+    command = [sys.executable, "-m", "services.cli", "serve", "--http-port", "0", "--grpc-port", "0"]
+    run = subprocess.run(command, env=settings, capture_output=True, text=True, timeout=30, check=False)
+    assert run.returncode == 1
+    assert f"{file}, line 1" in run.stderr and "Traceback" not in run.stderr
+    assert not (tmp_path / "home").exists()
+
+
+async def test_ipv6_is_listened_on_by_both_doors() -> None:
+    async with world({}, http_host="::1") as here:
+        assert (await here.rest.get("/api/models")).status_code == 200
+        assert len((await here.inference.ListModels(pb.ListModelsRequest())).models) == 0
 
 
 def test_the_command_sends_its_key(store: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import httpx
 from prometheus_client import CollectorRegistry
 
 from services.core.card import CARD_PATH
+from services.core.sockets import address_of
 from services.gateway.server import Gateway, Ports
 from services.gateway.settings import GatewaySettings
 from services.store import Store, open_store
@@ -104,10 +105,11 @@ async def _running(
     gateway = Gateway(settings, store, CollectorRegistry())
     running = asyncio.create_task(gateway.run(stop, ports.set_result))
     bound = await ports
-    rpc = f"127.0.0.1:{bound.grpc_port}"
+    host = settings.http_host
+    http, rpc = f"http://{address_of(host, bound.http_port)}", address_of(host, bound.grpc_port)
     try:
         async with (
-            httpx.AsyncClient(base_url=f"http://127.0.0.1:{bound.http_port}", headers=bearer(key), timeout=20) as rest,
+            httpx.AsyncClient(base_url=http, headers=bearer(key), timeout=20) as rest,
             grpc.aio.insecure_channel(rpc) as channel,
         ):
             yield rest, channel, rpc
