@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -24,6 +23,7 @@ from services.core.errors import FailedPrecondition, TensorgateError
 from services.core.keys import read_keys
 from services.core.refs import STABLE
 from services.core.settings import GRPC_PORT, HTTP_PORT
+from services.core.signals import stop_on_signals
 from services.core.sockets import address_of, listen
 from services.core.tryout import Gateway, try_out
 from services.gateway.settings import GatewaySettings
@@ -115,8 +115,7 @@ async def serve_while(
 ) -> None:
     """Serve everything in the store until the work is done or we are told to stop."""
     stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stop_on_signals(stop)
     async with Supervisor(settings.logs, environment, say) as supervisor:
         for service in services(settings, address, (free_port(), free_port())):
             supervisor.start(service)

@@ -12,9 +12,11 @@ from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from services.core.errors import TensorgateError
@@ -88,15 +90,24 @@ class Doors:
     pages: Pages
 
 
-def create_app(doors: Doors, keyring: Keyring | None) -> ASGIApp:
+def create_app(doors: Doors, keyring: Keyring | None, *, operations: bool) -> ASGIApp:
     """Everything HTTP: requests to models by the short way, the rest by FastAPI, which documents both. With a keyring
-    nobody comes in without a key.
+    nobody comes in without a key. `operations`: probes and metrics, too.
     """
     hot = {("api", task.path): task.endpoint for task in _tasks(doors.typed)}
     hot |= {("v2", task.path): task.endpoint for task in _open_inference_tasks(doors.open_inference)}
     openai = {(one.method, one.path): one.endpoint for one in _openai(doors)}
-    paths = HotPaths(hot, openai, doors.tfs.answer, _documented(doors, locked=keyring is not None))
+    documented = _documented(doors, locked=keyring is not None)
+    if operations:
+        for path, endpoint in doors.pages.operations.items():
+            _add_page(documented, path, endpoint, _OPERATE)
+    paths = HotPaths(hot, openai, doors.tfs.answer, documented)
     return paths if keyring is None else Gate(paths, paths.find, keyring)
+
+
+def operations_app(pages: Pages) -> ASGIApp:
+    """Probes and metrics alone, for a port of their own: no keys, nothing counted."""
+    return Starlette(routes=[Route(path, endpoint) for path, endpoint in pages.operations.items()])
 
 
 def _documented(doors: Doors, *, locked: bool) -> FastAPI:
@@ -127,8 +138,6 @@ def _documented(doors: Doors, *, locked: bool) -> FastAPI:
     for form in _REF_FORMS:
         _add_page(app, f"/api/models/{{model}}{form}", pages.show_model, _MODELS, schemas.ModelDetail)
     _add_page(app, "/api/models", pages.list_models, _MODELS, schemas.ModelList)
-    for path, endpoint in {"/livez": pages.livez, "/readyz": pages.readyz, "/metrics": pages.metrics}.items():
-        _add_page(app, path, endpoint, _OPERATE)
     return app
 
 

@@ -51,7 +51,10 @@ class Metrics:
             buckets=_ROWS,
         )
         self._up = Gauge(
-            f"{prefix}_model_server_up", "1 when the model server answered the last poll.", registry=registry
+            f"{prefix}_model_server_up",
+            "1 when the model server answered the last poll.",
+            registry=registry,
+            multiprocess_mode="livemin",  # of several workers: 0 if one of them gets no answer
         )
         ProcessCollector(registry=registry)
         self._children = cache(self._labelled)  # finding a child by its labels is slow, and the labels are few

@@ -93,7 +93,7 @@ def gateway(store: Path, *, answer_seconds: float = 0, **settings: Any) -> Itera
 
 
 def test_tensorflow_is_never_imported() -> None:
-    code = "import services.gateway.__main__, sys; print([m for m in sys.modules if m.split('.')[0] == 'keras'])"
+    code = "import services.gateway.process, sys; print([m for m in sys.modules if m.split('.')[0] == 'keras'])"
     run = subprocess.run([sys.executable, "-X", "importtime", "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
     imported = {line.rpartition("|")[2].strip() for line in run.stderr.splitlines()}
