@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -20,16 +21,23 @@ def key(
     file: Annotated[
         Path | None, typer.Option(help="Add it to this file (TENSORGATE_GATEWAY_KEYS); a running gateway reads it.")
     ] = None,
+    rate: Annotated[float | None, typer.Option(help="Requests a second it may ask. None: any number.")] = None,
+    burst: Annotated[int | None, typer.Option(min=1, help="How many at once. None: those of a second.")] = None,
 ) -> None:
     """Print a new key, once; the gateway's file of keys gets only its hash.
 
-    tensorgate key alice --models mnist,imdb --file keys.jsonl
+    tensorgate key alice --models mnist,imdb --rate 100 --file keys.jsonl
     """
     if not name.strip():
         raise InvalidArgument(f"A key has somebody's name. Received: {name!r}")
+    if rate is None and burst is not None:
+        raise InvalidArgument(f"A burst goes with a rate. Received: --burst {burst} without --rate")
+    if rate is not None and not 0 < rate < math.inf:
+        raise InvalidArgument(f"A rate is a number of requests a second above 0. Received: --rate {rate:g}")
     scope = None if models is None else tuple(check_model_name(model.strip()) for model in models.split(","))
     made = new_key()
-    line = KeyLine(name=name, sha256=hash_of(made.encode()), models=scope).model_dump_json(exclude_none=True)
+    kept = KeyLine(name=name, sha256=hash_of(made.encode()), models=scope, rate=rate, burst=burst)
+    line = kept.model_dump_json(exclude_none=True)
     if file is not None:
         _append(file, line)
     print(made)

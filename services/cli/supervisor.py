@@ -13,10 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-_FIRST_RETRY_SECONDS = 0.5
-_LAST_RETRY_SECONDS = 10.0
+from services.core.restarts import pause_after
+
 _STOP_SECONDS = 15.0
-_LONG_LIVED_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -70,19 +69,17 @@ class Supervisor:
         return running.facts
 
     async def _keep(self, service: Service) -> None:
-        retry_seconds = _FIRST_RETRY_SECONDS
+        pause = 0.0
         clock = asyncio.get_running_loop().time
         while not self._stopping:
             started = clock()
             code = await self._run_once(service)
             if self._stopping:
                 return
-            if clock() - started > _LONG_LIVED_SECONDS:
-                retry_seconds = _FIRST_RETRY_SECONDS
             log = self._logs / f"{service.name}.log"
             self._say(f"{service.name} stopped with exit code {code}; starting it again (log: {log})")
-            await asyncio.sleep(retry_seconds)
-            retry_seconds = min(2 * retry_seconds, _LAST_RETRY_SECONDS)
+            pause = pause_after(clock() - started, pause)
+            await asyncio.sleep(pause)
 
     async def _run_once(self, service: Service) -> int:
         running = self._running[service.name]

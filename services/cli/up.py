@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -21,8 +20,11 @@ from services.cli.settings import CliSettings, inherited_environment
 from services.cli.supervisor import Service, Supervisor
 from services.core.card import Card
 from services.core.errors import FailedPrecondition, TensorgateError
+from services.core.keys import read_keys
 from services.core.refs import STABLE
 from services.core.settings import GRPC_PORT, HTTP_PORT
+from services.core.signals import stop_on_signals
+from services.core.sockets import address_of, listen
 from services.core.tryout import Gateway, try_out
 from services.gateway.settings import GatewaySettings
 from services.store import open_store
@@ -63,12 +65,15 @@ class Address:
     @property
     def gateway(self) -> Gateway:
         """The same, as a client writes it."""
-        return Gateway(f"http://{self.host}:{self.http_port}", f"{self.host}:{self.grpc_port}")
+        return Gateway(f"http://{address_of(self.host, self.http_port)}", address_of(self.host, self.grpc_port))
 
 
 def _serve(address: Address, plugins: Sequence[str]) -> None:
     settings = CliSettings()
-    GatewaySettings(http_host=address.host).check_address()
+    gateway = GatewaySettings(http_host=address.host)
+    gateway.check_address()
+    if gateway.keys is not None:
+        read_keys(gateway.keys)  # or the gateway would say it in its log, again and again
     settings.home.mkdir(parents=True, exist_ok=True)
     with _only_one(settings.home):
         for port in (address.http_port, address.grpc_port):
@@ -92,15 +97,13 @@ def _only_one(home: Path) -> Iterator[None]:
 
 
 def _check_free(host: str, port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise FailedPrecondition(
-                f"The gateway needs {host}:{port} for itself; choose others with --http-port and --grpc-port. "
-                f"Received: {error.strerror}"
-            ) from error
+    try:
+        listen(host, port).close()
+    except OSError as error:
+        raise FailedPrecondition(
+            f"The gateway needs {address_of(host, port)} for itself; choose others with --http-port and --grpc-port. "
+            f"Received: {error.strerror}"
+        ) from error
 
 
 async def serve_while(
@@ -112,8 +115,7 @@ async def serve_while(
 ) -> None:
     """Serve everything in the store until the work is done or we are told to stop."""
     stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stop_on_signals(stop)
     async with Supervisor(settings.logs, environment, say) as supervisor:
         for service in services(settings, address, (free_port(), free_port())):
             supervisor.start(service)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic_settings import BaseSettings
 
@@ -14,8 +14,9 @@ S = TypeVar("S", bound=BaseSettings)
 HTTP_PORT, GRPC_PORT = 8080, 8090  # where the gateway listens, and where everybody looks for it
 
 
-def read_settings(settings: type[S]) -> S:
-    """The settings in the environment. Raises InvalidArgument for a variable with the prefix that no field has.
+def read_settings(settings: type[S], **given: Any) -> S:
+    """The settings `given`, and the others as the environment has them. Raises InvalidArgument for a variable with the
+    prefix that no field has.
 
     pydantic-settings passes over variables it does not know, even under extra="forbid".
     """
@@ -24,4 +25,4 @@ def read_settings(settings: type[S]) -> S:
     strange = sorted(name for name in os.environ if name.upper().startswith(prefix) and name.upper() not in known)
     if strange:
         raise InvalidArgument(f"The settings here are {', '.join(sorted(known))}. Received: {', '.join(strange)}")
-    return settings()
+    return settings(**given)

@@ -1,42 +1,48 @@
-"""`python -m services.gateway`: settings from TENSORGATE_GATEWAY_*; a JSON line with both ports when listening."""
+"""`python -m services.gateway`: settings from TENSORGATE_GATEWAY_*; a JSON line with the ports when listening."""
 
 from __future__ import annotations
 
+import argparse
 import asyncio
-import gc
 import json
 import sys
 from dataclasses import asdict
+from typing import Any
 
-import uvloop
-from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
 
 from services.core.errors import TensorgateError
 from services.core.settings import read_settings
 from services.core.telemetry import configure_logging
-from services.gateway.server import Gateway, Ports, stop_on_signals
+from services.gateway.listeners import Ports, open_listeners
 from services.gateway.settings import GatewaySettings
-from services.store import open_store
+from services.gateway.workers import run_workers
 
 
 def main() -> None:
     """Run until SIGTERM or Ctrl-C."""
+    given = _arguments()
     configure_logging()
     try:
-        uvloop.run(_serve(read_settings(GatewaySettings)))
+        settings = read_settings(GatewaySettings, **given)
+        with open_listeners(settings) as listeners:
+            if settings.workers > 1:
+                asyncio.run(run_workers(settings, listeners, _say))
+            else:
+                from services.gateway.process import run_alone  # here: who only starts workers needs none of it
+
+                run_alone(settings, listeners, _say)
     except (TensorgateError, ValidationError) as error:
         sys.exit(f"tensorgate gateway: {error}")
 
 
-async def _serve(settings: GatewaySettings) -> None:
-    stop = asyncio.Event()
-    stop_on_signals(stop)
-    await Gateway(settings, open_store(settings.store), CollectorRegistry()).run(stop, _say)
+def _arguments() -> dict[str, Any]:
+    parser = argparse.ArgumentParser(prog="python -m services.gateway", description=__doc__)
+    parser.add_argument("--workers", type=int, help="processes that answer, all on the same ports")
+    return {name: value for name, value in vars(parser.parse_args()).items() if value is not None}
 
 
 def _say(ports: Ports) -> None:
-    gc.freeze()  # what is here stays: without looking at it again, the longest pause falls from 30 ms to 5
     print(json.dumps(asdict(ports)), flush=True)
 
 

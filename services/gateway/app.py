@@ -18,19 +18,25 @@ from services.gateway.gate import Gate
 from services.gateway.hot_paths import HotPaths
 from services.gateway.keyring import Keyring
 from services.gateway.operations import Doors, Operation, infer, openai, operations, typed
+from services.gateway.pages import Pages
 
 OPENAPI, DOCS, DOCS_FILES = "/openapi.json", "/docs", "/static-offline-docs/"
 _HANDLERS = {TensorgateError: answer_error, Exception: answer_error, HTTPException: answer_http_error}
 
 
-def create_app(doors: Doors, keyring: Keyring | None) -> ASGIApp:
-    """Everything HTTP. With a keyring nobody comes in without a key."""
-    every = operations(doors)
+def create_app(doors: Doors, keyring: Keyring | None, *, probes: bool) -> ASGIApp:
+    """Everything HTTP; `probes`: those and the metrics, too. With a keyring nobody comes in without a key."""
+    every = operations(doors, probes=probes)
     documents = Documents(every, locked=keyring is not None)
     pages = Starlette(routes=[*map(_route, every), *documents.routes()], exception_handlers=_HANDLERS)
     asked = {_words(one.path): one.endpoint for one in (*typed(doors.typed), *infer(doors.open_inference))}
     hot = HotPaths(asked, {(one.method, one.path): one.endpoint for one in openai(doors)}, doors.tfs.answer, pages)
     return hot if keyring is None else Gate(hot, hot.find, keyring)
+
+
+def operations_app(pages: Pages) -> ASGIApp:
+    """Probes and metrics alone, for a port of their own: no keys, nothing counted."""
+    return Starlette(routes=[Route(path, endpoint) for path, endpoint in pages.operations.items()])
 
 
 def _words(path: str) -> tuple[str, str]:

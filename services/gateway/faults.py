@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 
 import orjson
 from starlette.exceptions import HTTPException
@@ -12,7 +13,8 @@ from starlette.responses import Response
 from services.core.errors import HTTP_STATUS, Code, TensorgateError
 from services.core.tfs_json import error_body
 from services.core.tfs_paths import is_tfs_path
-from services.gateway.overload import RETRY_AFTER_SECONDS, is_passing
+from services.gateway.overload import seconds_until_retry
+from services.gateway.rate import RateLimited
 
 _log = logging.getLogger(__name__)
 
@@ -79,7 +81,13 @@ async def answer_http_error(request: Request, error: Exception) -> Response:
 def _answer_openai_error(request: Request, error: Exception) -> Response:
     """OpenAI's body, which its clients read."""
     code, text = public_text(error)
-    return _response(request, code, openai_fault(code, text), error)
+    body = _limited_openai(text) if isinstance(error, RateLimited) else openai_fault(code, text)
+    return _response(request, code, body, error)
+
+
+def _limited_openai(text: str) -> bytes:
+    """What OpenAI's clients know a rate by; other bounds are no matter of waiting."""
+    return orjson.dumps({"error": {"message": text, "type": "requests", "param": None, "code": "rate_limit_exceeded"}})
 
 
 def openai_fault(code: Code, text: str) -> bytes:
@@ -110,7 +118,9 @@ def _response(request: Request, code: Code, body: bytes, error: Exception) -> Re
     if code is Code.INTERNAL and isinstance(error, TensorgateError):  # any other error is logged by the HTTP server
         _log.error("request %s failed: %s", request.scope[REQUEST_ID_KEY], error)
     request.scope[CODE_KEY] = code
-    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if is_passing(error) else {}
+    seconds = seconds_until_retry(error)
+    # In whole seconds (RFC 9110, 10.2.3), so that who waits does not come too early.
+    headers = {} if seconds is None else {"Retry-After": str(math.ceil(seconds))}
     if code is Code.UNAUTHENTICATED:
         headers["WWW-Authenticate"] = "Bearer"  # RFC 9110, 11.6.1: a 401 says how to do better
     return Response(body, HTTP_STATUS[code], headers, "application/json")

@@ -1,4 +1,5 @@
-"""What stands before all doors where keys are set: without a known key nothing is read and nothing told.
+"""What stands before all doors where keys are set: without a known key, or with one that asks too often, nothing is
+read and nothing told.
 
 Only probes, metrics and the pages that describe every gateway alike are free.
 """
@@ -18,10 +19,11 @@ from services.core.errors import Unauthenticated
 from services.core.tfs_paths import is_tfs_path
 from services.gateway.caller import ANYONE, CALLER
 from services.gateway.faults import OPEN_INFERENCE, OPERATION_KEY, answer_error, is_open_inference_path
-from services.gateway.grpc_calls import Context
+from services.gateway.grpc_calls import Context, name_request
 from services.gateway.health import OPEN_INFERENCE_SERVICE
 from services.gateway.keyring import Keyring
 from services.gateway.metrics import Metrics, Outcome
+from services.gateway.rate import RateLimited
 
 _PROBES = {"/livez", "/readyz", "/v2/health/live", "/v2/health/ready"}
 _FREE = frozenset({*_PROBES, "/metrics", "/docs", "/openapi.json"})
@@ -30,7 +32,7 @@ _FREE_CALLS = (
     f"/{health.SERVICE_NAME}/Check",  # not Watch: a stranger who does not read what he watches holds it up for all
     *(f"/{OPEN_INFERENCE_SERVICE}/{call}" for call in ("ServerLive", "ServerReady")),
 )
-_HEADER = "authorization"
+_HEADER = b"authorization"
 _REFUSED = "refused"
 
 
@@ -48,10 +50,9 @@ class Gate:
         if path in _FREE or path.startswith(_FREE_FILES):
             CALLER.set(ANYONE)
             return await self._app(scope, receive, send)
-        given = next((value for name, value in scope["headers"] if name == _HEADER.encode()), None)
         try:
-            CALLER.set(self._keyring.caller(given))
-        except Unauthenticated as error:
+            CALLER.set(self._keyring.admit([value for name, value in scope["headers"] if name == _HEADER]))
+        except (Unauthenticated, RateLimited) as error:
             self._find(scope)  # for the door, in whose form errors leave
             scope[OPERATION_KEY] = (scope.get(OPERATION_KEY, (_door(path),))[0], _REFUSED)
             scope.pop("path_params", None)  # or the model's metrics would count strangers
@@ -76,18 +77,19 @@ class GrpcGate(grpc.aio.ServerInterceptor):
         """The method's handler, or one that refuses."""
         if details.method.startswith(_FREE_CALLS):
             return await continuation(details)
-        given = dict(details.invocation_metadata).get(_HEADER)
+        given = [value for name, value in details.invocation_metadata if name == _HEADER.decode()]
         try:
-            CALLER.set(self._keyring.caller(None if given is None else given.encode()))
-        except Unauthenticated as error:
+            CALLER.set(self._keyring.admit([value.encode() for value in given]))
+        except (Unauthenticated, RateLimited) as error:
             return self._refusing(error)
         return await continuation(details)
 
-    def _refusing(self, error: Unauthenticated) -> Any:
+    def _refusing(self, error: Unauthenticated | RateLimited) -> Any:
         """For a method of any kind: what reads a stream reads nothing until it asks."""
 
         async def refuse(_: Any, context: Context) -> None:
             self._metrics.request(Outcome("grpc", _REFUSED, "", error.code.name, 0.0))
-            await context.abort(grpc.StatusCode.UNAUTHENTICATED, error.message)
+            name_request(context, error)
+            await context.abort(grpc.StatusCode[error.code.name], error.message)
 
         return grpc.stream_stream_rpc_method_handler(refuse)

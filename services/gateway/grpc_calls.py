@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -15,7 +16,7 @@ from services.core.errors import Code
 from services.gateway.bodies import MOST_SECONDS
 from services.gateway.faults import public_text
 from services.gateway.metrics import Metrics, Outcome
-from services.gateway.overload import RETRY_AFTER_SECONDS, is_passing
+from services.gateway.overload import seconds_until_retry
 from services.gateway.request_id import request_id_of
 
 _log = logging.getLogger(__name__)
@@ -23,8 +24,7 @@ _log = logging.getLogger(__name__)
 Context = grpc.aio.ServicerContext[Any, Any]
 Told = Callable[[Exception], tuple[Code, str]]
 _REQUEST_ID = "x-request-id"
-# How a gRPC client that retries by itself is told when (gRPC proposal A6, Pushback).
-_PUSHBACK = ("grpc-retry-pushback-ms", str(1000 * RETRY_AFTER_SECONDS))
+_PUSHBACK = "grpc-retry-pushback-ms"  # how a client that retries by itself is told when (gRPC proposal A6, Pushback)
 _MOST_TEXT = 1300  # characters, at most 12 bytes each: clients take no status with more than 16 KB of metadata
 
 
@@ -54,16 +54,13 @@ class GrpcCalls:
         started, code = clock(), Code.CANCELLED
         self._running += 1
         self.idle.clear()
-        given = dict(context.invocation_metadata() or ()).get(_REQUEST_ID)
-        request_id = request_id_of(given if isinstance(given, str) else None)
-        context.set_trailing_metadata(((_REQUEST_ID, request_id),))
+        request_id = name_request(context)
         try:
             yield
             code = Code.OK
         except Exception as error:  # whatever it was, the client gets a status and we get the reason
             code, text = told(error)
-            if is_passing(error):
-                context.set_trailing_metadata(((_REQUEST_ID, request_id), _PUSHBACK))
+            context.set_trailing_metadata(_trailing(request_id, error))
             if code is Code.INTERNAL:
                 _log.error("request %s failed", request_id, exc_info=error)
             await context.abort(grpc.StatusCode[code.name], text[:_MOST_TEXT])
@@ -72,3 +69,17 @@ class GrpcCalls:
             if not self._running:
                 self.idle.set()
             self._metrics.request(Outcome(*operation, model, code.name, clock() - started))
+
+
+def name_request(context: Context, error: Exception | None = None) -> str:
+    """The request's id, which its answer carries whatever comes of it; `error`, if that is known already."""
+    given = dict(context.invocation_metadata() or ()).get(_REQUEST_ID)
+    request_id = request_id_of(given if isinstance(given, str) else None)
+    context.set_trailing_metadata(_trailing(request_id, error))
+    return request_id
+
+
+def _trailing(request_id: str, error: Exception | None) -> tuple[tuple[str, str], ...]:
+    seconds = None if error is None else seconds_until_retry(error)
+    pushback = () if seconds is None else ((_PUSHBACK, str(math.ceil(1000 * seconds))),)
+    return ((_REQUEST_ID, request_id), *pushback)

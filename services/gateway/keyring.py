@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from services.core.errors import InvalidArgument, Unauthenticated
-from services.core.keys import KeyLine, hash_of
+from services.core.keys import KeyLine, hash_of, read_keys
 from services.gateway.caller import Caller
+from services.gateway.rate import Bucket, Rate, RateLimited, take
 
 _log = logging.getLogger(__name__)
 
@@ -18,31 +19,60 @@ _LOOK_SECONDS = 1.0  # between two looks at the file
 _SCHEME = b"bearer"
 
 
-class Keyring:
-    """Raises InvalidArgument when the file cannot be read at the start; afterwards the keys read last stay."""
+@dataclass
+class _Held:
+    """A key in force; where it has a rate, with the bucket it takes from."""
 
-    def __init__(self, path: Path, clock: Callable[[], float]) -> None:
+    line: KeyLine
+    caller: Caller
+    rate: Rate | None
+    bucket: Bucket
+
+
+class Keyring:
+    """Raises InvalidArgument when the file cannot be read at the start; afterwards the keys read last stay.
+
+    `workers`: of so many processes this is one, and each grants its share of a key's rate.
+    """
+
+    def __init__(self, path: Path, clock: Callable[[], float], workers: int = 1) -> None:
         self._path = path
         self._clock = clock
+        self._workers = workers
         self._stamp = _stamp(path)
-        self._callers = _read(path)
+        self._held: Mapping[str, _Held] = {}
+        self._read()
         self._look_at = clock() + _LOOK_SECONDS
         self._told = ""
 
-    def caller(self, authorization: bytes | None) -> Caller:
-        """Whose key a request's `authorization` has. Raises Unauthenticated.
+    def admit(self, authorizations: Sequence[bytes]) -> Caller:
+        """Whose key a request has, by all its `authorization` headers. Raises Unauthenticated, and RateLimited when
+        that key has asked too often.
 
         Found by its hash, the key itself is compared with nothing: how long the look-up takes may tell of hashes, and
         who knows a hash still has no key.
         """
-        if self._clock() >= self._look_at:
+        now = self._clock()
+        if now >= self._look_at:
             self._look()
-        scheme, _, key = (authorization or b"").partition(b" ")
-        caller = self._callers.get(hash_of(key.strip())) if scheme.lower() == _SCHEME else None
-        if caller is None:
-            came = "none" if authorization is None else "one that is not known here"
+        held = self._find(authorizations)
+        if held.rate is not None:
+            held.bucket, wait = take(held.bucket, held.rate, now)
+            if wait:
+                raise _limited(held.line, wait)
+        return held.caller
+
+    def _find(self, authorizations: Sequence[bytes]) -> _Held:
+        held, came = None, "none"
+        if len(authorizations) > 1:  # which of them another server on the way has looked at, nobody knows
+            came = f"{len(authorizations)} such headers"
+        elif authorizations:
+            scheme, _, key = authorizations[0].partition(b" ")
+            held = self._held.get(hash_of(key.strip())) if scheme.lower() == _SCHEME else None
+            came = "one that is not known here"
+        if held is None:
             raise Unauthenticated(f"A request names its key: `Authorization: Bearer KEY`. Received: {came}")
-        return caller
+        return held
 
     def _look(self) -> None:
         self._look_at = self._clock() + _LOOK_SECONDS
@@ -50,8 +80,8 @@ class Keyring:
         if stamp == self._stamp:
             return
         try:
-            self._callers = _read(self._path)
-            _log.info("%d keys are in force", len(self._callers))
+            self._read()
+            _log.info("%d keys are in force", len(self._held))
         except InvalidArgument as error:
             if (told := str(error)) != self._told:
                 _log.error("the keys in force stay: %s", told)
@@ -59,6 +89,38 @@ class Keyring:
             if isinstance(error.__cause__, OSError) and stamp is not None:
                 return  # it is there and may be read at the next look: a key taken back must not stay
         self._stamp = stamp
+
+    def _read(self) -> None:
+        """What a key may ask and how often as the file says; buckets stay as they are where the rate does."""
+        lines = read_keys(self._path)
+        self._held = {sha256: self._hold(line, self._held.get(sha256)) for sha256, line in lines.items()}
+
+    def _hold(self, line: KeyLine, before: _Held | None) -> _Held:
+        rate = _share(line, self._workers)
+        caller = Caller(line.name, None if line.models is None else frozenset(line.models))
+        if before is not None and before.rate == rate:
+            return _Held(line, caller, rate, before.bucket)
+        return _Held(line, caller, rate, Bucket(0.0 if rate is None else rate.burst, self._clock()))
+
+
+def _share(line: KeyLine, workers: int) -> Rate | None:
+    """What one of so many processes grants."""
+    if line.rate is None:
+        return None
+    return Rate(line.rate / workers, max(1.0, _burst(line, line.rate) / workers))
+
+
+def _burst(line: KeyLine, rate: float) -> int:
+    return line.burst or math.ceil(rate)
+
+
+def _limited(line: KeyLine, wait: float) -> RateLimited:
+    assert line.rate is not None
+    return RateLimited(
+        f"The key of {line.name!r} may ask {line.rate:g} times a second, {_burst(line, line.rate)} times at once. "
+        f"Received: one request more, {wait:.3g} s too early",
+        wait,
+    )
 
 
 def _stamp(path: Path) -> tuple[int, ...] | None:
@@ -68,32 +130,3 @@ def _stamp(path: Path) -> tuple[int, ...] | None:
     except OSError:
         return None
     return seen.st_mtime_ns, seen.st_ctime_ns, seen.st_size, seen.st_ino
-
-
-def _kinds(error: ValidationError) -> str:
-    """What is wrong, without names or values of the file: a key may stand where it does not belong."""
-    return ", ".join(sorted({one["type"] for one in error.errors(include_input=False)}))
-
-
-def _read(path: Path) -> Mapping[str, Caller]:
-    """Callers by the hash of their key."""
-    callers: dict[str, Caller] = {}
-    try:
-        for number, line in enumerate(path.read_bytes().splitlines(), 1):
-            if line.strip():
-                one = KeyLine.model_validate_json(line)
-                if one.sha256 in callers:
-                    raise InvalidArgument(f"A key stands once in a file of keys. Received: {path}, line {number}")
-                if one.models is None and "models" in one.model_fields_set:  # null may as well mean none
-                    raise InvalidArgument(
-                        f"`models` is a list, or left out for all. Received: {path}, line {number}: null"
-                    )
-                callers[one.sha256] = Caller(one.name, None if one.models is None else frozenset(one.models))
-    except OSError as error:
-        raise InvalidArgument(f"TENSORGATE_GATEWAY_KEYS is a file of keys. Received: {error}") from error
-    except ValidationError as error:
-        raise InvalidArgument(
-            'A line of a file of keys is {"name": ..., "sha256": ...}, with "models": [...] if not all; '
-            f"`tensorgate key` makes one. Received: {path}, line {number}: {_kinds(error)}"
-        ) from None
-    return callers

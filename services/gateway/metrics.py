@@ -62,17 +62,7 @@ class Metrics:
             registry=registry,
             buckets=_ROWS,
         )
-        server = f"{prefix}_model_server"
-        self._up = Gauge(f"{server}_up", "1 when it answered the last poll.", ("server",), registry=registry)
-        self._in_flight = Gauge(
-            f"{server}_calls_in_flight", "Calls under way at the last poll.", ("server",), registry=registry
-        )
-        self._breaker = Gauge(
-            f"{server}_breaker",
-            "At the last poll: 0 closed, 1 one call finds out, 2 open, so that it gets none.",
-            ("server",),
-            registry=registry,
-        )
+        self._add_servers(f"{prefix}_model_server")
         self._retries = Counter(f"{prefix}_retries", "Calls sent again, by code.", ("code",), registry=registry)
         self._hedges = Counter(f"{prefix}_hedges", "Calls sent to a second server, too.", registry=registry)
         self._shed = Counter(
@@ -83,6 +73,30 @@ class Metrics:
         )
         ProcessCollector(registry=registry)
         self._children = cache(self._labelled)  # finding a child by its labels is slow, and the labels are few
+
+    def _add_servers(self, prefix: str) -> None:
+        """One line each; of several workers' the one that says most, or the sum."""
+        self._up = Gauge(
+            f"{prefix}_up",
+            "1 when it answered the last poll.",
+            ("server",),
+            registry=self.registry,
+            multiprocess_mode="livemin",  # of several workers: 0 if one of them gets no answer
+        )
+        self._in_flight = Gauge(
+            f"{prefix}_calls_in_flight",
+            "Calls under way at the last poll.",
+            ("server",),
+            registry=self.registry,
+            multiprocess_mode="livesum",
+        )
+        self._breaker = Gauge(
+            f"{prefix}_breaker",
+            "At the last poll: 0 closed, 1 one call finds out, 2 open, so that it gets none.",
+            ("server",),
+            registry=self.registry,
+            multiprocess_mode="livemax",
+        )
 
     def models(self, names: frozenset[str]) -> None:
         """The routing table changed: these names may be labels now."""

@@ -66,13 +66,14 @@ class Operation:
     fault: type[BaseModel] | None = None
 
 
-def operations(doors: Doors) -> Sequence[Operation]:
-    """All."""
+def operations(doors: Doors, *, probes: bool) -> Sequence[Operation]:
+    """All; those of the one who runs the gateway only with `probes`."""
     of_models = (*typed(doors.typed), *_tfs(doors.tfs), *infer(doors.open_inference), *_models(doors))
     return (
         *(replace(one, path=one.path.replace(_MODEL, _MODEL + form)) for form in _REF_FORMS for one in of_models),
         *openai(doors),
         *_pages(doors),
+        *(Operation(path, endpoint, _OPERATE) for path, endpoint in doors.pages.operations.items() if probes),
     )
 
 
@@ -142,14 +143,11 @@ def _models(doors: Doors) -> Sequence[Operation]:
 
 
 def _pages(doors: Doors) -> Sequence[Operation]:
-    """What is told of all, and of the gateway."""
+    """What is told of all."""
     ours, theirs = doors.pages, doors.open_inference.pages
     index = Operation("/v2/repository/index", theirs.index, OPEN_INFERENCE, "POST", open_inference.IndexBody)
     return (
         Operation("/api/models", ours.list_models, _MODELS, reply=schemas.ModelList),
-        Operation("/livez", ours.livez, _OPERATE),
-        Operation("/readyz", ours.readyz, _OPERATE),
-        Operation("/metrics", ours.metrics, _OPERATE),
         Operation("/v2", theirs.server, OPEN_INFERENCE, reply=open_inference.ServerMetadata),
         Operation("/v2/models", theirs.list_models, OPEN_INFERENCE),
         Operation("/v2/health/live", theirs.live, OPEN_INFERENCE),

@@ -25,6 +25,7 @@ class Pages:
         self._table = table
         self._health = health
         self._registry = registry
+        self.operations = {"/livez": self.livez, "/readyz": self.readyz, "/metrics": self.metrics}
 
     async def list_models(self, http: Request) -> Response:
         """All models of the store, with the versions that can be called now."""

@@ -5,33 +5,30 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
-import signal
-import socket
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
 
 import grpc.aio
-import uvicorn
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry
 
-from services.core.errors import FailedPrecondition
-from services.core.sockets import listen
+from services.core.sockets import address_of
 from services.core.tfs_methods import MODEL, PREDICTION
 from services.gateway.admission import Admission, Limits
-from services.gateway.app import create_app
+from services.gateway.app import create_app, operations_app
 from services.gateway.backend import Backend
 from services.gateway.backends import Backends, CallRules
 from services.gateway.batcher import Batcher, BatchLimits
-from services.gateway.connection import Connection
 from services.gateway.edge import Edge
 from services.gateway.gate import GrpcGate
 from services.gateway.grpc_calls import GrpcCalls
 from services.gateway.health import INFERENCE, OPEN_INFERENCE_SERVICE, Health
+from services.gateway.http_server import HttpServer
 from services.gateway.keyring import Keyring
+from services.gateway.listeners import Listeners, Ports, port_taken
 from services.gateway.metrics import Metrics
 from services.gateway.open_inference import Repository
 from services.gateway.open_inference_grpc import OpenInferenceGrpc
@@ -54,29 +51,32 @@ from services.store import Store
 from services.stubs.inference import open_inference_pb2_grpc
 from services.stubs.tensorgate.v1 import inference_pb2_grpc
 
+_FIRST_TABLE_SECONDS = 5.0
 _LAST_ANSWER_SECONDS = 0.3  # a call that has ended still has its answer on the way
 
 
-@dataclass(frozen=True)
-class Ports:
-    """Where the gateway listens."""
-
-    http_port: int
-    grpc_port: int
-
-
 class Gateway:
-    """All parts of one gateway process. Build it inside the event loop that runs it."""
+    """All parts of one gateway process. Build it inside the event loop that runs it.
 
-    def __init__(self, settings: GatewaySettings, store: Store, registry: CollectorRegistry) -> None:
-        settings.check_address()
+    It counts in `registry`; `/metrics` shows that, or `shown`, the sum over several workers.
+    """
+
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        store: Store,
+        registry: CollectorRegistry,
+        *,
+        shown: CollectorRegistry | None = None,
+    ) -> None:
         self._settings = settings
         self._metrics = Metrics(registry)
+        self._told = asyncio.Event()
         clock = asyncio.get_running_loop().time
-        self._keyring = None if settings.keys is None else Keyring(settings.keys, clock)
+        self._keyring = None if settings.keys is None else Keyring(settings.keys, clock, settings.workers)
         self._health = Health(tells_models=self._keyring is None)
         self._servers = [Backend(address) for address in settings.model_server]
-        rules = CallRules(settings.server_calls, settings.hedge_seconds)
+        rules = CallRules(max(settings.server_calls // settings.workers, 1), settings.hedge_seconds)
         backends = self._backends = Backends(self._servers, rules, metrics=self._metrics, luck=random.random)
         self._router = Router(store, self._servers, self._tell)
         limits = Limits(settings.instances, settings.pixels)
@@ -95,8 +95,10 @@ class Gateway:
             OpenInferenceRest(plane, settings.body_bytes, settings.timeout_seconds),
             OpenInferencePages(repository),
         )
-        pages = Pages(self._table, self._health, registry)
-        self._app = create_app(Doors(typed, tfs, openai, images, open_inference, pages), self._keyring)
+        self._pages = Pages(self._table, self._health, registry if shown is None else shown)
+        doors = Doors(typed, tfs, openai, images, open_inference, self._pages)
+        app = create_app(doors, self._keyring, probes=settings.operations_port is None)
+        self._edge = Edge(app, self._metrics, settings.access_log)
         self._calls = GrpcCalls(self._metrics, settings.timeout_seconds)
         self._inference = Inference(plane, self._table, self._calls)
         self._open_inference = OpenInferenceGrpc(plane, repository, self._calls)
@@ -110,27 +112,39 @@ class Gateway:
         self._backends.tell(table.servers)
         self._metrics.servers(table.servers, self._backends.samples())
         await self._health.tell(table)
+        self._told.set()
 
-    async def run(self, stop: asyncio.Event, listening: Callable[[Ports], None]) -> None:
+    async def run(self, listeners: Listeners, stop: asyncio.Event, listening: Callable[[Ports], None]) -> None:
         """Serve until `stop` is set, then drain: health first, then no new connections, then running requests end."""
-        http = self._http_server()
-        rpc, grpc_port = self._grpc_server()
-        with _listen(self._settings.http_host, self._settings.http_port) as port:
-            await rpc.start()
-            serving = asyncio.create_task(http.serve([port]))
-            polling = asyncio.create_task(self._router.run(self._settings.poll_seconds))
-            stopping = asyncio.create_task(stop.wait())
-            listening(Ports(port.getsockname()[1], grpc_port))
-            await asyncio.wait((stopping, serving, polling), return_when=asyncio.FIRST_COMPLETED)
-            await self._health.drain()
-            http.should_exit = True
-            await asyncio.gather(self._drain(rpc), serving)
+        polling = asyncio.create_task(self._router.run(self._settings.poll_seconds))
+        stopping = asyncio.create_task(stop.wait())
+        if listeners.shared:  # other workers answer; we do when we know of what
+            await self._first_table(stopping)
+        rpc, grpc_port = self._grpc_server(listeners)
+        await rpc.start()
+        http = HttpServer(self._edge, self._settings.drain_seconds)
+        operations = HttpServer(operations_app(self._pages), self._settings.drain_seconds)
+        running = [stopping, polling, http.start(listeners.http)]
+        if listeners.operations is not None:
+            running.append(operations.start(listeners.operations))
+        listening(listeners.ports(grpc_port))
+        await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+        await self._health.drain()
+        await asyncio.gather(self._drain(rpc), http.end())
+        if listeners.operations is not None:
+            await operations.end()  # last: until now it has said that we are not ready
         for task in (polling, stopping):
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
         for server in self._servers:
             await server.close()
+
+    async def _first_table(self, stopping: asyncio.Task[Any]) -> None:
+        """Return when it is known which models there are, or after a while without."""
+        told = asyncio.create_task(self._told.wait())
+        await asyncio.wait((told, stopping), timeout=_FIRST_TABLE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        told.cancel()
 
     async def _drain(self, rpc: grpc.aio.Server) -> None:
         """Let running calls end. Those who watch our health would watch for ever, so they are cut when we are idle."""
@@ -141,28 +155,14 @@ class Gateway:
         await rpc.stop(_LAST_ANSWER_SECONDS)
         await stopped
 
-    def _http_server(self) -> uvicorn.Server:
-        config = uvicorn.Config(
-            Edge(self._app, self._metrics, self._settings.access_log),
-            http=Connection,
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            timeout_graceful_shutdown=int(self._settings.drain_seconds) or 1,
-        )
-        return _HttpServer(config)
-
-    def _grpc_server(self) -> tuple[grpc.aio.Server, int]:
+    def _grpc_server(self, listeners: Listeners) -> tuple[grpc.aio.Server, int]:
         bound = self._settings.body_bytes
         server = grpc.aio.server(
             interceptors=() if self._keyring is None else (GrpcGate(self._keyring, self._metrics),),
             options=(
                 ("grpc.max_receive_message_length", bound),
                 ("grpc.max_send_message_length", -1),
-                ("grpc.so_reuseport", 0),  # a port that is taken is an error, not shared
+                ("grpc.so_reuseport", int(listeners.shared)),  # else a port that is taken is an error
             ),
         )
         inference_pb2_grpc.add_InferenceServicer_to_server(self._inference, server)  # type: ignore[no-untyped-call]  # generated code
@@ -171,37 +171,8 @@ class Gateway:
         health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, server)
         services = (INFERENCE, PREDICTION, MODEL, OPEN_INFERENCE_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(services, server)
-        host, port = self._settings.http_host, self._settings.grpc_port
+        host, port = self._settings.http_host, listeners.grpc
         try:
-            return server, server.add_insecure_port(f"{host}:{port}")
+            return server, server.add_insecure_port(address_of(host, port))
         except RuntimeError as error:
-            raise _port_taken(host, port, error) from error
-
-
-class _HttpServer(uvicorn.Server):
-    """Leaves signals to `Gateway.run`, which has two servers to stop and health to flip first."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Take none."""
-        yield
-
-
-@contextmanager
-def _listen(host: str, port: int) -> Iterator[socket.socket]:
-    try:
-        listener = listen(host, port)
-    except OSError as error:
-        raise _port_taken(host, port, error) from error
-    with listener:
-        yield listener
-
-
-def _port_taken(host: str, port: int, error: Exception) -> FailedPrecondition:
-    return FailedPrecondition(f"The gateway listens on ports of its own. Received: {host}:{port}, and there: {error}")
-
-
-def stop_on_signals(stop: asyncio.Event) -> None:
-    """SIGTERM and Ctrl-C set `stop`."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+            raise port_taken(host, port, error) from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
@@ -31,6 +33,10 @@ class GatewaySettings(BaseSettings):
     http_host: str = Field(default="127.0.0.1", description="address to listen on, for REST and gRPC")
     http_port: int = Field(default=HTTP_PORT, ge=0, le=65535, description="REST port; 0 picks a free one")
     grpc_port: int = Field(default=GRPC_PORT, ge=0, le=65535, description="gRPC port; 0 picks a free one")
+    operations_port: int | None = Field(
+        default=None, ge=0, le=65535, description="port of /livez, /readyz and /metrics alone; none: the REST port"
+    )
+    workers: int = Field(default=1, ge=1, description="processes that answer, all on the same ports")
     keys: Path | None = Field(default=None, description="keys that may ask (`tensorgate key`); none: anyone")
     allow_anyone: bool = Field(default=False, description="without keys, listen where other machines can ask, too")
     body_bytes: int = Field(default=64 << 20, gt=0, description="largest request body or gRPC message")
@@ -64,3 +70,8 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def worker_environment(counts: Path) -> Mapping[str, str]:
+    """What a worker inherits: our own environment, and the folder where it counts (prometheus-client's variable)."""
+    return {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(counts)}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import signal
 import sys
 
 import uvloop
 
 from services.core.errors import TensorgateError
+from services.core.signals import stop_on_signals
 from services.core.telemetry import configure_logging
 from services.core.tensorflow_settings import quiet_tensorflow
 from services.model_server.server import Server
@@ -18,8 +18,7 @@ from services.model_server.settings import REFUSED, Settings, parse
 
 async def _serve(settings: Settings) -> None:
     stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stop_on_signals(stop)
     server = Server(settings)
     started = asyncio.create_task(server.start(), name="start")
     stopped = asyncio.create_task(stop.wait(), name="stop")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import socket
 
-from services.core.sockets import listen
+import pytest
+
+from services.core.sockets import address_of, listen
 
 
 def test_what_is_written_in_two_parts_waits_for_no_acknowledgement() -> None:
@@ -12,3 +14,15 @@ def test_what_is_written_in_two_parts_waits_for_no_acknowledgement() -> None:
         accepted, _ = listener.accept()
         with accepted:
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+@pytest.mark.parametrize(
+    ("host", "asked"), [("127.0.0.1", "127.0.0.1"), ("::1", "::1"), ("::", "::1"), ("::", "127.0.0.1")]
+)
+def test_an_address_of_either_kind_is_listened_on(host: str, asked: str) -> None:
+    with listen(host, 0) as listener:
+        socket.create_connection((asked, listener.getsockname()[1]), timeout=5).close()
+
+
+def test_an_ipv6_address_is_written_in_brackets() -> None:
+    assert [address_of("::1", 1), address_of("127.0.0.1", 2)] == ["[::1]:1", "127.0.0.1:2"]

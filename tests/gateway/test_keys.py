@@ -149,6 +149,20 @@ async def test_probes_metrics_and_the_page_are_free(stranger: httpx.AsyncClient)
     assert 'code="UNAUTHENTICATED"' in (await stranger.get("/metrics")).text
 
 
+async def test_two_keys_are_none(locked: World) -> None:
+    for second in (WHOLE, WRONG):
+        headers = [("Authorization", f"Bearer {WHOLE}"), ("Authorization", f"Bearer {second}")]
+        async with httpx.AsyncClient(base_url=locked.rest.base_url) as client:
+            answer = await client.get("/api/models", headers=headers)
+        assert answer.status_code == 401 and "Received: 2 such headers" in answer.text
+        with pytest.raises(grpc.aio.AioRpcError, match="Received: 2 such headers") as caught:
+            await locked.inference.ListModels(
+                pb.ListModelsRequest(), metadata=(*_metadata(WHOLE), *_metadata(second), ("x-request-id", "mine"))
+            )
+        assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
+        assert dict(caught.value.trailing_metadata())["x-request-id"] == "mine"
+
+
 @pytest.mark.parametrize(
     "path", ["/api/models/houses/regress", "/v1/models/affine:predict", "/v2/models/writer/generate"]
 )
@@ -353,15 +367,15 @@ def test_a_broken_file_leaves_the_keys_in_force_and_is_logged_once(
         file.unlink() if broken is None else file.write_text(broken)
         for _ in range(3):
             clock.now += 1
-            assert keyring.caller(f"Bearer {WHOLE}".encode()).name == "owner of whole"
+            assert keyring.admit([f"Bearer {WHOLE}".encode()]).name == "owner of whole"
             with pytest.raises(Unauthenticated):
-                keyring.caller(f"Bearer {SCOPED}".encode())
+                keyring.admit([f"Bearer {SCOPED}".encode()])
         (record,) = (one for one in caplog.records if one.levelno == logging.ERROR)
         assert str(file) in record.getMessage()
     file.write_text("")  # not broken: nobody has a key
     clock.now += 1
     with pytest.raises(Unauthenticated):
-        keyring.caller(f"Bearer {WHOLE}".encode())
+        keyring.admit([f"Bearer {WHOLE}".encode()])
 
 
 def test_a_key_is_taken_back_even_if_the_file_cannot_be_opened_for_a_while(
@@ -378,13 +392,13 @@ def test_a_key_is_taken_back_even_if_the_file_cannot_be_opened_for_a_while(
     try:
         for _ in range(3):
             clock.now += 1
-            assert keyring.caller(f"Bearer {WHOLE}".encode())
+            assert keyring.admit([f"Bearer {WHOLE}".encode()])
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
     assert len([one for one in caplog.records if one.levelno == logging.ERROR]) == 1
     clock.now += 1
     with pytest.raises(Unauthenticated):
-        keyring.caller(f"Bearer {WHOLE}".encode())
+        keyring.admit([f"Bearer {WHOLE}".encode()])
 
 
 def test_the_file_is_looked_at_once_a_second_at_most(tmp_path: Path) -> None:
@@ -393,9 +407,9 @@ def test_the_file_is_looked_at_once_a_second_at_most(tmp_path: Path) -> None:
     keyring = Keyring(file, clock)
     file.write_text(line(SCOPED, "a"))
     clock.now = 0.9
-    assert keyring.caller(f"bearer {WHOLE}".encode()).models is None
+    assert keyring.admit([f"bearer {WHOLE}".encode()]).models is None
     clock.now = 1.0
-    assert keyring.caller(f"bearer {SCOPED}".encode()).models == frozenset({"a"})
+    assert keyring.admit([f"bearer {SCOPED}".encode()]).models == frozenset({"a"})
 
 
 @pytest.mark.parametrize(
@@ -455,6 +469,23 @@ def test_beyond_loopback_a_process_without_keys_does_not_start(command: list[str
     assert run.returncode == 1
     assert "TENSORGATE_GATEWAY_KEYS" in run.stderr and "TENSORGATE_GATEWAY_ALLOW_ANYONE=true" in run.stderr
     assert "Traceback" not in run.stderr
+
+
+def test_serving_with_a_broken_file_of_keys_ends_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "keys.jsonl"
+    file.write_text("{")
+    settings = {**environment(keys=file), "TENSORGATE_HOME": str(tmp_path / "home")}
+    command = [sys.executable, "-m", "services.cli", "serve", "--http-port", "0", "--grpc-port", "0"]
+    run = subprocess.run(command, env=settings, capture_output=True, text=True, timeout=30, check=False)
+    assert run.returncode == 1
+    assert f"{file}, line 1" in run.stderr and "Traceback" not in run.stderr
+    assert not (tmp_path / "home").exists()
+
+
+async def test_ipv6_is_listened_on_by_both_doors() -> None:
+    async with world({}, http_host="::1") as here:
+        assert (await here.rest.get("/api/models")).status_code == 200
+        assert len((await here.inference.ListModels(pb.ListModelsRequest())).models) == 0
 
 
 def test_the_command_sends_its_key(store: Path, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from tests.gateway.models import publish_all
 from tests.polling import until
 
 MODEL_SERVER = Path(__file__).with_name("backend_process.py")
+PORTS = ("http_port", "operations_port")
 INSTANCES = {"houses": {"rooms": 2}, "affine": {"x": 2}}
 
 
@@ -34,6 +35,7 @@ class Running:
     process: subprocess.Popen[str]
     http: str
     grpc: str
+    operations: str
 
     def regress(self, model: str) -> httpx.Response:
         """One request that the model server answers."""
@@ -41,7 +43,7 @@ class Running:
 
     def has_asked(self, *models: str) -> bool:
         """The model server has been called once for each of these."""
-        page = httpx.get(f"{self.http}/metrics").text
+        page = httpx.get(f"{self.operations}/metrics").text
         return all(f'tensorgate_gateway_batch_rows_count{{model="{model}"}} 1.0' in page for model in models)
 
 
@@ -87,13 +89,14 @@ def gateway(store: Path, *, answer_seconds: float = 0, **settings: Any) -> Itera
             **settings,
         ) as (process, ports),
     ):
-        running = Running(process, f"http://127.0.0.1:{ports['http_port']}", f"127.0.0.1:{ports['grpc_port']}")
-        until(lambda: httpx.get(f"{running.http}/readyz").status_code == 200, seconds=10)
+        http, operations = (f"http://127.0.0.1:{ports[name] or ports['http_port']}" for name in PORTS)
+        running = Running(process, http, f"127.0.0.1:{ports['grpc_port']}", operations)
+        until(lambda: httpx.get(f"{operations}/readyz").status_code == 200, seconds=10)
         yield running
 
 
 def test_tensorflow_is_never_imported() -> None:
-    code = "import services.gateway.__main__, sys; print([m for m in sys.modules if m.split('.')[0] == 'keras'])"
+    code = "import services.gateway.process, sys; print([m for m in sys.modules if m.split('.')[0] == 'keras'])"
     run = subprocess.run([sys.executable, "-X", "importtime", "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
     imported = {line.rpartition("|")[2].strip() for line in run.stderr.splitlines()}

@@ -15,7 +15,9 @@ import httpx
 from prometheus_client import CollectorRegistry
 
 from services.core.card import CARD_PATH
-from services.gateway.server import Gateway, Ports
+from services.core.sockets import address_of
+from services.gateway.listeners import Ports, open_listeners
+from services.gateway.server import Gateway
 from services.gateway.settings import GatewaySettings
 from services.store import Store, open_store
 from services.stubs.tensorgate.v1 import inference_pb2_grpc
@@ -120,19 +122,21 @@ async def _running(
 ) -> AsyncIterator[tuple[httpx.AsyncClient, grpc.aio.Channel, str]]:
     stop = asyncio.Event()
     ports: asyncio.Future[Ports] = asyncio.get_running_loop().create_future()
-    gateway = Gateway(settings, store, CollectorRegistry())
-    running = asyncio.create_task(gateway.run(stop, ports.set_result))
-    bound = await ports
-    rpc = f"127.0.0.1:{bound.grpc_port}"
-    try:
-        async with (
-            httpx.AsyncClient(base_url=f"http://127.0.0.1:{bound.http_port}", headers=bearer(key), timeout=20) as rest,
-            grpc.aio.insecure_channel(rpc) as channel,
-        ):
-            yield rest, channel, rpc
-    finally:
-        stop.set()
-        await running
+    with open_listeners(settings) as listeners:
+        gateway = Gateway(settings, store, CollectorRegistry())
+        running = asyncio.create_task(gateway.run(listeners, stop, ports.set_result))
+        bound = await ports
+        host = settings.http_host
+        http, rpc = f"http://{address_of(host, bound.http_port)}", address_of(host, bound.grpc_port)
+        try:
+            async with (
+                httpx.AsyncClient(base_url=http, headers=bearer(key), timeout=20) as rest,
+                grpc.aio.insecure_channel(rpc) as channel,
+            ):
+                yield rest, channel, rpc
+        finally:
+            stop.set()
+            await running
 
 
 def bearer(key: str) -> dict[str, str]:

@@ -1,0 +1,93 @@
+"""One process that answers: alone, or as one of several workers (`python -m services.gateway.process JOB`)."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Callable
+
+import uvloop
+from prometheus_client import CollectorRegistry, values
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from services.core.errors import TensorgateError
+from services.core.signals import stop_on_signals
+from services.core.telemetry import configure_logging
+from services.gateway.listeners import Listeners, Ports
+from services.gateway.server import Gateway
+from services.gateway.settings import GatewaySettings
+from services.gateway.workers import Job
+from services.store import open_store
+
+
+def run_alone(settings: GatewaySettings, listeners: Listeners, listening: Callable[[Ports], None]) -> None:
+    """Answer until SIGTERM or Ctrl-C."""
+    uvloop.run(_run_alone(settings, listeners, listening))
+
+
+async def _run_alone(settings: GatewaySettings, listeners: Listeners, listening: Callable[[Ports], None]) -> None:
+    stop = asyncio.Event()
+    stop_on_signals(stop)
+
+    def settled(ports: Ports) -> None:
+        _settle()
+        listening(ports)
+
+    await Gateway(settings, open_store(settings.store), CollectorRegistry()).run(listeners, stop, settled)
+
+
+def _settle() -> None:
+    """What has been imported and built stays: the collector need not go through it, 30 ms at a time."""
+    gc.freeze()
+
+
+def main() -> None:
+    """Answer until SIGTERM, or until the process that started us is gone: then standard input ends."""
+    configure_logging()
+    job = Job.model_validate_json(sys.argv[1])
+    # Counted by number, not by process id: who takes a dead worker's place counts on in its files.
+    values.ValueClass = values.MultiProcessValue(lambda: job.number)  # type: ignore[no-untyped-call]  # no types there
+    try:
+        uvloop.run(_work(job))
+    except TensorgateError as error:
+        sys.exit(f"tensorgate gateway: {error}")
+
+
+async def _work(job: Job) -> None:
+    stop = asyncio.Event()
+    stop_on_signals(stop)
+    loop, parent = asyncio.get_running_loop(), sys.stdin.fileno()
+    left = asyncio.Event()
+
+    def alone() -> None:
+        loop.remove_reader(parent)
+        left.set()
+        stop.set()
+
+    loop.add_reader(parent, alone)  # nothing is ever written there: it can be read when it ends
+    shown = CollectorRegistry()
+    MultiProcessCollector(shown, job.counts)  # type: ignore[no-untyped-call]  # no types there
+    gateway = Gateway(job.settings, open_store(job.settings.store), CollectorRegistry(), shown=shown)
+    await gateway.run(_inherited(job), stop, _say)
+    if left.is_set():
+        shutil.rmtree(job.counts, ignore_errors=True)  # nobody else is there to do it
+
+
+def _inherited(job: Job) -> Listeners:
+    operations = None if job.operations is None else socket.socket(fileno=job.operations)
+    return Listeners(socket.socket(fileno=job.http), operations, job.grpc, shared=True)
+
+
+def _say(_: Ports) -> None:
+    """One line to our parent; what is printed later goes to the log, where somebody reads it."""
+    _settle()
+    print("listening", flush=True)
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+
+
+if __name__ == "__main__":
+    main()
