@@ -32,10 +32,11 @@ _CHANNEL_OPTIONS = (
     # A model server that was restarted is found again within a second, not after gRPC's two minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
-    # Calls of one that hangs or is cut off fail after ten seconds, while others may answer; a busy one answers pings.
-    ("grpc.min_reconnect_backoff_ms", 5000),  # of an attempt to connect, too
-    ("grpc.keepalive_time_ms", 5000),
-    ("grpc.keepalive_timeout_ms", 5000),
+    # Calls of one that hangs or is cut off fail within 20 seconds, while others may answer; a busy one answers pings.
+    # By itself grpc.keepalive_timeout_ms does nothing in gRPC 1.85: a ping has a minute.
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.http2.ping_timeout_ms", 10_000),
+    ("grpc.min_reconnect_backoff_ms", 5000),  # an attempt to connect fails after as long
 )
 # CANCELLED is what a server that stops says of calls it cuts; ours that we cancel ourselves have no status.
 _GONE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)

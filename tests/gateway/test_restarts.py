@@ -18,7 +18,7 @@ import pytest
 from services.core.tensors import Array
 from tests.gateway.backend import TinyServer, serving
 from tests.gateway.models import AFFINE, publish_all
-from tests.gateway.test_process import MODEL_SERVER, started
+from tests.gateway.test_process import INSTANCES, MODEL_SERVER, started
 from tests.gateway.world import eventually
 from tests.ports import free_port
 
@@ -156,6 +156,21 @@ async def test_while_the_only_model_server_restarts_requests_are_answered_or_tol
             await load.has_answered(400)
         assert {(answer.status_code, answer.headers["retry-after"]) for answer in load.refused} <= {(503, "1")}
         assert load.cut_off == 0
+
+
+async def test_a_call_at_a_model_server_that_hangs_is_answered_by_the_other(store: Path) -> None:
+    """The connection stays, and nothing comes back: only pings that are not answered tell. Takes up to 20 seconds."""
+    ports, port = [free_port(), free_port()], free_port()
+    with ExitStack() as stack:
+        servers = [stack.enter_context(model_server(one)) for one in ports]
+        stack.enter_context(gateway(store, ports, port))
+        await up(port, 2)
+        servers[0].send_signal(signal.SIGSTOP)
+        base, patient = f"http://127.0.0.1:{port}/api/models", {"X-Request-Timeout-Seconds": "60"}
+        async with httpx.AsyncClient(base_url=base, headers=patient, timeout=60) as rest:
+            asked = [rest.post(f"/{model}/regress", json={"instance": INSTANCES[model]}) for model in INSTANCES]
+            assert [answer.status_code for answer in await asyncio.gather(*asked)] == [200, 200]
+        await up(port, 1)
 
 
 @dataclass
