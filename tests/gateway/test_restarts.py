@@ -11,6 +11,7 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -90,7 +91,7 @@ async def load_on(port: int) -> AsyncIterator[Load]:
 def gateway(store: Path, servers: Sequence[int], port: int) -> Iterator[subprocess.Popen[str]]:
     """A gateway process on this port, over model servers on those."""
     addresses = ",".join(f"127.0.0.1:{one}" for one in servers)
-    settings = {"store": store, "model_server": addresses, "http_port": port, "grpc_port": 0}
+    settings: dict[str, Any] = {"store": store, "model_server": addresses, "http_port": port, "grpc_port": 0}
     with started(GATEWAY, **settings) as (process, _):
         yield process
 
