@@ -32,11 +32,14 @@ _CHANNEL_OPTIONS = (
     # A model server that was restarted is found again within a second, not after gRPC's two minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
-    # Calls of one that hangs or is cut off fail after ten seconds, while others may answer; a busy one answers pings.
-    ("grpc.min_reconnect_backoff_ms", 5000),  # of an attempt to connect, too
-    ("grpc.keepalive_time_ms", 5000),
-    ("grpc.keepalive_timeout_ms", 5000),
+    # Calls of one that hangs or is cut off fail within 20 seconds, while others may answer; a busy one answers pings.
+    # By itself grpc.keepalive_timeout_ms does nothing in gRPC 1.85: a ping has a minute.
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.http2.ping_timeout_ms", 10_000),
+    ("grpc.min_reconnect_backoff_ms", 5000),  # an attempt to connect fails after as long
 )
+# CANCELLED is what a server that stops says of calls it cuts; ours that we cancel ourselves have no status.
+_GONE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
 # gRPC's C++ server has no thread for the call and has not begun it; old releases say nothing at all.
 _FULL = ("Server Threadpool Exhausted", "")
 
@@ -91,7 +94,7 @@ class Backend:
         try:
             reply = await method(request, timeout=seconds)
         except grpc.aio.AioRpcError as error:
-            if error.code() is grpc.StatusCode.UNAVAILABLE and self._answers:  # once, not at each poll
+            if error.code() in _GONE and self._answers:  # once, not at each poll
                 self._answers = False
                 _log.warning("the model server at %s does not answer: %s", self.address, error.details())
             raise _error_of(error) from None
@@ -119,7 +122,7 @@ def _error_of(error: grpc.aio.AioRpcError) -> TensorgateError:
     code, details = Code[error.code().name], error.details() or ""
     if code is Code.DEADLINE_EXCEEDED:
         return DeadlineExceeded("The model server did not answer within the request's time budget.")
-    if code is Code.UNAVAILABLE:
+    if error.code() in _GONE:
         return Unavailable("The model server does not answer; try again in a moment.")
     if code is Code.RESOURCE_EXHAUSTED and details in _FULL:
         return Overloaded("The model server has as many calls as it takes; try again in a moment.")

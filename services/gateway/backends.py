@@ -49,7 +49,9 @@ class Backends:
         """The outputs. Raises what the model server said, Unavailable or Overloaded."""
         return self._ask(call.servable, call.deadline, lambda backend: backend.predict(call))
 
-    def forward(self, method: str, request: Any, deadline: float, servable: Servable | None = None) -> Awaitable[Any]:
+    def forward(
+        self, method: str, request: Any, deadline: float, *, servable: Servable | None = None
+    ) -> Awaitable[Any]:
         """Any method of the two services, by a server that has the version; None: by any server."""
         return self._ask(servable, deadline, lambda backend: backend.forward(method, request, deadline))
 

@@ -56,6 +56,16 @@ class Slots:
 
         Raises Unavailable when all of them are left alone, because they do not answer.
         """
+        server = self._least_busy(model, servers)
+        if server is not None:
+            self._turn += 1
+            server.turn = self._turn
+            server.calls += 1
+            server.calls_of[model] = server.calls_of.get(model, 0) + 1
+            server.breaker = server.breaker.sent()
+        return server
+
+    def _least_busy(self, model: str, servers: Sequence[Server]) -> Server | None:
         best, admitted = None, False
         for server in servers:
             if server.breaker.rests_until is not None and not server.breaker.admits(self._clock()):
@@ -65,13 +75,7 @@ class Slots:
                 continue
             if best is None or (server.calls, server.turn) < (best.calls, best.turn):
                 best = server
-        if best is not None:
-            self._turn += 1
-            best.turn = self._turn
-            best.calls += 1
-            best.calls_of[model] = best.calls_of.get(model, 0) + 1
-            best.breaker = best.breaker.sent()
-        elif not admitted:
+        if not admitted:
             self._shed("breaker")
             raise Unavailable("The model server does not answer; try again in a moment.")
         return best
@@ -97,13 +101,11 @@ class Slots:
 
     def ended(self, server: Server, model: str, error: BaseException | None) -> None:
         """A call came back, with or without an answer."""
-        if error is None:
-            server.breaker = CLOSED
-        elif isinstance(error, Unavailable):
+        if isinstance(error, Unavailable):
             server.breaker = server.breaker.failed(self._clock())
         elif isinstance(error, (asyncio.CancelledError, DeadlineExceeded)):
             server.breaker = server.breaker.told_nothing()
-        else:  # an answer, too
+        else:  # an error may be an answer, too
             server.breaker = CLOSED
         server.calls -= 1
         server.calls_of[model] -= 1

@@ -119,7 +119,7 @@ class TfsGrpc(grpc.GenericRpcHandler):
         def ask(servable: Servable) -> Awaitable[Any]:
             for spec in specs:
                 spec.version.value = servable.version
-            return self._backends.forward(method, request, deadline, servable)
+            return self._backends.forward(method, request, deadline, servable=servable)
 
         return await _found(ref, self._plane.call(ref, deadline, ask))
 

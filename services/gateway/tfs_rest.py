@@ -116,7 +116,7 @@ class TfsRest:
 
         def ask(servable: Servable) -> Awaitable[Any]:
             request.model_spec.name, request.model_spec.version.value = servable.name, servable.version
-            return self._backends.forward(method, request, deadline, servable)
+            return self._backends.forward(method, request, deadline, servable=servable)
 
         try:
             return await self._plane.call(ref, deadline, ask)

@@ -118,11 +118,11 @@ _DTYPES = {"float32": "DT_FLOAT", "float64": "DT_DOUBLE"}
 
 
 class Listener:
-    """Puts a tiny server on loopback, always on the same port, as often as it is started."""
+    """Puts a tiny server on loopback, always on the same port (0: a free one), as often as it is started."""
 
-    def __init__(self, server: TinyServer) -> None:
+    def __init__(self, server: TinyServer, port: int = 0) -> None:
         self._server = server
-        self._port = 0
+        self._port = port
         self._rpc: Any = None
 
     @property
@@ -138,15 +138,15 @@ class Listener:
         self._port = self._rpc.add_insecure_port(self.address)
         await self._rpc.start()
 
-    async def stop(self) -> None:
-        """Stop at once; running calls are cut."""
-        await self._rpc.stop(None)
+    async def stop(self, seconds: float | None = None) -> None:
+        """Stop at once; running calls are cut, after so many seconds."""
+        await self._rpc.stop(seconds)
 
 
 @asynccontextmanager
-async def serving(server: TinyServer) -> AsyncIterator[Listener]:
+async def serving(server: TinyServer, port: int = 0) -> AsyncIterator[Listener]:
     """Listen while the context lasts."""
-    listener = Listener(server)
+    listener = Listener(server, port)
     await listener.start()
     try:
         yield listener

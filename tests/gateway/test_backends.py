@@ -302,6 +302,7 @@ async def test_a_version_is_asked_only_where_it_is() -> None:
             answer = await here.rest.post(f"/api/models/houses/versions/{new}/regress", json=HOUSE)
             assert answer.json()["version"] == new
         assert asked(here) == [6, 0]
+        assert await here.metric('tensorgate_gateway_retries_total{code="NOT_FOUND"}') == 0
 
 
 async def test_a_roll_out_goes_on_when_as_many_servers_have_the_new_version_as_the_old_one() -> None:
@@ -328,6 +329,14 @@ async def test_a_version_that_one_server_has_unloaded_meanwhile_is_asked_of_the_
         del here.server.loaded["houses"][1]
         for _ in range(4):
             assert (await here.rest.post("/api/models/houses/versions/1/regress", json=HOUSE)).status_code == 200
+
+
+async def test_questions_about_models_that_are_nowhere_leave_retries_to_others() -> None:
+    async with two() as here:
+        for _ in range(50):
+            assert (await here.rest.get("/v1/models/nowhere")).status_code == 404
+        here.server.pause = failing(Unavailable("no"), 2)
+        assert {(await regress(here)).status_code for _ in range(4)} == {200}
 
 
 async def test_the_probe_and_the_metrics_tell_of_each_server() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from services.core.errors import NotFound, TensorgateError, Unavailable
 from services.core.refs import ModelRef
-from services.gateway.routing_table import NOTHING_READ, ModelRoutes, RoutingTable, Servable, routed_versions
+from services.gateway.routing_table import NOTHING_READ, ModelRoutes, RoutingTable, Servable, merged, routed_versions
 from tests.gateway.models import AFFINE, card_of
 
 CARD = card_of("m", AFFINE)
@@ -41,6 +41,28 @@ def test_each_label_goes_to_its_version_or_while_that_loads_to_the_one_before(
     labels: dict[str, int], there: tuple[int, ...], previous: dict[str, int], wanted: dict[str, int]
 ) -> None:
     assert routed_versions(labels, available(*there), previous) == wanted
+
+
+@pytest.mark.parametrize(
+    ("on", "previous", "wanted"),
+    [
+        ({1: "abc", 2: "a"}, {"stable": 1}, 1),
+        ({1: "abc", 2: "ab"}, {"stable": 1}, 1),
+        ({1: "ab", 2: "ab"}, {"stable": 1}, 2),
+        ({1: "b", 2: "a"}, {"stable": 1}, 2),
+        ({1: "ab", 2: "a"}, {"stable": 2}, 2),
+        ({1: "ab", 2: "a"}, {}, 1),
+    ],
+)
+def test_a_label_goes_to_its_version_when_as_many_servers_have_it_as_the_one_before(
+    on: dict[int, str], previous: dict[str, int], wanted: int
+) -> None:
+    assert routed_versions({"stable": 2}, available(*on, on=on), previous) == {"stable": wanted}
+
+
+def test_of_several_servers_the_furthest_state_counts() -> None:
+    one, two = {1: "AVAILABLE", 2: "LOADING", 3: "END"}, {1: "END", 2: "START", 4: "UNLOADING"}
+    assert merged([one, two]) == {1: "AVAILABLE", 2: "LOADING", 3: "END", 4: "UNLOADING"}
 
 
 def table(reachable: bool = True) -> RoutingTable:
