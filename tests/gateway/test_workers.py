@@ -165,6 +165,17 @@ def test_those_that_are_killed_are_replaced_and_what_they_counted_stays(two: Run
     assert files_of(two) <= files  # another for each that dies would be without end
 
 
+def test_what_waits_for_one_that_does_not_accept_is_taken_by_the_other(two: Running) -> None:
+    until(lambda: len(workers_of(two)) == 2, seconds=20)
+    ask(two, 20)
+    stopped = max(workers_of(two))
+    os.kill(stopped, signal.SIGSTOP)
+    try:
+        ask(two, 20)  # about half of these are dealt to the one that is stopped
+    finally:
+        os.kill(stopped, signal.SIGCONT)
+
+
 def test_under_load_a_kill_takes_only_the_connections_of_the_killed(two: Running) -> None:
     async def load() -> list[Any]:
         enough, answered = asyncio.Event(), list[int]()
