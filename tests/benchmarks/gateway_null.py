@@ -144,6 +144,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--seconds", type=float, default=4)
     options.add_argument("--connections", type=int, nargs="+", default=[1, 16, 64])
+    options.add_argument("--workers", type=int, default=1, help="gateway processes; `cpu us` is of all together")
     options.add_argument("--null-server", action="store_true", help=argparse.SUPPRESS)
     chosen = options.parse_args()
     if chosen.null_server:
@@ -153,7 +154,11 @@ def main() -> None:
         with (
             process("-m", "tests.benchmarks.gateway_null", "--null-server") as (_, server),
             process(
-                "-m", "services.gateway", store=folder, model_server=server["address"], http_port=0, grpc_port=0
+                *("-m", "services.gateway", f"--workers={chosen.workers}"),
+                store=folder,
+                model_server=server["address"],
+                http_port=0,
+                grpc_port=0,
             ) as (pid, ports),
         ):
             time.sleep(1)  # the first poll finds the model
@@ -169,9 +174,11 @@ def main() -> None:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Processor time a process has used; unlike the clock, it does not mind what else this machine does."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    """Processor time of a process and its children; unlike the clock, it does not mind what else this machine does."""
+    proc = Path(f"/proc/{pid}")
+    fields = (proc / "stat").read_text().rpartition(")")[2].split()
+    own = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return own + sum(map(cpu_seconds, map(int, (proc / f"task/{pid}/children").read_text().split())))
 
 
 def publish(store: Path) -> None:
