@@ -21,7 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from services.stubs.tensorgate.v1 import inference_pb2 as pb
 from services.stubs.tensorgate.v1 import inference_pb2_grpc
-from tests.gateway.test_process import Running, environment, gateway, store
+from tests.gateway.test_process import MODEL_SERVER, Running, environment, gateway, started, store
 from tests.polling import until
 
 __all__ = ["store"]  # a fixture
@@ -138,6 +138,16 @@ def test_both_answer(two: Running) -> None:
     before = {pid: seconds(pid) for pid in workers_of(two)}
     asyncio.run(load())
     assert len(before) == 2 and all(seconds(pid) > since for pid, since in before.items())
+
+
+def test_none_listens_before_it_knows_the_models(store: Path) -> None:
+    server = started([sys.executable, str(MODEL_SERVER), "0"])
+    command = [sys.executable, "-m", "services.gateway", "--workers", "2"]
+    with server as (_, backend):
+        settings = {"store": store, "model_server": backend["address"], "http_port": 0, "grpc_port": 0}
+        with started(command, **settings) as (process, ports):
+            http = f"http://127.0.0.1:{ports['http_port']}"
+            ask(Running(process, http, "", http), 20)  # at once
 
 
 def test_probes_and_metrics_are_on_their_port_alone(two: Running) -> None:
