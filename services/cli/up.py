@@ -84,8 +84,9 @@ def _serve(address: Address, plugins: Sequence[str]) -> None:
         read_keys(gateway.keys)  # or the gateway would say it in its log, again and again
     settings.home.mkdir(parents=True, exist_ok=True)
     with _only_one(settings.home):
-        for port in (address.http_port, address.grpc_port):
-            _check_free(address.host, port)
+        for port in (address.http_port, address.grpc_port, gateway.operations_port):
+            if port is not None:
+                _check_free(address.host, port)
         work = partial(_work, settings, address, plugins)
         asyncio.run(serve_while(settings, address, work, environment=inherited_environment()))
 
@@ -109,8 +110,8 @@ def _check_free(host: str, port: int) -> None:
         listen(host, port).close()
     except OSError as error:
         raise FailedPrecondition(
-            f"The gateway needs {address_of(host, port)} for itself; choose others with --http-port and --grpc-port. "
-            f"Received: {error.strerror}"
+            f"The gateway needs {address_of(host, port)} for itself; choose others with --http-port, --grpc-port and "
+            f"TENSORGATE_GATEWAY_OPERATIONS_PORT. Received: {error.strerror}"
         ) from error
 
 
