@@ -37,6 +37,7 @@ _LONGEST_LINE = 1 << 24  # bytes of one line that a training run prints
 HttpPort = Annotated[int, typer.Option(help="The gateway's REST port.")]
 GrpcPort = Annotated[int, typer.Option(help="The gateway's gRPC port.")]
 Host = Annotated[str, typer.Option(help="The address the gateway listens on.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="The gateway's processes. None: TENSORGATE_GATEWAY_WORKERS.")]
 
 
 def up(
@@ -44,23 +45,30 @@ def up(
     http_port: HttpPort = HTTP_PORT,
     grpc_port: GrpcPort = GRPC_PORT,
     host: Host = "127.0.0.1",
+    workers: Workers = None,
 ) -> None:
     """Serve everything in the store, and train the starter models that are not there yet. Ctrl-C stops it all."""
-    _serve(Address(host, http_port, grpc_port), plugins or STARTERS)
+    _serve(Address(host, http_port, grpc_port, workers), plugins or STARTERS)
 
 
-def serve(http_port: HttpPort = HTTP_PORT, grpc_port: GrpcPort = GRPC_PORT, host: Host = "127.0.0.1") -> None:
+def serve(
+    http_port: HttpPort = HTTP_PORT,
+    grpc_port: GrpcPort = GRPC_PORT,
+    host: Host = "127.0.0.1",
+    workers: Workers = None,
+) -> None:
     """Serve everything in the store; train nothing. Ctrl-C stops it."""
-    _serve(Address(host, http_port, grpc_port), ())
+    _serve(Address(host, http_port, grpc_port, workers), ())
 
 
 @dataclass(frozen=True)
 class Address:
-    """Where the gateway shall listen."""
+    """Where the gateway shall listen, with how many processes; None: as its settings say."""
 
     host: str
     http_port: int
     grpc_port: int
+    workers: int | None = None
 
     @property
     def gateway(self) -> Gateway:
@@ -76,8 +84,9 @@ def _serve(address: Address, plugins: Sequence[str]) -> None:
         read_keys(gateway.keys)  # or the gateway would say it in its log, again and again
     settings.home.mkdir(parents=True, exist_ok=True)
     with _only_one(settings.home):
-        for port in (address.http_port, address.grpc_port):
-            _check_free(address.host, port)
+        for port in (address.http_port, address.grpc_port, gateway.operations_port):
+            if port is not None:
+                _check_free(address.host, port)
         work = partial(_work, settings, address, plugins)
         asyncio.run(serve_while(settings, address, work, environment=inherited_environment()))
 
@@ -101,8 +110,8 @@ def _check_free(host: str, port: int) -> None:
         listen(host, port).close()
     except OSError as error:
         raise FailedPrecondition(
-            f"The gateway needs {address_of(host, port)} for itself; choose others with --http-port and --grpc-port. "
-            f"Received: {error.strerror}"
+            f"The gateway needs {address_of(host, port)} for itself; choose others with --http-port, --grpc-port and "
+            f"TENSORGATE_GATEWAY_OPERATIONS_PORT. Received: {error.strerror}"
         ) from error
 
 
@@ -158,7 +167,7 @@ def services(settings: CliSettings, address: Address, model_server_ports: tuple[
         ),
         Service(
             "gateway",
-            (python, "-m", "services.gateway"),
+            (python, "-m", "services.gateway", *(() if address.workers is None else (f"--workers={address.workers}",))),
             {
                 "TENSORGATE_GATEWAY_STORE": settings.store_url,
                 "TENSORGATE_GATEWAY_MODEL_SERVER": model_server,
@@ -172,9 +181,11 @@ def services(settings: CliSettings, address: Address, model_server_ports: tuple[
 
 async def _work(settings: CliSettings, address: Address, plugins: Sequence[str], supervisor: Supervisor) -> None:
     """Announce models as they go live, and train the missing ones meanwhile; then wait until cancelled."""
-    await supervisor.ready("gateway")
-    http = address.gateway.http
-    say(f"the gateway is up: {http}/docs (REST), {address.gateway.grpc} (gRPC), {http}/metrics")
+    ports = await supervisor.ready("gateway")
+    operations = address_of(address.host, ports["operations_port"] or ports["http_port"])
+    say(
+        f"the gateway is up: {address.gateway.http}/docs (REST), {address.gateway.grpc} (gRPC), http://{operations}/metrics"
+    )
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(_announce(settings, address))
         tasks.create_task(_train_missing(settings, plugins))

@@ -14,8 +14,19 @@ def listen(host: str, port: int) -> socket.socket:
     `create_server` makes them, Python's own event loop lets the second part wait 40 ms for the first's acknowledgement;
     uvloop does not. Connections inherit the option.
     """
+    return _listen(host, port, shared=False)
+
+
+def listen_shared(host: str, port: int) -> socket.socket:
+    """The same on a port that is held: the kernel deals connections out to all sockets that listen there."""
+    return _listen(host, port, shared=True)
+
+
+def _listen(host: str, port: int, *, shared: bool) -> socket.socket:
     family, both = _family(host), host == "::"
-    listener = socket.create_server((host, port), family=family, backlog=_BACKLOG, dualstack_ipv6=both)
+    listener = socket.create_server(
+        (host, port), family=family, backlog=_BACKLOG, reuse_port=shared, dualstack_ipv6=both
+    )
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
 
@@ -29,6 +40,8 @@ def hold(host: str, port: int) -> socket.socket:
     """
     holder = socket.socket(_family(host))
     try:
+        if host == "::":
+            holder.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         holder.bind((host, port))
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from services.core.errors import FailedPrecondition
-from services.core.sockets import address_of, hold, listen
+from services.core.sockets import address_of, hold, listen, listen_shared
 from services.gateway.settings import GatewaySettings
 
 
@@ -25,13 +25,15 @@ class Ports:
 class Listeners:
     """Sockets that listen: for HTTP and, where it is on a port of its own, for operations.
 
-    gRPC's server opens its port itself: `grpc`, 0 for a free one; where it is `shared`, together with other workers.
+    Several workers have a socket each, on one port, and `neighbours` are those of the others. gRPC's server opens its
+    port itself: `grpc`, 0 for a free one; where it is `shared`, together with other workers.
     """
 
     http: socket.socket
     operations: socket.socket | None
     grpc: int
-    shared: bool
+    shared: bool = False
+    neighbours: Sequence[socket.socket] = ()
 
     def ports(self, grpc_port: int) -> Ports:
         """Where we listen, once gRPC does."""
@@ -39,16 +41,16 @@ class Listeners:
 
     def close(self) -> None:
         """Take no more connections, unless another process has these sockets, too."""
-        self.http.close()
-        if self.operations is not None:
-            self.operations.close()
+        for listener in (self.http, self.operations, *self.neighbours):
+            if listener is not None:
+                listener.close()
 
 
 @contextmanager
 def open_listeners(settings: GatewaySettings) -> Iterator[Listeners]:
     """Listen. Raises FailedPrecondition for a port that is taken, and where nobody has said who may ask.
 
-    For workers gRPC's port is held: nobody else gets it, and they share it.
+    For workers ports are held: nobody else gets them, and they share them.
     """
     settings.check_address()
     with ExitStack() as stack:
@@ -59,11 +61,13 @@ def open_listeners(settings: GatewaySettings) -> Iterator[Listeners]:
             except OSError as error:
                 raise port_taken(settings.http_host, port, error) from error
 
-        http = opened(listen, settings.http_port)
         operations = None if settings.operations_port is None else opened(listen, settings.operations_port)
-        shared = settings.workers > 1
-        grpc = _port(opened(hold, settings.grpc_port)) if shared else settings.grpc_port
-        yield Listeners(http, operations, grpc, shared)
+        if settings.workers == 1:
+            yield Listeners(opened(listen, settings.http_port), operations, settings.grpc_port)
+        else:
+            http, grpc = (_port(opened(hold, port)) for port in (settings.http_port, settings.grpc_port))
+            first, *others = (opened(listen_shared, http) for _ in range(settings.workers))
+            yield Listeners(first, operations, grpc, shared=True, neighbours=others)
 
 
 def port_taken(host: str, port: int, error: Exception) -> FailedPrecondition:

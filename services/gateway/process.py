@@ -78,8 +78,9 @@ async def _work(job: Job) -> None:
 
 
 def _inherited(job: Job) -> Listeners:
+    http = [socket.socket(fileno=number) for number in job.http]
     operations = None if job.operations is None else socket.socket(fileno=job.operations)
-    return Listeners(socket.socket(fileno=job.http), operations, job.grpc, shared=True)
+    return Listeners(http.pop(job.number), operations, job.grpc, shared=True, neighbours=http)
 
 
 def _say(_: Ports) -> None:

@@ -124,7 +124,7 @@ class Gateway:
         await rpc.start()
         http = HttpServer(self._edge, self._settings.drain_seconds)
         operations = HttpServer(operations_app(self._pages), self._settings.drain_seconds)
-        running = [stopping, polling, http.start(listeners.http)]
+        running = [stopping, polling, http.start(listeners.http, listeners.neighbours)]
         if listeners.operations is not None:
             running.append(operations.start(listeners.operations))
         listening(listeners.ports(grpc_port))

@@ -1,8 +1,9 @@
 """Several gateway processes on the same ports: starts them, starts others for those that die, stops them together.
 
-This process answers nobody and imports little. HTTP connections come to a socket that all workers inherit, so a worker
-that dies takes none with it but those it has accepted; gRPC's server cannot inherit one, so there workers share the
-port (SO_REUSEPORT). Metrics are counted in files that every worker reads (prometheus-client's multiprocess mode).
+This process answers nobody and imports little. Ports are shared (SO_REUSEPORT): the kernel deals connections out
+evenly, where from one socket the first worker to wake would take all that come together. The sockets for HTTP are
+opened here and inherited, so that what waits at one is not lost with its worker: the others take it. gRPC's server can
+inherit none. Metrics are counted in files that every worker reads (prometheus-client's multiprocess mode).
 """
 
 from __future__ import annotations
@@ -37,14 +38,14 @@ class Job(BaseModel):
     number: int
     settings: GatewaySettings
     counts: Path
-    http: int
+    http: Sequence[int]  # its own is the one with its number
     operations: int | None
     grpc: int
 
     @property
     def sockets(self) -> Sequence[int]:
         """The file descriptors."""
-        return (self.http,) if self.operations is None else (self.http, self.operations)
+        return self.http if self.operations is None else (*self.http, self.operations)
 
 
 async def run_workers(settings: GatewaySettings, listeners: Listeners, listening: Callable[[Ports], None]) -> None:
@@ -82,7 +83,7 @@ def _job(number: int, settings: GatewaySettings, listeners: Listeners, counts: P
         number=number,
         settings=settings,
         counts=counts,
-        http=listeners.http.fileno(),
+        http=[listener.fileno() for listener in (listeners.http, *listeners.neighbours)],
         operations=operations,
         grpc=listeners.grpc,
     )

@@ -134,6 +134,7 @@ def main() -> None:
     options.add_argument("--seconds", type=float, default=4)
     options.add_argument("--connections", type=int, nargs="+", default=[1, 32])
     options.add_argument("--only", default="", help="requests with this in their names")
+    options.add_argument("--workers", type=int, default=1, help="gateway processes; `cpu us` is of all together")
     options.add_argument("--null-server", action="store_true", help=argparse.SUPPRESS)
     chosen = options.parse_args()
     if chosen.null_server:
@@ -144,7 +145,11 @@ def main() -> None:
         with (
             process("-m", "tests.benchmarks.gateway_null", "--null-server") as (_, server),
             process(
-                "-m", "services.gateway", store=folder, model_server=server["address"], http_port=0, grpc_port=0
+                *("-m", "services.gateway", f"--workers={chosen.workers}"),
+                store=folder,
+                model_server=server["address"],
+                http_port=0,
+                grpc_port=0,
             ) as (pid, ports),
         ):
             time.sleep(1)  # the first poll finds the model
@@ -201,9 +206,11 @@ def cells(name: str, in_flight: int, load: Load, cpu: float) -> tuple[str, ...]:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Processor time a process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    """Processor time of a process and its children; unlike the clock, it does not mind what else this machine does."""
+    proc = Path(f"/proc/{pid}")
+    fields = (proc / "stat").read_text().rpartition(")")[2].split()
+    own = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return own + sum(map(cpu_seconds, map(int, (proc / f"task/{pid}/children").read_text().split())))
 
 
 def publish(store: Path) -> None:

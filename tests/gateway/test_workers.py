@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from services.stubs.tensorgate.v1 import inference_pb2 as pb
 from services.stubs.tensorgate.v1 import inference_pb2_grpc
-from tests.gateway.test_process import Running, environment, gateway, store
+from tests.gateway.test_process import MODEL_SERVER, Running, environment, gateway, started, store
 from tests.polling import until
 
 __all__ = ["store"]  # a fixture
@@ -140,6 +141,16 @@ def test_both_answer(two: Running) -> None:
     assert len(before) == 2 and all(seconds(pid) > since for pid, since in before.items())
 
 
+def test_none_listens_before_it_knows_the_models(store: Path) -> None:
+    server = started([sys.executable, str(MODEL_SERVER), "0"])
+    command = [sys.executable, "-m", "services.gateway", "--workers", "2"]
+    with server as (_, backend):
+        settings = {"store": store, "model_server": backend["address"], "http_port": 0, "grpc_port": 0}
+        with started(command, **settings) as (process, ports):
+            http = f"http://127.0.0.1:{ports['http_port']}"
+            ask(Running(process, http, "", http), 20)  # at once
+
+
 def test_probes_and_metrics_are_on_their_port_alone(two: Running) -> None:
     for path in ("/livez", "/readyz", "/metrics"):
         assert httpx.get(f"{two.operations}{path}").status_code == 200
@@ -150,19 +161,30 @@ def test_probes_and_metrics_are_on_their_port_alone(two: Running) -> None:
     assert httpx.get(f"{two.http}/v2/health/ready").status_code == 200  # of Open Inference's protocol
 
 
-def test_one_that_is_killed_is_replaced_and_what_it_counted_stays(two: Running) -> None:
-    before = workers_of(two)
+def test_those_that_are_killed_are_replaced_and_what_they_counted_stays(two: Running) -> None:
+    first = workers_of(two)
     ask(two, 50)
     seen, files = counted(two), files_of(two)
-    victim = min(before)
-    os.kill(victim, signal.SIGKILL)
-    until(lambda: gone(victim), seconds=10)
-    assert counted(two) == seen
-    ask(two, 20)  # the other goes on
-    until(lambda: len(workers_of(two) - {victim}) == 2, seconds=20)
-    ask(two, 50)
-    assert counted(two) == seen + 70
-    until(lambda: files_of(two) == files, seconds=10)  # another for each that dies would be without end
+    for killed, victim in enumerate(first, 1):
+        os.kill(victim, signal.SIGKILL)
+        until(partial(gone, victim), seconds=10)
+        ask(two, 20)  # the other answers; after both are killed, one that took their place
+        assert counted(two) == seen + 20 * killed
+    until(lambda: len(workers_of(two) - first) == 2, seconds=20)
+    ask(two, 20)
+    assert counted(two) == seen + 60
+    assert files_of(two) <= files  # another for each that dies would be without end
+
+
+def test_what_waits_for_one_that_does_not_accept_is_taken_by_the_other(two: Running) -> None:
+    until(lambda: len(workers_of(two)) == 2, seconds=20)
+    ask(two, 20)
+    stopped = max(workers_of(two))
+    os.kill(stopped, signal.SIGSTOP)
+    try:
+        ask(two, 20)  # about half of these are dealt to the one that is stopped
+    finally:
+        os.kill(stopped, signal.SIGCONT)
 
 
 def test_under_load_a_kill_takes_only_the_connections_of_the_killed(two: Running) -> None:
@@ -189,7 +211,7 @@ def test_under_load_a_kill_takes_only_the_connections_of_the_killed(two: Running
 def test_a_signal_under_load_loses_no_request(store: Path, workers: int) -> None:
     async def load(running: Running) -> int:
         answered: list[int] = []
-        asking = [asyncio.create_task(ask_until(port_of(running), asyncio.Event(), answered)) for _ in range(32)]
+        asking = [asyncio.create_task(ask_until(port_of(running), asyncio.Event(), answered)) for _ in range(64)]
         while len(answered) < 3000:
             await asyncio.sleep(0.001)
         running.process.send_signal(signal.SIGTERM)
