@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
@@ -49,10 +49,10 @@ class GatewaySettings(BaseSettings):
 
     @field_validator("model_server", mode="before")
     @classmethod
-    def _addresses(cls, value: str | tuple[str, ...]) -> tuple[str, ...]:
+    def _addresses(cls, value: str | Sequence[str]) -> tuple[str, ...]:
         """Each once, in the order given."""
-        addresses = value.split(",") if isinstance(value, str) else value
-        return tuple(dict.fromkeys(address.strip() for address in addresses if address.strip()))
+        given = value.split(",") if isinstance(value, str) else value
+        return tuple(dict.fromkeys(address.strip() for address in given if address.strip()))
 
     def check_address(self) -> None:
         """Raises FailedPrecondition where other machines could ask without a key and nobody has said that they may."""
