@@ -76,7 +76,7 @@ class TinyServer(prediction_service_pb2_grpc.PredictionServiceServicer, model_se
             await context.abort(grpc.StatusCode.NOT_FOUND, error.message)
         signatures = get_model_metadata_pb2.SignatureDefMap()
         for name, signature in model.items():
-            signatures.signature_def[name].CopyFrom(_signature_def(signature.card))
+            signatures.signature_def[name].CopyFrom(signature_def(signature.card))
         reply = get_model_metadata_pb2.GetModelMetadataResponse(model_spec=spec)
         reply.metadata["signature_def"].Pack(signatures)
         return reply
@@ -101,7 +101,7 @@ class TinyServer(prediction_service_pb2_grpc.PredictionServiceServicer, model_se
             raise NotFound(f"Servable not found for request: Specific({name}, {version})") from None
 
 
-def _signature_def(card: SignatureCard) -> Any:
+def signature_def(card: SignatureCard) -> Any:
     definition = meta_graph_pb2.SignatureDef(method_name="tensorflow/serving/predict")
     for side, fields in ((definition.inputs, card.inputs), (definition.outputs, card.outputs)):
         for item in fields:
