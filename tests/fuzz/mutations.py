@@ -110,7 +110,9 @@ def _scalar(field: Any, words: Sequence[str]) -> st.SearchStrategy[Any]:
     kind = field.cpp_type
     if kind == FieldDescriptor.CPPTYPE_STRING:
         texts = (*words, "", "é\0", "9" * 30)
-        return st.sampled_from(texts if field.type == field.TYPE_STRING else [text.encode() for text in texts] + [b"\xff" * 8])
+        return st.sampled_from(
+            texts if field.type == field.TYPE_STRING else [text.encode() for text in texts] + [b"\xff" * 8]
+        )
     if kind == FieldDescriptor.CPPTYPE_BOOL:
         return st.booleans()
     if kind in (FieldDescriptor.CPPTYPE_FLOAT, FieldDescriptor.CPPTYPE_DOUBLE):

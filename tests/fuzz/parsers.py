@@ -70,7 +70,6 @@ class Parser:
         return "value"
 
 
-
 def servable_of(name: str) -> Servable:
     """A tiny model as the router has it."""
     model = ALL[name]
@@ -280,17 +279,42 @@ SEEDS: Mapping[str, Sequence[bytes]] = {
     "grpc_infer": (infer_request(raw=True), infer_request(raw=False)),
     "grpc_regress": (regress_request(),),
 }
-_PARTS = (b"\r\n", b"--x", b"--x--", b"name=", b'"', b";", b"filename*=utf-8''%ff", b"charset=nobody", b"boundary=", b":")
+_PARTS = (
+    b"\r\n",
+    b"--x",
+    b"--x--",
+    b"name=",
+    b'"',
+    b";",
+    b"filename*=utf-8''%ff",
+    b"charset=nobody",
+    b"boundary=",
+    b":",
+)
 _PICTURES = (b"\xff\xff", b"\xff\xc2", b"\0\0", b"\xff\xff\xff\xff", b"IHDR", b"\xff\xd0")
-_PATHS = (b"/", b":", b"%", b"%00", b"%ff", b"9" * 30, b"9" * 5000, b"predict", b"/versions/", b"/labels/", b"\xb2", b" ")
-
+_PATHS = (
+    b"/",
+    b":",
+    b"%",
+    b"%00",
+    b"%ff",
+    b"9" * 30,
+    b"9" * 5000,
+    b"predict",
+    b"/versions/",
+    b"/labels/",
+    b"\xb2",
+    b" ",
+)
 
 
 def _json(read: Callable[[bytes], object], name: str, told: Told = open_inference_fault) -> Parser:
     return Parser(read, SEEDS[name], JSON_WORDS, token_wise(SEEDS[name], JSON_WORDS), told)
 
 
-def _binary(read: Callable[[bytes], object], name: str, words: Sequence[bytes], told: Told = open_inference_fault) -> Parser:
+def _binary(
+    read: Callable[[bytes], object], name: str, words: Sequence[bytes], told: Told = open_inference_fault
+) -> Parser:
     inputs = st.one_of(mutated(SEEDS[name], words), token_wise(SEEDS[name], words))
     return Parser(read, SEEDS[name], words, inputs, told)
 
