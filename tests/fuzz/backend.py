@@ -16,7 +16,9 @@ from tests.gateway.backend import Function, Model, Signature, TinyServer, servin
 from tests.gateway.models import ALL
 
 
-def _row_wise(inputs: Mapping[str, tuple[str, tuple[int, ...]]], output: tuple[str, str], function: Function) -> Signature:
+def _row_wise(
+    inputs: Mapping[str, tuple[str, tuple[int, ...]]], output: tuple[str, str], function: Function
+) -> Signature:
     (name, dtype), shape = output, next(iter(inputs.values()))[1]
     fields = tuple(InputField(name=one, dtype=kind, shape=sizes) for one, (kind, sizes) in inputs.items())
     answers = (OutputField(name=name, dtype=dtype, shape=shape),)
@@ -30,12 +32,16 @@ def _reversed(columns: Mapping[str, Array]) -> Mapping[str, Array]:
 
 
 PLUS: Model = {
-    "serving_default": _row_wise({"x": ("float32", (3,))}, ("y", "float32"), lambda has: {"y": has["x"] + np.float32(1)}),
+    "serving_default": _row_wise(
+        {"x": ("float32", (3,))}, ("y", "float32"), lambda has: {"y": has["x"] + np.float32(1)}
+    ),
     "whole": _row_wise({"n": ("int64", ())}, ("m", "int64"), lambda has: {"m": has["n"] * 3 + 1}),
     "square": _row_wise({"d": ("float64", (2, 2))}, ("e", "float64"), lambda has: {"e": has["d"] * 2}),
     "words": _row_wise({"t": ("string", ())}, ("r", "string"), _reversed),
     "pair": _row_wise(
-        {"a": ("float32", ()), "b": ("int32", ())}, ("c", "float32"), lambda has: {"c": has["a"] + has["b"].astype("f4")}
+        {"a": ("float32", ()), "b": ("int32", ())},
+        ("c", "float32"),
+        lambda has: {"c": has["a"] + has["b"].astype("f4")},
     ),
 }
 

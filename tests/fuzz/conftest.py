@@ -7,10 +7,9 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-from tests.fuzz.lengths import LONG
 from tests.fuzz.running import Target, running
 
-settings.register_profile("long", LONG)
+settings.register_profile("long", settings.default)
 
 
 @pytest.fixture(scope="package")

@@ -58,9 +58,13 @@ class Target:
         lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
 
+    def number(self) -> int:
+        """One that no request has had."""
+        return next(self._numbers)
+
     def check_own(self, connection: http.client.HTTPConnection) -> None:
         """A right request with a number of its own is answered by that number's answer."""
-        number = next(self._numbers)
+        number = self.number()
         connection.request("POST", "/v1/models/affine:predict", json.dumps({"instances": [number]}))
         answer = connection.getresponse()
         assert (answer.status, json.loads(answer.read())) == (200, {"predictions": [number / 2 + 2]})
