@@ -80,7 +80,8 @@ def _feature(name: str, value: Any) -> feature_pb2.Feature:
     elif kinds == {"int64"}:
         feature.int64_list.value.extend(int(item) for item in values)
     elif kinds == {"float"}:
-        feature.float_list.value.extend(np.array(values, np.float32).tolist())
+        with np.errstate(over="ignore"):
+            feature.float_list.value.extend(np.array(values, np.float32).tolist())
     return feature
 
 
