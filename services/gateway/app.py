@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from fastapi import Depends, FastAPI
@@ -14,7 +15,7 @@ from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp
 
 from services.core.errors import TensorgateError
@@ -35,6 +36,14 @@ from services.gateway.typed_rest import TypedRest
 
 _ASK, _TFS, _MODELS, _OPERATE = "rest", "tfs", "models", "operations"
 _REF_FORMS = ("", "/labels/{label}", "/versions/{version}")
+# The bodies of errors that are not ours; TensorFlow Serving's has Open Inference's form.
+_FAULTS: Mapping[str, type[BaseModel]] = MappingProxyType(
+    {
+        _TFS: open_inference.OpenInferenceFault,
+        OPEN_INFERENCE: open_inference.OpenInferenceFault,
+        OPENAI: openai_schemas.OpenAiFaultReply,
+    }
+)
 
 
 class PlainRoute(APIRoute):
@@ -64,7 +73,6 @@ class TaskRoute:
     takes: tuple[str, ...] = ()
     gives: tuple[str, ...] = ()
     tag: str = _ASK
-    fault: type[BaseModel] = schemas.FaultReply
 
 
 @dataclass(frozen=True)
@@ -121,7 +129,9 @@ def _documented(doors: Doors, *, locked: bool) -> FastAPI:
     for one in _openai(doors):
         content = {"application/json": {"schema": one.body.model_json_schema()}} if one.body is not None else {}
         extra = {"requestBody": {"required": True, "content": content}} if content else None
-        app.add_api_route(one.path, one.endpoint, methods=[one.method], tags=[OPENAI], openapi_extra=extra)
+        app.add_api_route(
+            one.path, one.endpoint, methods=[one.method], tags=[OPENAI], responses=_faults(OPENAI), openapi_extra=extra
+        )
     _add_open_inference(app, doors.open_inference)
     pages = doors.pages
     for form in _REF_FORMS:
@@ -185,7 +195,7 @@ def _add_task(app: FastAPI, path: str, task: TaskRoute) -> None:
         task.endpoint,
         methods=["POST"],
         tags=[task.tag],
-        responses={200: answer, "default": {"model": task.fault}},
+        responses={200: answer, **_faults(task.tag)},
         openapi_extra={"requestBody": {"required": True, "content": content}, "parameters": _parameters(path)},
     )
 
@@ -197,6 +207,7 @@ def _add_tfs(app: FastAPI, path: str, tfs: TfsRest) -> None:
         tfs.predict,
         methods=["POST"],
         tags=[_TFS],
+        responses=_faults(_TFS),
         openapi_extra={"requestBody": {"required": True, "content": content}, "parameters": _parameters(path)},
     )
     _add_page(app, f"{path}/metadata", tfs.metadata, _TFS)
@@ -215,8 +226,7 @@ def _open_inference_tasks(door: OpenInference) -> tuple[TaskRoute, ...]:
     )
     generate = texts("generate", door.texts.generate)
     stream = texts("generate_stream", door.texts.generate_stream, gives=("text/event-stream",))
-    fault = open_inference.OpenInferenceFault
-    return tuple(replace(task, tag=OPEN_INFERENCE, fault=fault) for task in (infer, generate, stream))
+    return tuple(replace(task, tag=OPEN_INFERENCE) for task in (infer, generate, stream))
 
 
 def _add_open_inference(app: FastAPI, door: OpenInference) -> None:
@@ -236,7 +246,7 @@ def _add_open_inference(app: FastAPI, door: OpenInference) -> None:
         pages.index,
         methods=["POST"],
         tags=[OPEN_INFERENCE],
-        responses={200: {"model": list[open_inference.ModelIndex]}},
+        responses={200: {"model": list[open_inference.ModelIndex]}, **_faults(OPEN_INFERENCE)},
         openapi_extra={"requestBody": {"required": False, "content": content}},
     )
 
@@ -246,9 +256,14 @@ def _add_page(app: FastAPI, path: str, endpoint: Endpoint, tag: str, reply: type
         path,
         endpoint,
         tags=[tag],
-        responses={200: {"model": reply}} if reply is not None else None,
+        response_class=PlainTextResponse if path == "/metrics" else JSONResponse,
+        responses={**({200: {"model": reply}} if reply is not None else {}), **_faults(tag)},
         openapi_extra={"parameters": _parameters(path)},
     )
+
+
+def _faults(tag: str) -> dict[int | str, dict[str, Any]]:
+    return {"default": {"model": _FAULTS.get(tag, schemas.FaultReply)}}
 
 
 def _parameters(path: str) -> list[dict[str, Any]]:
