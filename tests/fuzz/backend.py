@@ -1,4 +1,4 @@
-"""The model server of the fuzzers as a process: the tiny models, and some whose answers are their inputs', row by row."""
+"""The fuzzers' model server as a process: the tiny models, and some that answer row by row what can be checked."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Batches are never visible in results: mixed requests at all tensor doors at once, each answer held against its input.
 
 Run: python -m tests.fuzz.mixed [--requests 1000000] [--processes 2] [--connections 24]
-Of a hundred clients two go away while they wait, and two state less time than an answer may take. At the end it says how
-many were answered, refused or left, and from the gateway's own metrics how many rows shared a call.
+Of a hundred clients two go away while they wait, and two state less time than an answer may take. At the end it says
+how many were answered, late or left, and from the gateway's own metrics how many rows shared a call.
 """
 
 from __future__ import annotations

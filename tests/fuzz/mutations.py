@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 _MOST_CHANGES = 3
 _MOST_CUT = 12
 _MOST_REPEATS = 3000  # of a few bytes: work that grows with the square of the input shows in milliseconds
+_MOST_BYTES = 60_000  # of what is repeated
 _DEEPEST = 4  # messages in messages
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\w.+-]+|.', re.DOTALL)
 
@@ -66,7 +67,8 @@ def _repeated(draw: st.DrawFn, pieces: list[bytes]) -> list[bytes]:
         return pieces
     start = draw(st.integers(0, len(pieces) - 1))
     end = start + draw(st.integers(1, 30))
-    return pieces[:start] + pieces[start:end] * draw(st.integers(2, _MOST_REPEATS)) + pieces[end:]
+    most = max(2, min(_MOST_REPEATS, _MOST_BYTES // max(1, sum(map(len, pieces[start:end])))))
+    return pieces[:start] + pieces[start:end] * draw(st.integers(2, most)) + pieces[end:]
 
 
 @st.composite

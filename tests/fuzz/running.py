@@ -1,4 +1,4 @@
-"""A gateway process over the fuzzers' model server, and the questions that tell whether it still answers as it should."""
+"""A gateway process over the fuzzers' model server, and the question that tells whether it answers as it should."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def main(name: str, options: list[str]) -> None:
         for number, seed in enumerate(parser.seeds):
             (Path(seeds) / str(number)).write_bytes(seed)
         words = Path(seeds).with_suffix(".dict")
-        lines = (f"\"{_escaped(word)}\"\n" for word in parser.words if 0 < len(word) < 64)
+        lines = (f'"{_escaped(word)}"\n' for word in parser.words if 0 < len(word) < 64)
         words.write_text("".join(lines))
         atheris.Setup([sys.argv[0], f"-dict={words}", *options, seeds], lambda data: parser(data) and None)
         atheris.Fuzz()
