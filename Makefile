@@ -12,7 +12,7 @@ ifneq ($(wildcard ../shared/conformance),)
 export TENSORGATE_CONFORMANCE ?= $(realpath ../shared/conformance)
 endif
 
-.PHONY: help install up test check format proto lock clean
+.PHONY: help install up test fuzz check format proto lock clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*##/ {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,12 @@ up: install  ## train and serve the starter models; Ctrl-C stops everything
 test: export PYTHONDONTWRITEBYTECODE =
 test: install  ## run all tests
 	$(BIN)/pytest --numprocesses $$(($$(nproc) + 1)) --dist loadfile --no-loadscope-reorder
+
+fuzz: install  ## look for bad input that is not refused, and for answers that are another's: an hour
+	$(BIN)/pytest tests/fuzz --hypothesis-profile=long --timeout=0 -s
+	for parser in $$($(BIN)/python -c 'from tests.fuzz.parsers import PARSERS; print(*PARSERS)'); do \
+	  $(BIN)/python -m tests.fuzz.with_atheris $$parser -runs=50000 -max_len=4096 -timeout=10 -rss_limit_mb=1024 || exit 1; done
+	$(BIN)/python -m tests.fuzz.mixed
 
 check: install  ## lint, types, import rules, generated files
 	$(BIN)/ruff check .

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from types import MappingProxyType
 from typing import Any
 
@@ -95,6 +95,18 @@ def elements(shape: Sequence[int]) -> int:
     return math.prod(shape)
 
 
+def holds(value: Any, kinds: Set[type], levels: int = MOST_DIMENSIONS) -> bool:
+    """Whether nested lists hold a value of one of the types; for lists of which NumPy can make an array.
+
+    NumPy gives all of them the room of the longest string: a hundred kilobytes of JSON would take gigabytes.
+    """
+    if not isinstance(value, list):
+        return type(value) in kinds
+    if value and isinstance(value[0], list):
+        return levels > 0 and any(holds(item, kinds, levels - 1) for item in value)
+    return not kinds.isdisjoint(map(type, value))
+
+
 def to_proto(array: Array) -> tensor_pb2.TensorProto:
     """Pack an array: numbers as `tensor_content`, strings (object arrays of bytes) as `string_val`."""
     enum = type_of(array.dtype)
@@ -166,6 +178,10 @@ def from_proto(proto: tensor_pb2.TensorProto) -> Array:
         raise InvalidArgument(f"A tensor has one of TensorFlow's types. Received: enum {proto.dtype}")
     shape = tuple(dim.size for dim in proto.tensor_shape.dim)
     count = elements(shape)
+    if proto.tensor_content and dtype.kind == "O":
+        raise InvalidArgument(
+            f"Strings come in string_val. Received: {len(proto.tensor_content)} bytes of tensor_content"
+        )
     if proto.tensor_content:
         if len(proto.tensor_content) != count * dtype.itemsize:
             raise InvalidArgument(
@@ -181,7 +197,7 @@ def _typed_values(proto: tensor_pb2.TensorProto, dtype: np.dtype[Any]) -> Array:
     if proto.dtype in (types_pb2.DT_HALF, types_pb2.DT_BFLOAT16):
         return np.array(values, np.uint16).view(dtype)
     if dtype.kind == "c":
-        pairs = np.array(values, dtype.type(0).real.dtype)
+        pairs = np.array(values[: len(values) // 2 * 2], dtype.type(0).real.dtype)
         return pairs.view(dtype)
     if dtype.kind == "O":
         strings = np.empty(len(values), object)

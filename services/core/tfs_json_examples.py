@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +12,7 @@ from services.core.errors import InvalidArgument
 from services.core.tfs import classification_pb2, example_pb2, feature_pb2, input_pb2, regression_pb2
 from services.core.tfs_json import dump, signature_name
 from services.core.tfs_json_reader import debug_text, read_object
-from services.core.tfs_json_values import B64_KEY, is_b64, json_type
+from services.core.tfs_json_values import B64_KEY, decoded, is_b64, json_type
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,8 @@ def decode_examples(body: bytes, method: str) -> ExamplesBody:
     """Read the body of `method` ("classify" or "regress"). Raises InvalidArgument with TensorFlow Serving's texts."""
     document = read_object(body)
     name = signature_name(document)
-    decoded = input_pb2.Input()
+    _check_utf8(name)
+    read = input_pb2.Input()
     context = None
     if "context" in document:
         context = _example(document["context"])
@@ -42,11 +42,17 @@ def decode_examples(body: bytes, method: str) -> ExamplesBody:
     if not examples:
         raise InvalidArgument(f"JSON Value: {debug_text(document)} 'examples' value is an empty array")
     if context is None:
-        decoded.example_list.examples.extend(_example(example) for example in examples)
+        read.example_list.examples.extend(_example(example) for example in examples)
     else:
-        decoded.example_list_with_context.context.CopyFrom(context)
-        decoded.example_list_with_context.examples.extend(_example(example) for example in examples)
-    return ExamplesBody(name, decoded)
+        read.example_list_with_context.context.CopyFrom(context)
+        read.example_list_with_context.examples.extend(_example(example) for example in examples)
+    return ExamplesBody(name, read)
+
+
+def _check_utf8(name: str) -> None:
+    """Protobuf's strings are, and a name that is no UTF-8 has come as far as here as surrogate escapes."""
+    if not name.isascii() and any("\ud800" <= character <= "\udfff" for character in name):
+        raise InvalidArgument(f"Names are UTF-8. Received: {debug_text(name)}")
 
 
 def _example(value: Any) -> example_pb2.Example:
@@ -54,6 +60,7 @@ def _example(value: Any) -> example_pb2.Example:
         raise InvalidArgument(f"Example must be JSON object but got JSON {json_type(value)}")
     example = example_pb2.Example()
     for name, member in value.items():
+        _check_utf8(name)
         example.features.feature[name].CopyFrom(_feature(name, member))
     return example
 
@@ -73,7 +80,8 @@ def _feature(name: str, value: Any) -> feature_pb2.Feature:
     elif kinds == {"int64"}:
         feature.int64_list.value.extend(int(item) for item in values)
     elif kinds == {"float"}:
-        feature.float_list.value.extend(np.array(values, np.float32).tolist())
+        with np.errstate(over="ignore"):
+            feature.float_list.value.extend(np.array(values, np.float32).tolist())
     return feature
 
 
@@ -88,7 +96,7 @@ def _kind(value: Any) -> str | None:
 def _bytes(value: str | Mapping[str, str]) -> bytes:
     if isinstance(value, str):
         return value.encode("utf-8", "surrogateescape")
-    return base64.b64decode(value[B64_KEY])
+    return decoded(value[B64_KEY])
 
 
 def encode_classifications(result: classification_pb2.ClassificationResult) -> bytes:

@@ -36,6 +36,7 @@ _WORDS: tuple[tuple[bytes, Any], ...] = (
 )
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _LEVELS_SHOWN = 100
+_MOST_DIGITS = 20  # and a sign, of 64 bits: longer whole numbers are doubles to RapidJSON and orjson alike
 
 
 def read_object(body: bytes) -> dict[str, Any]:
@@ -59,7 +60,7 @@ def _read(body: bytes) -> Any:
     except orjson.JSONDecodeError:
         return _Reader(body).document()
     if isinstance(value, dict) and body.count(b":") > _known_keys(value):
-        return json.loads(body, object_pairs_hook=_first_wins)
+        return json.loads(body, object_pairs_hook=_first_wins, parse_int=_whole)
     return value
 
 
@@ -72,6 +73,10 @@ def _known_keys(value: Mapping[str, Any]) -> int:
         elif isinstance(member, list):
             count += sum(len(row) for row in member if isinstance(row, dict))
     return count
+
+
+def _whole(digits: str) -> int | float:
+    return int(digits) if len(digits) <= _MOST_DIGITS else float(digits)
 
 
 def _first_wins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -176,7 +181,7 @@ class _Reader:
                 if part is None:
                     self._fail(text, self._at + 1)
                 self._at = part.end()
-        if self._at == whole.end():
+        if self._at == whole.end() and len(whole.group()) <= _MOST_DIGITS:
             return int(whole.group())
         value = float(self._body[start : self._at])
         if math.isinf(value):

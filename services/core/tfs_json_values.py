@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from services.core.errors import InvalidArgument, Unimplemented
-from services.core.tensors import DTYPES, Array, short_name
+from services.core.tensors import DTYPES, Array, holds, short_name
 from services.core.tfs import types_pb2
 from services.core.tfs_json_reader import debug_text
 
@@ -33,6 +33,7 @@ _RANGES: Mapping[int, tuple[int, int]] = MappingProxyType(
 )
 _FLOATS = (types_pb2.DT_FLOAT, types_pb2.DT_DOUBLE)
 _DEEPEST = 64  # NumPy's limit on dimensions
+_NO_NUMBERS = frozenset({bool, str})  # NumPy takes True for 1; TensorFlow Serving does not
 
 
 def is_b64(value: Any) -> bool:
@@ -59,11 +60,13 @@ def to_array(value: Any, enum: int) -> Array:
 
 def _numbers(value: Any, enum: int) -> Array | None:
     """The whole value at once by NumPy; None when that does not work out or might read a bool as a number."""
+    if holds(value, _NO_NUMBERS):
+        return None
     try:
         array = np.array(value)
     except (ValueError, OverflowError):
         return None
-    if array.dtype.kind not in ("iuf" if enum in _FLOATS else "iu") or _has_bool(value):
+    if array.dtype.kind not in ("iuf" if enum in _FLOATS else "iu"):
         return None
     if enum in _FLOATS:
         with np.errstate(over="ignore"):
@@ -72,15 +75,6 @@ def _numbers(value: Any, enum: int) -> Array | None:
     if array.size and not (low <= int(array.min()) and int(array.max()) <= high):
         return None
     return array.astype(DTYPES[enum])
-
-
-def _has_bool(value: Any) -> bool:
-    """NumPy takes True for 1; TensorFlow Serving does not."""
-    if not isinstance(value, list):
-        return isinstance(value, bool)
-    if value and isinstance(value[0], list):
-        return any(_has_bool(item) for item in value)
-    return bool in set(map(type, value))
 
 
 def _wrapped(flat: Array, enum: int) -> Array:
@@ -128,7 +122,7 @@ def _leaf(value: Any, enum: int) -> Any:
         if isinstance(value, str):
             return value.encode("utf-8", "surrogateescape")
         if is_b64(value):
-            return _decoded(value[B64_KEY])
+            return decoded(value[B64_KEY])
         raise _type_error(value, enum)
     if enum == types_pb2.DT_BOOL:
         if isinstance(value, bool):
@@ -144,7 +138,8 @@ def _leaf(value: Any, enum: int) -> Any:
     raise Unimplemented(f"Conversion of JSON Value: {debug_text(value)} to type: {short_name(enum)}")
 
 
-def _decoded(text: str) -> bytes:
+def decoded(text: str) -> bytes:
+    """The bytes that base64 stands for. Raises InvalidArgument."""
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:

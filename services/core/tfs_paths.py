@@ -14,6 +14,7 @@ _PREFIX = "/v1/"
 _CALL = re.compile(rf"(?i:/v1/models)/(?P<name>[^/:]+)(?i:{_VERSION}):(?P<verb>classify|regress|predict)")
 _STATUS = re.compile(rf"(?i:/v1/models(?:/(?P<name>[^/:]+))?{_VERSION}(?P<metadata>/metadata)?)")
 _MAX_INT64 = 2**63 - 1
+_MOST_DIGITS = 19  # of that; Python refuses to read thousands of them
 
 
 class Target(NamedTuple):
@@ -50,7 +51,7 @@ def parse_path(method: str, path: str) -> Target:
 def _version(digits: str | None) -> int | None:
     if digits is None:
         return None
-    version = int(digits)
-    if version > _MAX_INT64:
+    digits = digits.lstrip("0") or "0"
+    if len(digits) > _MOST_DIGITS or int(digits) > _MAX_INT64:
         raise InvalidArgument("")  # TensorFlow Serving answers 400 with no body at all
-    return version
+    return int(digits)

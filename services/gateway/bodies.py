@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import io
 import zlib
 from functools import lru_cache
 from typing import Any
@@ -15,7 +17,6 @@ from services.core.refs import ModelRef, parse_version
 
 TIMEOUT_HEADER = b"x-request-timeout-seconds"
 MOST_SECONDS = 3600.0
-_GZIP_WINDOW = 31  # zlib's largest, with gzip's header
 
 
 def header(request: Request, name: bytes) -> str | None:
@@ -37,18 +38,15 @@ async def read_bytes(request: Request, limit: int) -> bytes:
 def _unpacked(body: bytes, encoding: str, limit: int) -> bytes:
     if encoding != "gzip":
         raise InvalidArgument(f"Content-Encoding is gzip, or none. Received: {received(encoding)}")
-    unpacked, packed = b"", body
-    while packed:  # one member after another (RFC 1952, 2.2)
-        unpacking = zlib.decompressobj(_GZIP_WINDOW)
-        try:
-            unpacked += unpacking.decompress(packed, limit + 1 - len(unpacked))
-        except zlib.error as error:
-            raise InvalidArgument(f"The body is gzip, as Content-Encoding says. Received: {error}") from None
-        if len(unpacked) > limit:
-            raise _too_large(limit, len(unpacked))
-        if not unpacking.eof:
-            raise InvalidArgument(f"The body is gzip, whole. Received: {len(body)} bytes without its end")
-        packed = unpacking.unused_data
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(body)) as packed:
+            unpacked = packed.read(limit + 1)
+    except EOFError:
+        raise InvalidArgument(f"The body is gzip, whole. Received: {len(body)} bytes without its end") from None
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise InvalidArgument(f"The body is gzip, as Content-Encoding says. Received: {error}") from None
+    if len(unpacked) > limit:
+        raise _too_large(limit, len(unpacked))
     return unpacked
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,7 +12,9 @@ import orjson
 
 from services.core.card import InputField
 from services.core.errors import received
-from services.core.tensors import Array
+from services.core.tensors import Array, holds
+
+_NO_NUMBERS = frozenset({str, bytes})
 
 
 class FieldError(ValueError):
@@ -45,6 +46,8 @@ def column_of(field: InputField, values: Sequence[Any]) -> Array:
 
 
 def _numbers(field: InputField, values: Sequence[Any]) -> Array:
+    if holds(values, _NO_NUMBERS):
+        raise FieldError(f"{field.name} is {_rule(field)}")
     try:
         array = np.array(values)
     except (ValueError, OverflowError):  # ragged, or deeper than NumPy goes
@@ -104,7 +107,7 @@ def _string(field: InputField, number: int, value: Any) -> bytes:
     if isinstance(value, Mapping) and value.keys() == {"b64"} and isinstance(value["b64"], str):
         try:
             value = base64.b64decode(value["b64"], validate=True)
-        except binascii.Error:
+        except ValueError:  # no base64, or not even ASCII
             raise FieldError(
                 f"{field.name} of instance {number} is valid base64. Received: {received(value['b64'])}"
             ) from None
@@ -129,12 +132,16 @@ def _is_utf8(value: bytes) -> bool:
 
 def _broken(field: InputField, number: int, value: Any) -> str:
     shown = received(value)
-    try:
-        shape: Any = list(np.shape(value))
-    except ValueError:
-        shape = "rows of different length"
-    of_shape = f", of shape {shape}" if isinstance(value, (list, np.ndarray)) else ""
+    told = isinstance(value, (list, np.ndarray)) and not holds(value, _NO_NUMBERS)
+    of_shape = f", of shape {_shape(value)}" if told else ""
     return f"{field.name} of instance {number} is {_rule(field)}. Received: {shown}{of_shape}"
+
+
+def _shape(value: Any) -> list[int] | str:
+    try:
+        return list(np.shape(value))
+    except ValueError:
+        return "rows of different length"
 
 
 def _rule(field: InputField) -> str:

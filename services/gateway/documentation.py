@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import Depends, FastAPI
 from fastapi.security import HTTPBearer
 from fastapi_offline import FastAPIOffline
+from starlette.responses import JSONResponse, PlainTextResponse
 
 from services.gateway.operations import Operation
 
@@ -21,16 +22,15 @@ def document(operations: Sequence[Operation], *, locked: bool) -> FastAPI:
         dependencies=[Depends(HTTPBearer(auto_error=False))] if locked else None,
     )
     for one in operations:
-        responses: dict[int | str, dict[str, Any]] = {}
+        responses: dict[int | str, dict[str, Any]] = {"default": {"model": one.fault}}
         if one.reply is not None:
             responses[200] = {"model": one.reply, "content": {media: {} for media in one.gives}}
-        if one.fault is not None:
-            responses["default"] = {"model": one.fault}
         app.add_api_route(
             one.path,
             one.endpoint,
             methods=[one.method],
             tags=[one.tag],
+            response_class=JSONResponse if one.in_json else PlainTextResponse,
             responses=responses,
             openapi_extra={**_body(one), "parameters": _parameters(one.path)},
         )

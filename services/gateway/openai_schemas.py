@@ -78,3 +78,18 @@ class ImagesBody(OpenAiBody):
     quality: str = Field(default="", description="passed over")
     style: str = Field(default="", description="passed over")
     user: str = Field(default="", description="passed over")
+
+
+class OpenAiFault(BaseModel):
+    """What went wrong, as OpenAI tells it."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str
+
+
+class OpenAiFaultReply(BaseModel):
+    """The body of an error on OpenAI's paths."""
+
+    error: OpenAiFault

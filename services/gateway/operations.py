@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import BaseModel
@@ -18,13 +19,21 @@ from services.gateway.open_inference_pages import OpenInferencePages
 from services.gateway.open_inference_rest import OpenInferenceRest
 from services.gateway.openai_images import OpenAiImages
 from services.gateway.openai_rest import OpenAiRest
-from services.gateway.pages import Pages
+from services.gateway.pages import METRICS, Pages
 from services.gateway.tfs_rest import TfsRest
 from services.gateway.typed_rest import TypedRest
 
 _ASK, _TFS, _MODELS, _OPERATE = "rest", "tfs", "models", "operations"
 _MODEL = "/models/{model}"
 _TYPED, _TFS_MODEL, _OPEN_INFERENCE = f"/api{_MODEL}", f"/v1{_MODEL}", f"/v2{_MODEL}"
+# The bodies of errors that are not ours; TensorFlow Serving's has Open Inference's form.
+_FAULTS: Mapping[str, type[BaseModel]] = MappingProxyType(
+    {
+        _TFS: open_inference.OpenInferenceFault,
+        OPEN_INFERENCE: open_inference.OpenInferenceFault,
+        OPENAI: openai_schemas.OpenAiFaultReply,
+    }
+)
 _REF_FORMS = ("", "/labels/{label}", "/versions/{version}")
 _UPLOADS, _EVENTS = ("image/png", "image/jpeg", "multipart/form-data"), ("text/event-stream",)
 
@@ -63,7 +72,12 @@ class Operation:
     takes: Sequence[str] = ()  # media types beside JSON
     reply: Any = None
     gives: Sequence[str] = ()  # media types beside JSON
-    fault: type[BaseModel] | None = None
+    in_json: bool = True
+
+    @property
+    def fault(self) -> type[BaseModel]:
+        """The body of an error."""
+        return _FAULTS.get(self.tag, schemas.FaultReply)
 
 
 def operations(doors: Doors, *, probes: bool) -> Sequence[Operation]:
@@ -73,13 +87,17 @@ def operations(doors: Doors, *, probes: bool) -> Sequence[Operation]:
         *(replace(one, path=one.path.replace(_MODEL, _MODEL + form)) for form in _REF_FORMS for one in of_models),
         *openai(doors),
         *_pages(doors),
-        *(Operation(path, endpoint, _OPERATE) for path, endpoint in doors.pages.operations.items() if probes),
+        *(
+            Operation(path, endpoint, _OPERATE, in_json=path != METRICS)
+            for path, endpoint in doors.pages.operations.items()
+            if probes
+        ),
     )
 
 
 def typed(door: TypedRest) -> Sequence[Operation]:
     """Of each task."""
-    task = partial(Operation, tag=_ASK, method="POST", fault=schemas.FaultReply)
+    task = partial(Operation, tag=_ASK, method="POST")
     classify = task(f"{_TYPED}/classify", door.classify, body=schemas.ClassifyBody, reply=schemas.ClassifyReply)
     regress = task(f"{_TYPED}/regress", door.regress, body=schemas.InstancesBody, reply=schemas.RegressReply)
     texts = task(
@@ -104,7 +122,7 @@ def typed(door: TypedRest) -> Sequence[Operation]:
 
 def infer(door: OpenInference) -> Sequence[Operation]:
     """Open Inference's that ask a model."""
-    task = partial(Operation, tag=OPEN_INFERENCE, method="POST", fault=open_inference.OpenInferenceFault)
+    task = partial(Operation, tag=OPEN_INFERENCE, method="POST")
     texts = partial(task, body=open_inference.GenerateBody, reply=open_inference.GenerateReply)
     tensors = partial(task, body=open_inference.InferBody, reply=open_inference.InferReply)
     return (

@@ -17,6 +17,8 @@ from services.gateway.faults import CODE_KEY
 from services.gateway.health import Health
 from services.gateway.routing_table import RoutingTable
 
+METRICS = "/metrics"
+
 
 class Pages:
     """The endpoints that ask no model anything."""
@@ -25,7 +27,7 @@ class Pages:
         self._table = table
         self._health = health
         self._registry = registry
-        self.operations = {"/livez": self.livez, "/readyz": self.readyz, "/metrics": self.metrics}
+        self.operations = {"/livez": self.livez, "/readyz": self.readyz, METRICS: self.metrics}
 
     async def list_models(self, http: Request) -> Response:
         """All models of the store, with the versions that can be called now."""

@@ -25,6 +25,7 @@ from services.gateway.batcher import Batcher, BatchLimits
 from services.gateway.edge import Edge
 from services.gateway.gate import GrpcGate
 from services.gateway.grpc_calls import GrpcCalls
+from services.gateway.grpc_messages import Reading
 from services.gateway.health import INFERENCE, OPEN_INFERENCE_SERVICE, Health
 from services.gateway.http_server import HttpServer
 from services.gateway.keyring import Keyring
@@ -165,8 +166,9 @@ class Gateway:
                 ("grpc.so_reuseport", int(listeners.shared)),  # else a port that is taken is an error
             ),
         )
-        inference_pb2_grpc.add_InferenceServicer_to_server(self._inference, server)  # type: ignore[no-untyped-call]  # generated code
-        open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(self._open_inference, server)  # type: ignore[no-untyped-call]  # generated code
+        reading = Reading(server, self._calls)
+        inference_pb2_grpc.add_InferenceServicer_to_server(self._inference, reading)  # type: ignore[no-untyped-call]  # generated code
+        open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(self._open_inference, reading)  # type: ignore[no-untyped-call]  # generated code
         server.add_generic_rpc_handlers((self._tfs,))
         health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, server)
         services = (INFERENCE, PREDICTION, MODEL, OPEN_INFERENCE_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)

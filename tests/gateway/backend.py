@@ -53,7 +53,10 @@ class TinyServer(prediction_service_pb2_grpc.PredictionServiceServicer, model_se
         """Run a signature; errors become statuses with their own text."""
         try:
             spec = request.model_spec
-            signature = self._find(spec.name, spec.version.value)[spec.signature_name or "serving_default"]
+            name = spec.signature_name or "serving_default"
+            signature = self._find(spec.name, spec.version.value).get(name)
+            if signature is None:
+                raise InvalidArgument(f'Serving signature name: "{name}" not found in signature def')
             columns = {name: from_proto(tensor) for name, tensor in request.inputs.items()}
             rows = max((array.shape[0] for array in columns.values() if array.ndim), default=0)
             self.calls.append((spec.name, spec.version.value, spec.signature_name, rows))
