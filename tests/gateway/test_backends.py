@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
-import httpx
 import numpy as np
 import pytest
 
@@ -18,32 +14,10 @@ from services.core.tensors import to_proto
 from services.core.tfs import predict_pb2, prediction_service_pb2_grpc
 from services.gateway.breaker import MOST_FAILURES
 from services.gateway.retries import MOST_TRIES
-from tests.gateway.backend import TinyServer
-from tests.gateway.models import AFFINE, HOUSES
+from tests.gateway.several import MODELS, Held, are_up, asked, failing, regress, two
 from tests.gateway.world import World, eventually, world
 
 pytestmark = pytest.mark.anyio
-
-MODELS = {"houses": HOUSES, "affine": AFFINE}
-HOUSE = {"instance": {"rooms": 1}}
-
-
-@asynccontextmanager
-async def two(**settings: Any) -> AsyncIterator[World]:
-    """A gateway over two model servers that have everything."""
-    async with world(MODELS, servers=2, **settings) as here:
-        await eventually(lambda: are_up(here, 2))
-        yield here
-
-
-async def are_up(here: World, servers: int) -> bool:
-    """So many model servers answer, and the gateway knows."""
-    return bool((await here.rest.get("/readyz")).json()["model_servers"]["up"] == servers)
-
-
-async def regress(here: World, model: str = "houses", **headers: str) -> httpx.Response:
-    """One request."""
-    return await here.rest.post(f"/api/models/{model}/regress", json=HOUSE, headers=headers)
 
 
 async def predict(here: World, width: int) -> Any:
@@ -52,46 +26,6 @@ async def predict(here: World, width: int) -> Any:
     request.model_spec.name = "affine"
     request.inputs["x"].CopyFrom(to_proto(np.ones((1, width), np.float32)))
     return await prediction_service_pb2_grpc.PredictionServiceStub(here.channel).Predict(request, timeout=30)
-
-
-@dataclass
-class Held:
-    """Calls of one model, held until they are let go; `most` of all calls were under way at once."""
-
-    server: TinyServer
-    model: str
-    let_go: asyncio.Event = field(default_factory=asyncio.Event)
-    under_way: int = 0
-    most: int = 0
-
-    async def pause(self) -> None:
-        """For TinyServer."""
-        held = self.server.calls[-1][0] == self.model
-        self.under_way += 1
-        self.most = max(self.most, self.under_way)
-        try:
-            if held:
-                await self.let_go.wait()
-        finally:
-            self.under_way -= 1
-
-
-def failing(error: Exception, times: int) -> Callable[[], Awaitable[None]]:
-    """Fail so many calls, then answer."""
-    left = times
-
-    async def pause() -> None:
-        nonlocal left
-        left -= 1
-        if left >= 0:
-            raise error
-
-    return pause
-
-
-def asked(here: World) -> list[int]:
-    """How many calls each server had."""
-    return [len(server.calls) for server in here.servers]
 
 
 async def test_calls_go_to_all_servers_by_turns() -> None:
@@ -259,78 +193,6 @@ async def test_a_server_has_at_most_so_many_calls_and_one_slow_model_does_not_de
         assert held.most <= 4
 
 
-async def test_a_second_server_is_asked_when_the_first_is_slow_and_the_slower_call_is_cancelled() -> None:
-    async with two(hedge_seconds=0.05) as here:
-        here.server.pause = Held(here.server, "houses").pause
-        assert (await regress(here)).status_code == 200
-        await eventually(lambda: here.has_cancelled(1))
-        assert await here.metric("tensorgate_gateway_hedges_total") == 1
-        assert asked(here) == [1, 1]
-
-
-async def test_a_hedge_outlives_the_failure_of_the_other_call() -> None:
-    async with two(hedge_seconds=0.05) as here:
-        hedged = asyncio.Event()
-
-        async def gone_when_hedged() -> None:
-            await hedged.wait()
-            raise Unavailable("no")
-
-        async def slow() -> None:
-            hedged.set()
-            await asyncio.sleep(0.2)
-
-        here.servers[0].pause, here.servers[1].pause = gone_when_hedged, slow
-        assert (await regress(here)).status_code == 200
-        assert asked(here) == [1, 1]
-        assert await here.metric('tensorgate_gateway_retries_total{code="UNAVAILABLE"}') == 0
-
-
-async def test_one_server_is_never_asked_twice_at_once() -> None:
-    async with world(MODELS, hedge_seconds=0.01) as here:
-        here.server.pause = lambda: asyncio.sleep(0.1)
-        assert (await regress(here)).status_code == 200
-        assert len(here.server.calls) == 1
-
-
-async def test_a_version_is_asked_only_where_it_is() -> None:
-    async with two() as here:
-        new = here.publish("houses", HOUSES)
-        here.server.loaded["houses"][new] = HOUSES
-        await eventually(lambda: can_call(here, new))
-        for _ in range(6):
-            answer = await here.rest.post(f"/api/models/houses/versions/{new}/regress", json=HOUSE)
-            assert answer.json()["version"] == new
-        assert asked(here) == [6, 0]
-        assert await here.metric('tensorgate_gateway_retries_total{code="NOT_FOUND"}') == 0
-
-
-async def test_a_roll_out_goes_on_when_as_many_servers_have_the_new_version_as_the_old_one() -> None:
-    async with two() as here:
-        new = here.publish("houses", HOUSES)
-        here.store.move_label("houses", "stable", new)
-        here.server.loaded["houses"][new] = HOUSES
-        await eventually(lambda: can_call(here, new))
-        assert {(await regress(here)).json()["version"] for _ in range(6)} == {1}
-        assert min(asked(here)) == 3
-        del here.server.loaded["houses"][1]  # as the mirror does beside each server
-
-        async def is_routed() -> bool:
-            return bool((await regress(here)).json()["version"] == new)
-
-        await eventually(is_routed)
-        here.servers[1].loaded["houses"][new] = HOUSES
-        here.servers[1].calls.clear()
-        await eventually(lambda: both_are_asked(here))
-
-
-async def test_a_version_that_one_server_has_unloaded_meanwhile_is_asked_of_the_other() -> None:
-    async with two(poll_seconds=1) as here:
-        del here.server.loaded["houses"][1]
-        for _ in range(4):
-            assert (await here.rest.post("/api/models/houses/versions/1/regress", json=HOUSE)).status_code == 200
-
-
 async def test_questions_about_models_that_are_nowhere_leave_retries_to_others() -> None:
     async with two() as here:
         for _ in range(50):
@@ -352,14 +214,3 @@ async def test_the_probe_and_the_metrics_tell_of_each_server() -> None:
         page = (await here.rest.get("/metrics")).text
         assert f'tensorgate_gateway_model_server_calls_in_flight{{server="{first}"}} 0.0' in page
         await here.listeners[1].start()
-
-
-async def both_are_asked(here: World) -> bool:
-    """A request more, and both servers have had some."""
-    await regress(here)
-    return all(asked(here))
-
-
-async def can_call(here: World, version: int) -> bool:
-    """A version of `houses` can be called."""
-    return version in (await here.callable_versions())["houses"]
