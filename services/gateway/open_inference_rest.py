@@ -14,7 +14,6 @@ from starlette.requests import Request as Http
 from starlette.responses import Response, StreamingResponse
 
 from services.gateway.bodies import parse_json, read_bytes, ref_of, seconds_allowed
-from services.gateway.disconnect import while_connected
 from services.gateway.events import EVENTS, EVENTS_HEADERS, event, told_of
 from services.gateway.faults import open_inference_fault
 from services.gateway.open_inference_schemas import GenerateBody, GenerateParameters
@@ -34,14 +33,14 @@ class OpenInferenceRest:
     async def generate(self, http: Http) -> Response:
         """A text, whole."""
         body = await self._read(http)
-        whole = await while_connected(http, _whole(body, self._written(http, body, read_along=False)))
+        whole = await _whole(body, self._written(http, body, read_along=False))
         return Response(orjson.dumps(whole), media_type="application/json")
 
     async def generate_stream(self, http: Http) -> Response:
         """A text as it is written."""
         body = await self._read(http)
         chunks = self._written(http, body, read_along=True)
-        first = await while_connected(http, anext(chunks))  # a request that fails at once gets a status, not an event
+        first = await anext(chunks)  # a request that fails at once gets a status, not an event
         return StreamingResponse(_events(http, body, first, chunks), media_type=EVENTS, headers=EVENTS_HEADERS)
 
     async def _read(self, http: Http) -> GenerateBody:

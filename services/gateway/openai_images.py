@@ -24,7 +24,6 @@ from services.core.errors import InvalidArgument, received
 from services.core.refs import ModelRef, parse_ref
 from services.gateway import answers
 from services.gateway.bodies import parse_json, read_bytes, seconds_allowed
-from services.gateway.disconnect import while_connected
 from services.gateway.drawing import draw, drawn
 from services.gateway.instances import Instances, fitting, signatures_of
 from services.gateway.openai_rest import Chance
@@ -81,7 +80,7 @@ class OpenAiImages:
         deadline = asyncio.get_running_loop().time() + seconds_allowed(http, self._seconds)
         wish = wish_of(body, self._chance.seed)
         wishes = [Wish(wish.knobs, wish.seed, index) for index in range(body.n)]
-        pictures = await while_connected(http, self._draw(ref, wishes, deadline))
+        pictures = await self._draw(ref, wishes, deadline)
         data = [{"b64_json": base64.b64encode(png).decode()} for png in pictures]
         document = {"created": int(self._chance.clock()), "output_format": "png", "data": data}
         return Response(orjson.dumps(document), media_type="application/json")

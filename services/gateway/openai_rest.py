@@ -19,7 +19,6 @@ from starlette.responses import Response, StreamingResponse
 from services.core.card import Task
 from services.core.refs import ModelRef, parse_ref
 from services.gateway.bodies import parse_json, read_bytes, seconds_allowed
-from services.gateway.disconnect import while_connected
 from services.gateway.events import DONE, EVENTS, EVENTS_HEADERS, event, told_of
 from services.gateway.faults import REQUEST_ID_KEY, openai_fault
 from services.gateway.openai_schemas import CompletionBody
@@ -106,9 +105,9 @@ class OpenAiRest:
         chunks = write_text(self._plane, ref, asked, deadline)
         completion = Completion(f"cmpl-{http.scope[REQUEST_ID_KEY]}", int(self._chance.clock()), body, prompts)
         if not body.stream:
-            whole = await while_connected(http, _whole(completion, chunks))
+            whole = await _whole(completion, chunks)
             return Response(orjson.dumps(whole), media_type=_JSON)
-        first = await while_connected(http, anext(chunks))  # a request that fails at once gets a status, not an event
+        first = await anext(chunks)  # a request that fails at once gets a status, not an event
         events = _events(http, completion, first, chunks)
         return StreamingResponse(events, media_type=EVENTS, headers=EVENTS_HEADERS)
 

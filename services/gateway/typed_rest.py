@@ -17,7 +17,6 @@ from services.core.errors import DeadlineExceeded, InvalidArgument
 from services.gateway import answers
 from services.gateway.animation import animated
 from services.gateway.bodies import header, parse_json, read_bytes, ref_of, seconds_allowed
-from services.gateway.disconnect import while_connected
 from services.gateway.drawing import Drawing, draw, drawn
 from services.gateway.events import DONE, EVENTS, EVENTS_HEADERS, event, in_json, told_of
 from services.gateway.faults import REQUEST_ID_KEY, fault_body
@@ -77,9 +76,9 @@ class TypedRest:
         drawings = draw(self._plane, request, partial_ok=options.partial_ok)
         if _wants(http, EVENTS):
             return await self._stream(http, drawings, _drawing_event)
-        drawing = await while_connected(http, drawn(drawings))
+        drawing = await drawn(drawings)
         if _wants(http, _GIF):
-            gif = await while_connected(http, self._animated(answers.pictures(drawing.answer), request.deadline))
+            gif = await self._animated(answers.pictures(drawing.answer), request.deadline)
             return _picture(gif, _GIF, drawing.progress)
         if _wants(http, _PNG):
             return _picture(_only(answers.pictures(drawing.answer)), _PNG, drawing.progress)
@@ -104,10 +103,10 @@ class TypedRest:
         chunks = write_text(self._plane, ref_of(http), (prompt,), self._deadline(http))
         if read_along:
             return await self._stream(http, chunks, _chunk_event)
-        return _json(await while_connected(http, _whole(chunks)))
+        return _json(await _whole(chunks))
 
     async def _stream(self, http: Http, pieces: AsyncGenerator[T, None], told: Callable[[T], Any]) -> Response:
-        first = await while_connected(http, anext(pieces))  # a request that fails at once gets a status, not an event
+        first = await anext(pieces)  # a request that fails at once gets a status, not an event
         return StreamingResponse(_events(http, first, pieces, told), media_type=EVENTS, headers=EVENTS_HEADERS)
 
     async def _read(self, http: Http) -> bytes:
