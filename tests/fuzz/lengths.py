@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 _SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much)
 IS_LONG = settings.get_current_profile_name() == "long"
 LOOK = settings(
-    max_examples=4000 if IS_LONG else 25,
+    max_examples=4000 if IS_LONG else 10,
     derandomize=not IS_LONG,
     database=None,
     deadline=None,

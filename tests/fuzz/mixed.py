@@ -202,7 +202,7 @@ DOORS: tuple[Callable[[Client, Question], Awaitable[Array]], ...] = (
 
 
 async def _call(client: Client, path: str, request: Any, reply: Any) -> Any:
-    call = client.channel.unary_unary(path, response_deserializer=reply.FromString)
+    call: Any = client.channel.unary_unary(path, response_deserializer=reply.FromString)
     try:
         return await call(request.SerializeToString(), timeout=client.seconds or 30)
     except grpc.aio.AioRpcError as error:

@@ -17,7 +17,16 @@ LENGTH = ["--max-examples=200"] if IS_LONG else ["--max-examples=1", "--exclude-
 def test_answers_are_as_the_page_says(target: Target) -> None:
     config = Path(__file__).with_name("schemathesis.toml")
     page = f"http://127.0.0.1:{target.http_port}/openapi.json"
-    command = [sys.executable, "-m", "schemathesis.cli", "--config-file", config, "run", page, f"--checks={CHECKS}"]
+    command = [
+        sys.executable,
+        "-m",
+        "schemathesis.cli",
+        "--config-file",
+        str(config),
+        "run",
+        page,
+        f"--checks={CHECKS}",
+    ]
     how = ["--phases=fuzzing", "--generation-deterministic", "--continue-on-failure", "--request-timeout=20"]
     quiet = ["--suppress-health-check=all", "--warnings=off"]
     run = subprocess.run([*command, *how, *quiet, *LENGTH], capture_output=True, text=True)
