@@ -17,6 +17,7 @@ from services.core.tensors import Array
 from services.core.tfs import types_pb2
 from services.core.tfs_json import DEFAULT_SIGNATURE, PredictBody
 
+_WHOLE = (("i", np.int64), ("u", np.uint64))
 _KEYS = frozenset({"instances", "signature_name"})
 
 
@@ -42,6 +43,50 @@ def read_float_rows(body: bytes, signatures: Mapping[str, Any]) -> PredictBody |
     if array is None or body.count(b"[") != _lists(array.shape):  # more: a list among the numbers of an innermost list
         return None
     return PredictBody(str(name), {alias: array}, row_format=True)
+
+
+def read_with_arrays(body: bytes) -> Any | None:
+    """An object as orjson reads it, but lists of numbers in its objects are arrays of the type NumPy would choose.
+
+    None for any other body, good or bad, and for one that has other lists: the general reader then reads it.
+    """
+    lists: list[int] = []
+    try:
+        read = _read(simdjson.Parser().parse(body), lists)
+    except (ValueError, TypeError, RuntimeError):  # no JSON, no numbers, or numbers that 64 bits do not hold
+        return None
+    plain = isinstance(read, dict) and not any(isinstance(value, np.ndarray) for value in read.values())
+    return read if plain and body.count(b"[") == sum(lists) else None
+
+
+def _read(value: Any, lists: list[int]) -> Any:
+    """`lists` counts those that were read as such. Raises TypeError for a list that is neither of numbers nor of
+    objects.
+    """
+    if isinstance(value, simdjson.Object):
+        names = list(value)
+        if len(names) != len(set(names)):
+            raise TypeError("orjson takes the last of a name, simdjson the first")
+        return {name: _read(value[name], lists) for name in names}
+    if not isinstance(value, simdjson.Array):
+        return value
+    if len(value) and isinstance(value[0], simdjson.Object):
+        lists.append(1)
+        return [_read(item, lists) for item in value]
+    shape = _shape(value)
+    if shape is None:
+        raise TypeError("rows of different length")
+    lists.append(_lists(shape))
+    return _numbers(value).reshape(shape)
+
+
+def _numbers(values: Any) -> Array:
+    for kind, dtype in _WHOLE:
+        try:
+            return np.frombuffer(values.as_buffer(of_type=kind), dtype)
+        except (TypeError, ValueError):  # a decimal number, or one that is too large
+            continue
+    return np.frombuffer(values.as_buffer(of_type="d"))
 
 
 def _is_known(keys: Sequence[str]) -> bool:

@@ -131,8 +131,10 @@ def _is_utf8(value: bytes) -> bool:
 
 
 def _broken(field: InputField, number: int, value: Any) -> str:
+    if isinstance(value, np.ndarray):  # as it was written
+        value = value.tolist()
     shown = received(value)
-    told = isinstance(value, (list, np.ndarray)) and not holds(value, _NO_NUMBERS)
+    told = isinstance(value, list) and not holds(value, _NO_NUMBERS)
     of_shape = f", of shape {_shape(value)}" if told else ""
     return f"{field.name} of instance {number} is {_rule(field)}. Received: {shown}{of_shape}"
 

@@ -13,11 +13,13 @@ from starlette.types import Message
 from services.core.card import Task
 from services.core.errors import InvalidArgument, received
 from services.gateway.bodies import header, parse_json
+from services.gateway.buffers import read_with_arrays
 from services.gateway.columns import number_in
 from services.gateway.instances import Instances, Picture
 from services.gateway.request import Payload
 from services.gateway.schemas import read_body
 
+_LONG = 512  # bytes of a body in which numbers are worth a parser of their own
 _SWITCHES = {"true": True, "false": False}
 
 
@@ -30,7 +32,13 @@ async def several_asked(http: Http, body: bytes, task: Task, schema: type[Any]) 
     if kind.startswith("multipart/form-data"):
         options = _query_options(http, schema)
         return Instances(task, await _uploaded(http, body), options.signature, written=True), options
-    options = read_body(schema, parse_json(body))
+    return read_instances(body, task, schema)
+
+
+def read_instances(body: bytes, task: Task, schema: type[Any]) -> tuple[Payload, Any]:
+    """The same of a body in JSON."""
+    document = read_with_arrays(body) if len(body) >= _LONG else None
+    options = read_body(schema, parse_json(body) if document is None else document)
     return Instances(task, options.rows, options.signature), options
 
 

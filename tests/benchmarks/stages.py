@@ -17,7 +17,6 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
-import orjson
 import uvloop
 from prometheus_client import CollectorRegistry
 
@@ -32,14 +31,16 @@ from services.gateway.batcher import Batcher, BatchLimits
 from services.gateway.edge import Edge
 from services.gateway.grpc_calls import GrpcCalls
 from services.gateway.hot_paths import HotPaths
-from services.gateway.instances import Instances, Picture
+from services.gateway.instances import Picture
 from services.gateway.metrics import Metrics
 from services.gateway.open_inference_infer import OpenInferenceInfer
 from services.gateway.plane import DataPlane
 from services.gateway.request import Answer, Call, Columns, Request, Tensors
 from services.gateway.routing_table import Servable
+from services.gateway.schemas import ClassifyBody
 from services.gateway.tfs_grpc import TfsGrpc
 from services.gateway.tfs_rest import PredictPayload, TfsRest
+from services.gateway.typed_bodies import read_instances
 from services.gateway.typed_rest import TypedRest
 from tests.benchmarks.gateway_null import MODEL, PICTURE, asks, calls, null_model
 from tests.benchmarks.load import Ask
@@ -181,7 +182,8 @@ def stages() -> Mapping[str, Stage]:
     batch = np.concatenate([PIXELS] * TOGETHER)
 
     def read_typed() -> Tensors:
-        return Instances(Task.CLASSIFY, [orjson.loads(typed)["instance"]]).tensors(SERVABLE)
+        payload, _ = read_instances(typed, Task.CLASSIFY, ClassifyBody)
+        return payload.tensors(SERVABLE)
 
     async def together() -> None:
         await asyncio.gather(*(road.predict(request) for _ in range(TOGETHER)))

@@ -73,7 +73,7 @@ class Parser:
 def servable_of(name: str) -> Servable:
     """A tiny model as the router has it."""
     model = ALL[name]
-    return Servable(name, 1, card_of(name, model), {key: signature_def(one.card) for key, one in model.items()})
+    return Servable(name, 1, card_of(name, model), {key: signature_def(one.card) for key, one in model.items()}, ("",))
 
 
 AFFINE, DIGITS, HOUSES, READER, WRITER, PAINTER = map(

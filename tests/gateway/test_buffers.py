@@ -6,15 +6,18 @@ import json
 from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from services.core.card import InputField
 from services.core.errors import TensorgateError
 from services.core.tfs import meta_graph_pb2, types_pb2
 from services.core.tfs_json import decode_predict
-from services.gateway.buffers import read_float_rows
+from services.gateway.buffers import read_float_rows, read_with_arrays
+from services.gateway.columns import FieldError, column_of
 
 NUMBERS = st.one_of(st.integers(-(2**70), 2**70), st.floats(allow_nan=False, allow_infinity=False), st.booleans())
 VALUES = st.recursive(st.one_of(NUMBERS, st.none(), st.text(max_size=2)), lambda inner: st.lists(inner, max_size=4))
@@ -96,3 +99,44 @@ def test_no_bytes_make_it_fail_otherwise_than_the_general_reader(body: bytes) ->
             decode_predict(body, signatures())
         except TensorgateError as error:
             raise AssertionError(f"the general reader refuses {body!r}") from error
+
+
+def column(field: InputField, rows: list[Any]) -> Any:
+    """The array, or what is wrong."""
+    try:
+        array = column_of(field, [row["x"] for row in rows])
+    except FieldError as error:
+        return str(error)
+    return array.dtype, array.shape, array.tobytes()
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.fixed_dictionaries({"x": VALUES}), min_size=1, max_size=3),
+    st.sampled_from(["float32", "float64", "int64", "uint64", "int32", "bool"]),
+    st.sampled_from([(), (None,), (2,), (None, None)]),
+)
+def test_instances_read_as_arrays_become_the_same_columns_and_the_same_errors(
+    rows: list[Any], dtype: str, shape: tuple[int | None, ...]
+) -> None:
+    body = json.dumps({"instances": rows, "top_k": 1}).encode()
+    read = read_with_arrays(body)
+    if read is None:
+        return
+    field, general = InputField(name="x", dtype=dtype, shape=shape), orjson.loads(body)
+    assert read.keys() == general.keys() and read["top_k"] == 1
+    assert column(field, read["instances"]) == column(field, general["instances"])
+
+
+@settings(deadline=None)
+@given(hnp.arrays(np.float64, hnp.array_shapes(max_dims=3, max_side=5), elements=st.floats(-1e30, 1e30)))
+def test_an_instance_of_numbers_is_read_as_arrays(array: Any) -> None:
+    read = read_with_arrays(json.dumps({"instance": {"x": array.tolist(), "y": 1, "z": "a"}}).encode())
+    assert read is not None
+    assert isinstance(read["instance"]["x"], np.ndarray) and np.array_equal(read["instance"]["x"], array)
+    assert (read["instance"]["y"], read["instance"]["z"]) == (1, "a")
+
+
+@pytest.mark.parametrize("value", ["[1, 2", "[[1, 2]]", '[{"x": [1, "a"]}]', '[{"x": [[1], 2]}]', '[{"x": []}]', "[]"])
+def test_what_is_not_all_numbers_is_left_to_the_general_reader(value: str) -> None:
+    assert read_with_arrays(f'{{"instances": {value}}}'.encode()) is None
