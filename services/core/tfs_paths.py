@@ -11,6 +11,7 @@ from services.core.errors import InvalidArgument
 
 _VERSION = r"(?:(?:/versions/(?P<version>\d+))|(?:/labels/(?P<label>[^/:]+)))?"
 _PREFIX = "/v1/"
+_LONG = 256  # characters of a path
 _CALL = re.compile(rf"(?i:/v1/models)/(?P<name>[^/:]+)(?i:{_VERSION}):(?P<verb>classify|regress|predict)")
 _STATUS = re.compile(rf"(?i:/v1/models(?:/(?P<name>[^/:]+))?{_VERSION}(?P<metadata>/metadata)?)")
 _MAX_INT64 = 2**63 - 1
@@ -31,9 +32,13 @@ def is_tfs_path(path: str) -> bool:
     return path[: len(_PREFIX)].lower() == _PREFIX
 
 
-@lru_cache(1024)  # the same few are asked again and again
 def parse_path(method: str, path: str) -> Target:
     """Read the request target, query and all. Raises InvalidArgument when it is malformed."""
+    # The same few are asked again and again; long ones are nobody's models, and would only take memory.
+    return _parse_again(method, path) if len(path) <= _LONG else _parse(method, path)
+
+
+def _parse(method: str, path: str) -> Target:
     pattern = {"POST": _CALL, "GET": _STATUS}.get(method)
     found = pattern.fullmatch(path) if pattern is not None else None
     if found is None:
@@ -46,6 +51,9 @@ def parse_path(method: str, path: str) -> Target:
     name = unquote(parts["name"], errors="surrogateescape")
     label = None if parts["label"] is None else unquote(parts["label"])
     return Target(verb, name, _version(parts["version"]), label)
+
+
+_parse_again = lru_cache(1024)(_parse)
 
 
 def _version(digits: str | None) -> int | None:

@@ -61,8 +61,7 @@ class Documents:
     def __init__(self, every: Sequence[Operation], *, locked: bool) -> None:
         self._every = every
         self._locked = locked
-        self._making = asyncio.Lock()
-        self._app: ASGIApp | None = None
+        self._made: asyncio.Task[ASGIApp] | None = None
 
     def routes(self) -> Sequence[BaseRoute]:
         """Where it is."""
@@ -70,10 +69,10 @@ class Documents:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Show it."""
-        async with self._making:
-            if self._app is None:
-                self._app = await asyncio.to_thread(self._make)
-        await self._app(scope, receive, send)
+        if self._made is None:
+            self._made = asyncio.create_task(asyncio.to_thread(self._make))
+        app = await asyncio.shield(self._made)  # it is for all: who leaves does not end it
+        await app(scope, receive, send)
 
     def _make(self) -> ASGIApp:
         from services.gateway.documentation import document

@@ -1,7 +1,8 @@
 """When a model server that refuses calls is left alone: Nygard's circuit breaker (Release It!, 2007, chapter 5).
 
-Closed: calls go through. After five failures in a row it opens: no calls for a second. Then one call goes through to
-find out (half-open), and its end closes the breaker or opens it again.
+Closed: calls go through. After five failures in a row it opens: no calls for a second. Then one call a second goes
+through to find out (half-open), until one has an answer, or the next failure opens it again. One call alone would not
+do: it may be slow, and its client patient.
 """
 
 from __future__ import annotations
@@ -25,12 +26,11 @@ class BreakerState(IntEnum):
 class Breaker:
     """One server's. Each event makes the next value; times are of any one clock, in seconds.
 
-    `rests_until` is None while closed; `trying` while the call that finds out is under way.
+    `rests_until` is None while closed.
     """
 
     failures: int = 0
     rests_until: float | None = None
-    trying: bool = False
 
     def state(self, now: float) -> BreakerState:
         """What it is at this moment."""
@@ -40,20 +40,16 @@ class Breaker:
 
     def admits(self, now: float) -> bool:
         """Whether one more call may be sent."""
-        return self.rests_until is None or (now >= self.rests_until and not self.trying)
+        return self.rests_until is None or now >= self.rests_until
 
-    def sent(self) -> Breaker:
+    def sent(self, now: float) -> Breaker:
         """A call was sent."""
-        return self if self.rests_until is None else replace(self, trying=True)
+        return self if self.rests_until is None else replace(self, rests_until=now + REST_SECONDS)
 
     def failed(self, now: float) -> Breaker:
         """A call ended because the server could not be reached or refused it."""
         failures = self.failures + 1
         return Breaker(failures, now + REST_SECONDS if failures >= MOST_FAILURES else None)
-
-    def told_nothing(self) -> Breaker:
-        """A call ended by its deadline or because nobody waited for it any more."""
-        return replace(self, trying=False) if self.trying else self
 
 
 CLOSED = Breaker()  # and what an answer, of whatever kind, makes of any

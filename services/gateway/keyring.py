@@ -59,7 +59,7 @@ class Keyring:
         if held.rate is not None:
             held.bucket, wait = take(held.bucket, held.rate, now)
             if wait:
-                raise _limited(held.line, wait)
+                raise _limited(held.line, wait, self._workers)
         return held.caller
 
     def _find(self, authorizations: Sequence[bytes]) -> _Held:
@@ -114,10 +114,12 @@ def _burst(line: KeyLine, rate: float) -> int:
     return line.burst or math.ceil(rate)
 
 
-def _limited(line: KeyLine, wait: float) -> RateLimited:
+def _limited(line: KeyLine, wait: float, workers: int) -> RateLimited:
     assert line.rate is not None
+    share = f", shared out among {workers} processes" if workers > 1 else ""
     return RateLimited(
-        f"The key of {line.name!r} may ask {line.rate:g} times a second, {_burst(line, line.rate)} times at once. "
+        f"The key of {line.name!r} may ask {line.rate:g} times a second, {_burst(line, line.rate)} times at once"
+        f"{share}. "
         f"Received: one request more, {wait:.3g} s too early",
         wait,
     )

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -36,7 +37,7 @@ from services.store import Store
 
 _log = logging.getLogger(__name__)
 
-_ANSWER_SECONDS = 5.0
+_ANSWER_SECONDS = 2.0
 _STATE_NAMES = get_model_status_pb2.ModelVersionStatus.State
 
 Labels = Mapping[str, Mapping[str, int]]
@@ -106,22 +107,27 @@ class Router:
             return self._labels
 
     async def _look(self, server: Backend) -> There | None:
-        """What one model server has; None when it cannot be reached."""
+        """What one model server has; None when it does not say."""
         asked = list(self._labels) or ["any"]  # with an empty store too, we must know whether the model server answers
         try:
             found = await asyncio.gather(*(self._states(server, name) for name in asked))
-        except Unavailable:
+        except TensorgateError as error:
+            if self._table.servers.get(server.address, True) and not isinstance(error, Unavailable):
+                _log.warning("the model server at %s tells nothing of its models: %s", server.address, error)
             return None
         return dict(zip(asked, found, strict=True))
 
     async def _states(self, server: Backend, name: str) -> States:
-        """State by version. Raises Unavailable when the model server cannot be reached."""
+        """State by version. Raises what the model server says."""
         try:
             reply = await server.status(name, _ANSWER_SECONDS)
         except NotFound:
             return {}
-        except (DeadlineExceeded, ResourceExhausted):  # busy, not gone: what was there is taken to be there still
-            return self._there.get(server.address, {}).get(name, {})
+        except (DeadlineExceeded, ResourceExhausted):
+            if not self._table.servers.get(server.address):
+                raise
+            # Busy, not gone: what was there is taken to be there still.
+            return self._there[server.address].get(name, {})
         return {status.version: _STATE_NAMES.Name(status.state) for status in reply.model_version_status}
 
     async def _model(self, name: str) -> ModelRoutes:
@@ -143,13 +149,23 @@ class Router:
             return servable if servable.servers == servers else replace(servable, servers=servers)
         try:
             card = await asyncio.to_thread(self._store.card, name, version)
-            signatures = await self._servers[servers[0]].signature_defs(name, version, _ANSWER_SECONDS)
+            signatures = await self._signatures(servers, name, version)
         except (TensorgateError, ValidationError, OSError) as error:
             fault = error.message if isinstance(error, DataLoss) else "its card or signatures cannot be read"
             if known is None or known.faults.get(version) != fault:
                 _log.warning("version %d of %s cannot be called: %s", version, name, error)
             return fault
         return Servable(name, version, card, signatures, servers)
+
+    async def _signatures(self, servers: Sequence[str], name: str, version: int) -> Mapping[str, Any]:
+        """As the first of the servers says that can. Raises what the last one says."""
+        *others, last = servers
+        for address in others:
+            try:
+                return await self._servers[address].signature_defs(name, version, _ANSWER_SECONDS)
+            except TensorgateError:
+                continue
+        return await self._servers[last].signature_defs(name, version, _ANSWER_SECONDS)
 
 
 def _labels_in(store: Store, known: Labels) -> Labels:

@@ -62,7 +62,8 @@ class Slots:
             server.turn = self._turn
             server.calls += 1
             server.calls_of[model] = server.calls_of.get(model, 0) + 1
-            server.breaker = server.breaker.sent()
+            if server.breaker.rests_until is not None:
+                server.breaker = server.breaker.sent(self._clock())
         return server
 
     def _least_busy(self, model: str, servers: Sequence[Server]) -> Server | None:
@@ -103,9 +104,7 @@ class Slots:
         """A call came back, with or without an answer."""
         if isinstance(error, Unavailable):
             server.breaker = server.breaker.failed(self._clock())
-        elif isinstance(error, (asyncio.CancelledError, DeadlineExceeded)):
-            server.breaker = server.breaker.told_nothing()
-        else:  # an error may be an answer, too
+        elif not isinstance(error, (asyncio.CancelledError, DeadlineExceeded)):  # an error may be an answer, too
             server.breaker = CLOSED
         server.calls -= 1
         server.calls_of[model] -= 1

@@ -85,7 +85,7 @@ def running(**settings: Any) -> Iterator[Target]:
         chosen = {"store": folder, "model_server": server["address"], "http_port": 0, "grpc_port": 0, **settings}
         command = [sys.executable, "-m", "services.gateway"]
         with started(command, body_bytes=BODY_BYTES, **chosen) as (process, ports):
-            target = Target(process.pid, **ports)
+            target = Target(process.pid, ports["http_port"], ports["grpc_port"])
             until(lambda: _all_live(target), seconds=20)
             yield target
 

@@ -11,6 +11,7 @@ import pytest
 
 from services.core.tensors import to_proto
 from services.core.tfs import predict_pb2, prediction_service_pb2_grpc
+from services.gateway import connection
 from services.stubs.tensorgate.v1 import inference_pb2 as pb
 from tests.gateway.models import AFFINE
 from tests.gateway.world import World, eventually, world
@@ -137,3 +138,46 @@ async def test_a_connection_is_kept_and_an_answer_is_one_piece(here: World) -> N
         piece = await reader.read(1 << 16)
         assert piece.startswith(b"HTTP/1.1 200") and piece.endswith(b'{"live":true}')
     writer.close()
+
+
+async def is_closed(reader: asyncio.StreamReader) -> bool:
+    """The other side has closed."""
+    return await asyncio.wait_for(reader.read(), 10) == b""
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /livez HTTP/1.1\r\nHost: x\r\n"])
+async def test_who_sends_no_whole_head_is_not_waited_for(
+    here: World, monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
+    monkeypatch.setattr(connection, "HEAD_SECONDS", 0.1)
+    reader, writer = await asyncio.open_connection(here.rest.base_url.host, here.rest.base_url.port)
+    writer.write(sent)
+    assert await is_closed(reader)
+    writer.close()
+
+
+async def test_who_sends_no_more_of_a_body_is_not_waited_for(here: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "HEAD_SECONDS", 0.1)
+    monkeypatch.setattr(connection, "BODY_SECONDS", 0.3)
+    reader, writer = await asyncio.open_connection(here.rest.base_url.host, here.rest.base_url.port)
+    writer.write(b"POST /v1/models/affine:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+    for _ in range(4):
+        await asyncio.sleep(0.1)
+        writer.write(b" ")  # slow is not gone
+    assert not reader.at_eof()
+    assert await is_closed(reader)
+    writer.close()
+
+
+async def test_a_head_has_an_end(here: World) -> None:
+    reader, writer = await asyncio.open_connection(here.rest.base_url.host, here.rest.base_url.port)
+    writer.write(b"GET /livez HTTP/1.1\r\nX: " + b"x" * (connection.MOST_HEAD_BYTES + 1))
+    answer = await asyncio.wait_for(reader.read(), 10)
+    assert answer.startswith(b"HTTP/1.1 400") and b"at most 65536 bytes" in answer
+    writer.close()
+
+
+async def test_a_body_may_be_longer_than_a_head(here: World) -> None:
+    body = b'{"instances": [{"x": 1}]}' + b" " * (2 * connection.MOST_HEAD_BYTES)
+    for _ in range(2):  # on one connection
+        assert (await here.rest.post("/v1/models/affine:predict", content=body)).status_code == 200

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
+import grpc.aio
 import pytest
 
 from services.core.errors import Unavailable
+from services.core.refs import ModelRef
+from services.gateway.backend import Backend
+from services.gateway.router import Router
+from services.gateway.routing_table import RoutingTable
 from tests.gateway.models import HOUSES
 from tests.gateway.several import HOUSE, MODELS, Held, asked, regress, two
 from tests.gateway.world import World, eventually, world
@@ -84,6 +89,24 @@ async def test_a_version_that_one_server_has_unloaded_meanwhile_is_asked_of_the_
         del here.server.loaded["houses"][1]
         for _ in range(4):
             assert (await here.rest.post("/api/models/houses/versions/1/regress", json=HOUSE)).status_code == 200
+
+
+async def test_an_address_where_something_else_answers_counts_as_no_model_server() -> None:
+    async def heard(table: RoutingTable) -> None:
+        """Nobody."""
+
+    other = grpc.aio.server()
+    port = other.add_insecure_port("127.0.0.1:0")
+    await other.start()
+    async with world(MODELS) as here:
+        servers = [Backend(f"127.0.0.1:{port}"), Backend(here.listener.address)]
+        router = Router(here.store, servers, heard)
+        await router.refresh()
+        assert list(router.table.servers.values()) == [False, True]
+        assert router.table.find(ModelRef("houses")).servers == (here.listener.address,)
+        for server in servers:
+            await server.close()
+    await other.stop(None)
 
 
 async def both_are_asked(here: World) -> bool:
