@@ -20,7 +20,7 @@ from tests.deploy import settings
 from tests.deploy.manifests import DEPLOY, OVERLAYS, ROOT, Manifest, built, containers, environment, one, pods
 
 OLDEST, NEWEST = "1.30", kubernetes_validate.latest_version()
-CUSTOM = {
+CUSTOM: Mapping[str, Any] = {
     "ScaledObject": keda.ScaledObject,
     "ServiceMonitor": prometheus_operator.ServiceMonitor,
     "PodMonitor": prometheus_operator.PodMonitor,
@@ -34,7 +34,7 @@ def test_each_object_is_what_kubernetes_takes_and_has_no_field_it_does_not_know(
     for manifest in built(overlay):
         if (model := CUSTOM.get(manifest["kind"])) is not None:
             # The models pass over what they do not know; what they give back has lost it.
-            read: Any = model.model_validate(manifest)
+            read = model.model_validate(manifest)
             assert read.model_dump(mode="json", by_alias=True, exclude_unset=True) == manifest
         else:
             for version in (OLDEST, NEWEST):
