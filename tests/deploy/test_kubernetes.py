@@ -188,6 +188,22 @@ def test_what_is_named_is_made_here_or_told_of(overlay: str) -> None:
         assert set(_references(manifest)) <= here | told, manifest["metadata"]["name"]
 
 
+def test_the_operations_page_names_what_there_is() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text()
+    laptop = {f"{each['kind'].lower()}/{each['metadata']['name']}" for each in built("laptop")}
+    named = re.findall(r"\b(?:cronjob|service|job)/[\w-]+", page)
+    assert named and set(named) <= laptop | {"job/first"}
+    assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == {
+        path.name for path in (DEPLOY / "components").iterdir()
+    }
+    known = [
+        f"{reader.model_config['env_prefix']}{name}".upper()
+        for reader in settings.READERS.values()
+        for name in reader.model_fields
+    ]
+    assert set(re.findall(r"TENSORGATE_[A-Z_]+", page)) <= set(known)
+
+
 def test_only_one_thing_scales_the_gateway() -> None:
     scaling = [[each["kind"] for each in built(name) if each["kind"] in _SCALERS] for name in ("cpu", "gpu", "laptop")]
     assert scaling == [["HorizontalPodAutoscaler"], ["ScaledObject"], []]

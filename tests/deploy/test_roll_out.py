@@ -65,16 +65,17 @@ def test_they_find_each_other_become_ready_and_answer(tmp_path: Path, capsys: py
         with (
             started([*python, "services.mirror"], "mirror", **mirror) as (_, pages),
             started([*python, "services.gateway"], **gateway) as (door, ports),
+            httpx.Client(base_url=f"http://127.0.0.1:{ports['http_port']}", timeout=30) as client,
         ):
             probes = f"http://127.0.0.1:{pages['metrics_port']}"
-            base, bearer = f"http://127.0.0.1:{ports['http_port']}", {"Authorization": f"Bearer {secret}"}
+            client.headers["Authorization"] = f"Bearer {secret}"
             _check_probe(address)
             until(lambda: httpx.get(f"{probes}/readyz").status_code == 200, seconds=30)  # there is nothing to wait for
-            site = Site(httpx.Client(base_url=base, headers=bearer, timeout=30), tmp_path)
+            site = Site(client, tmp_path)
             site.publish("half_plus_two", "1", HALF)
             until(lambda: site.regress("half_plus_two", {"x": 1}).status_code == 200, seconds=90)
             until(lambda: httpx.get(f"{probes}/readyz").status_code == 200, seconds=30)  # when it looks again
-            assert httpx.get(f"{base}/readyz").status_code == 200
+            assert client.get("/readyz").status_code == 200
             _check_names(f"http://127.0.0.1:{server['rest_port']}")
             door.send_signal(signal.SIGTERM)
             assert door.wait(30) == 0
