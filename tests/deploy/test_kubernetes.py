@@ -13,8 +13,10 @@ import cloudcoil.models.prometheus_operator.v1 as prometheus_operator
 import kubernetes_validate
 import pytest
 import yaml
+from prometheus_client import CollectorRegistry, generate_latest
 from pydantic import ValidationError
 
+from services.gateway.metrics import Metrics, Outcome
 from services.model_server.settings import parse
 from tests.deploy import settings
 from tests.deploy.manifests import DEPLOY, OVERLAYS, ROOT, Manifest, built, containers, environment, one, pods
@@ -209,6 +211,22 @@ def test_only_one_thing_scales_the_gateway() -> None:
     assert scaling == [["HorizontalPodAutoscaler"], ["ScaledObject"], []]
     for overlay in OVERLAYS:
         assert "replicas" not in one(overlay, "Deployment", "gateway")["spec"]  # it would undo what the scaler did
+
+
+def test_what_the_gateway_is_scaled_by_is_measured() -> None:
+    metrics = Metrics(CollectorRegistry())
+    metrics.request(Outcome("rest", "classify", "mnist", "OK", 0.1))
+    measured = generate_latest(metrics.registry).decode()
+    (trigger,) = one("gpu", "ScaledObject", "gateway")["spec"]["triggers"]
+    (name,) = re.findall(r"tensorgate_\w+", trigger["metadata"]["query"])
+    assert f"\n{name}{{" in measured
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_gateway_asks_the_model_servers_service(overlay: str) -> None:
+    (container,) = one(overlay, "Deployment", "gateway")["spec"]["template"]["spec"]["containers"]
+    host, _, port = environment(container)["TENSORGATE_GATEWAY_MODEL_SERVER"].partition(":")
+    assert int(port) in [each["port"] for each in one(overlay, "Service", host)["spec"]["ports"]]
 
 
 _SCALERS = ("HorizontalPodAutoscaler", "ScaledObject")
