@@ -65,7 +65,7 @@ def test_an_image_has_no_compiler_no_cache_and_a_list_of_its_parts(images: Mappi
     assert not [path for path in (image.root / "root").rglob("*") if ".cache" in path.parts]
     packages = image.root / "opt/tensorgate"
     parts = json.loads((packages / "sbom.json").read_text())
-    names = {part["name"] for part in parts["components"]}
+    names = {part["name"].lower().replace("_", "-") for part in parts["components"]}
     assert parts["bomFormat"] == "CycloneDX"
     assert {"tensorgate", "grpcio", "numpy"} <= names
     assert ("tensorflow-cpu" in names) is (target not in SERVING)

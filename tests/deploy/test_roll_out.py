@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import re
 import signal
+import subprocess
 import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +25,7 @@ from tests.gateway.test_process import started
 from tests.gateway.test_real_server import CONFORMANCE, HALF, Site
 from tests.polling import until
 
+_FREE_PORTS = {"http_port": 0, "grpc_port": 0}
 MONITORS = DEPLOY / "components" / "monitoring" / "monitors.yaml"
 
 
@@ -29,56 +34,70 @@ def _container(name: str) -> Manifest:
     return found
 
 
-def _settings(container: Manifest, **here: Any) -> dict[str, Any]:
+def _settings(container: Manifest, here: Mapping[str, Any]) -> dict[str, Any]:
     """By the names of fields; `here` is what is another place in the test."""
     prefix = READERS[container["image"].partition(":")[0]].model_config["env_prefix"]
     there = {name.removeprefix(prefix).lower(): value for name, value in environment(container).items()}
-    assert set(here) <= {*there, "http_port", "grpc_port"}
+    assert set(here) <= {*there, *_FREE_PORTS}
     return {**there, **here}
 
 
-@pytest.mark.skipif(not CONFORMANCE, reason="TENSORGATE_CONFORMANCE names no folder of SavedModels")
-def test_they_find_each_other_become_ready_and_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    key("tests", file=tmp_path / "keys.jsonl")
-    secret = capsys.readouterr().out.strip()
+@dataclass(frozen=True)
+class Pods:
+    """What is running: the model server's two ports, the mirror's pages, the gateway and who asks it with a key."""
+
+    grpc: str
+    rest: str
+    mirror: str
+    gateway: subprocess.Popen[str]
+    site: Site
+
+
+@contextmanager
+def _model_server() -> Iterator[Mapping[str, int]]:
     elsewhere = {"--port": "--port=0", "--rest_api_port": "--rest_api_port=0"}
     flags = [
         elsewhere.get(flag.partition("=")[0], flag.replace("/etc/model-server", str(DEPLOY / "base")))
         for flag in _container("model-server")["args"]
     ]
-    store, python = tmp_path / "store", [sys.executable, "-m"]
-    with started([*python, "services.model_server", *flags]) as (_, server):
-        address = f"127.0.0.1:{server['grpc_port']}"
-        mirror = _settings(
-            _container("mirror"), store=store, folder=tmp_path / "models", model_server=address, metrics_port=0
-        )
-        gateway = _settings(
-            *(_container("gateway"),),
-            **{
-                "store": store,
-                "model_server": address,
-                "keys": tmp_path / "keys.jsonl",
-                "http_port": 0,
-                "grpc_port": 0,
-            },
-        )
+    with started([sys.executable, "-m", "services.model_server", *flags]) as (_, ports):
+        yield ports
+
+
+@pytest.fixture
+def pods(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Pods]:
+    """All three, over an empty store."""
+    key("tests", file=tmp_path / "keys.jsonl")
+    secret = capsys.readouterr().out.strip()
+    with _model_server() as server:
+        meet = {"store": tmp_path / "store", "model_server": f"127.0.0.1:{server['grpc_port']}"}
+        mirror = _settings(_container("mirror"), {**meet, "folder": tmp_path / "models", "metrics_port": 0})
+        door = _settings(_container("gateway"), {**meet, "keys": tmp_path / "keys.jsonl", **_FREE_PORTS})
         with (
-            started([*python, "services.mirror"], "mirror", **mirror) as (_, pages),
-            started([*python, "services.gateway"], **gateway) as (door, ports),
+            started([sys.executable, "-m", "services.mirror"], "mirror", **mirror) as (_, pages),
+            started([sys.executable, "-m", "services.gateway"], **door) as (gateway, ports),
             httpx.Client(base_url=f"http://127.0.0.1:{ports['http_port']}", timeout=30) as client,
         ):
-            probes = f"http://127.0.0.1:{pages['metrics_port']}"
             client.headers["Authorization"] = f"Bearer {secret}"
-            _check_probe(address)
-            until(lambda: httpx.get(f"{probes}/readyz").status_code == 200, seconds=30)  # there is nothing to wait for
-            site = Site(client, tmp_path)
-            site.publish("half_plus_two", "1", HALF)
-            until(lambda: site.regress("half_plus_two", {"x": 1}).status_code == 200, seconds=90)
-            until(lambda: httpx.get(f"{probes}/readyz").status_code == 200, seconds=30)  # when it looks again
-            assert client.get("/readyz").status_code == 200
-            _check_names(f"http://127.0.0.1:{server['rest_port']}")
-            door.send_signal(signal.SIGTERM)
-            assert door.wait(30) == 0
+            rest, probes = (f"http://127.0.0.1:{port}" for port in (server["rest_port"], pages["metrics_port"]))
+            yield Pods(f"127.0.0.1:{server['grpc_port']}", rest, probes, gateway, Site(client, tmp_path))
+
+
+@pytest.mark.skipif(not CONFORMANCE, reason="TENSORGATE_CONFORMANCE names no folder of SavedModels")
+def test_they_find_each_other_become_ready_and_answer(pods: Pods) -> None:
+    _check_probe(pods.grpc)
+    until(lambda: _is_ready(pods), seconds=30)  # nothing is published, so there is nothing to wait for
+    pods.site.publish("half_plus_two", "1", HALF)
+    until(lambda: pods.site.regress("half_plus_two", {"x": 1}).status_code == 200, seconds=90)
+    until(lambda: _is_ready(pods), seconds=30)
+    assert pods.site.rest.get("/readyz").status_code == 200
+    _check_names(pods.rest)
+    pods.gateway.send_signal(signal.SIGTERM)
+    assert pods.gateway.wait(30) == 0
+
+
+def _is_ready(pods: Pods) -> bool:
+    return httpx.get(f"{pods.mirror}/readyz").status_code == 200
 
 
 def _check_probe(address: str) -> None:
