@@ -59,8 +59,8 @@ def build(target: str) -> None:
     # pip is to trust whom this machine trusts; HEALTHCHECK is Docker's own.
     certificates = "--volume=/etc/ssl/certs:/etc/ssl/certs:ro"
     options = ("--format=docker", "--pull-never", "--layers", "--network=host", certificates)
-    versions = ("--build-arg=VERSION=0.1.0", "--build-arg=REVISION=abc")
-    _buildah("bud", *options, *arguments, *versions, f"--target={target}", f"--tag=tensorgate/{target}", str(ROOT))
+    revision = "--build-arg=REVISION=abc"
+    _buildah("bud", *options, *arguments, revision, f"--target={target}", f"--tag=tensorgate/{target}", str(ROOT))
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,9 @@ def running(image: Image, given: Given, command: Sequence[str] = ()) -> Iterator
         yield process
     finally:
         process.kill()
-        process.communicate()
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
 
 
 def _program(image: Image, name: str) -> str:
