@@ -138,11 +138,11 @@ def running(image: Image, given: Given, command: Sequence[str] = ()) -> Iterator
 
 
 def _program(image: Image, name: str) -> str:
-    """Found in the image's PATH."""
+    """Found in the image's PATH; a link there may lead to where only the image has something."""
     if name.startswith("/"):
         return name
     folders = image.environment["PATH"].split(":")
-    return next(f"{folder}/{name}" for folder in folders if (image.root / folder.lstrip("/") / name).exists())
+    return next(f"{folder}/{name}" for folder in folders if os.path.lexists(image.root / folder.lstrip("/") / name))
 
 
 def _stand_in(name: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -150,8 +149,7 @@ def test_a_model_is_trained_brought_served_and_asked_by_the_images(
         model = f"http://127.0.0.1:{port}/api/models/boston_housing"
         assert httpx.get(model).status_code == 401
         bearer = {"Authorization": f"Bearer {secret}"}
-        signatures = httpx.get(model, headers=bearer).json()["card"]["signatures"].values()
-        (example,) = [signature["example"] for signature in signatures if signature["task"] == "regress"]
+        example = httpx.get(model, headers=bearer).json()["card"]["signatures"]["regress"]["example"]
         answer = httpx.post(f"{model}/regress", json={"instance": example}, headers=bearer)
         assert answer.status_code == 200, answer.text
         door.send_signal(signal.SIGTERM)
@@ -159,10 +157,9 @@ def test_a_model_is_trained_brought_served_and_asked_by_the_images(
 
 
 def test_a_root_that_cannot_be_written_to_is_one(images: Mapping[str, Image]) -> None:
-    code = "import pathlib; pathlib.Path('/tmp/x').touch(); pathlib.Path('/opt/tensorgate/x').touch()"
+    code = "import os; print([os.access(place, os.W_OK) for place in ('/tmp', '/work', '/opt/tensorgate')])"
     with running(images["trainer"], Given(), ["python", "-c", code]) as process:
-        assert process.wait(30) != 0
-    assert subprocess.run(["ls", images["trainer"].root / "opt/tensorgate/x"], capture_output=True).returncode
+        assert process.communicate()[0] == "[True, False, False]\n"
 
 
 def _health(image: Image) -> list[str]:
