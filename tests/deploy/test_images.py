@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -102,32 +104,32 @@ def _is(url: str, status: int) -> bool:
         return False
 
 
-def test_a_model_is_trained_brought_served_and_asked_by_the_images(
-    images: Mapping[str, Image], s3: Mapping[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    datasets = os.environ.get("TENSORGATE_DATASETS")
-    if datasets is None:
-        pytest.skip("TENSORGATE_DATASETS names no mirror of the data")
-    train = Given(
-        {**s3, "TENSORGATE_DATASETS": "/datasets"},
-        ["train", "boston_housing", "--set", "epochs=2", "--force"],
-        {"/work": _owned(tmp_path / "work"), "/datasets": Path(datasets)},
-    )
-    with running(images["trainer"], train) as trainer:
+@dataclass(frozen=True)
+class Served:
+    """Where gateway and mirror answer, and the gateway's process."""
+
+    gateway: str
+    mirror: str
+    process: subprocess.Popen[str]
+
+
+def _train(image: Image, s3: Mapping[str, str], work: Path, datasets: str) -> None:
+    words = ["train", "boston_housing", "--set", "epochs=2", "--force"]
+    folders = {"/work": _owned(work), "/datasets": Path(datasets)}
+    with running(image, Given({**s3, "TENSORGATE_DATASETS": "/datasets"}, words, folders)) as trainer:
         printed, _ = trainer.communicate()
         assert trainer.returncode == 0, printed
-    assert open_store(s3["TENSORGATE_STORE"]).labels("boston_housing") == {"stable": 1}
 
-    (keys := tmp_path / "etc").mkdir()
-    key("tests", file=keys / "keys.jsonl")
-    (keys / "keys.jsonl").chmod(0o644)
-    secret = capsys.readouterr().out.strip()
-    models = {"/models": _owned(tmp_path / "models")}
-    server, pages = f"127.0.0.1:{free_port()}", free_port()
-    flags = [f"--port={server.rpartition(':')[2]}", "--rest_api_port=-1", "--max_num_load_retries=0"]
-    mirror = {**s3, "TENSORGATE_MIRROR_MODEL_SERVER": server, "TENSORGATE_MIRROR_METRICS_PORT": str(pages)}
+
+@contextmanager
+def _served(images: Mapping[str, Image], s3: Mapping[str, str], folder: Path) -> Iterator[Served]:
+    """The three that serve; `folder` has the keys, and gets the models."""
+    models = {"/models": _owned(folder / "models")}
+    port, pages = free_port(), free_port()
+    flags = [f"--port={port}", "--rest_api_port=-1", "--max_num_load_retries=0"]
+    server = f"127.0.0.1:{port}"
+    mirror = {"TENSORGATE_MIRROR_MODEL_SERVER": server, "TENSORGATE_MIRROR_METRICS_PORT": str(pages)}
     gateway = {
-        **s3,
         "TENSORGATE_GATEWAY_MODEL_SERVER": server,
         "TENSORGATE_GATEWAY_KEYS": "/etc/tensorgate/keys.jsonl",
         "TENSORGATE_GATEWAY_HTTP_PORT": "0",
@@ -135,32 +137,51 @@ def test_a_model_is_trained_brought_served_and_asked_by_the_images(
     }
     with (
         running(images["model-server"], Given({}, flags, models)),
-        running(images["mirror"], Given(mirror, (), models)),
-        running(images["gateway"], Given(gateway, (), {"/etc/tensorgate": keys})) as door,
+        running(images["mirror"], Given({**s3, **mirror}, (), models)),
+        running(images["gateway"], Given({**s3, **gateway}, (), {"/etc/tensorgate": folder / "etc"})) as process,
     ):
-        assert door.stdout is not None
-        port = json.loads(door.stdout.readline())["http_port"]
-        until(lambda: _is(f"http://127.0.0.1:{pages}/readyz", 200), seconds=60)
-        until(lambda: _is(f"http://127.0.0.1:{port}/readyz", 200), seconds=30)
-        for image, there in ((images["gateway"], port), (images["mirror"], pages)):
-            health = [word.replace("8080", str(there)).replace("9100", str(there)) for word in _health(image)]
-            with running(image, Given(), health) as check:
-                assert check.wait(30) == 0
-        model = f"http://127.0.0.1:{port}/api/models/boston_housing"
+        assert process.stdout is not None
+        http = json.loads(process.stdout.readline())["http_port"]
+        yield Served(f"http://127.0.0.1:{http}", f"http://127.0.0.1:{pages}", process)
+
+
+def _key(folder: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    folder.mkdir()
+    key("tests", file=folder / "keys.jsonl")
+    (folder / "keys.jsonl").chmod(0o644)
+    return capsys.readouterr().out.strip()
+
+
+def test_a_model_is_trained_brought_served_and_asked_by_the_images(
+    images: Mapping[str, Image], s3: Mapping[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if (datasets := os.environ.get("TENSORGATE_DATASETS")) is None:
+        pytest.skip("TENSORGATE_DATASETS names no mirror of the data")
+    _train(images["trainer"], s3, tmp_path / "work", datasets)
+    assert open_store(s3["TENSORGATE_STORE"]).labels("boston_housing") == {"stable": 1}
+    bearer = {"Authorization": f"Bearer {_key(tmp_path / 'etc', capsys)}"}
+    with _served(images, s3, tmp_path) as served:
+        until(lambda: _is(f"{served.mirror}/readyz", 200), seconds=120)
+        until(lambda: _is(f"{served.gateway}/readyz", 200), seconds=30)
+        _check_health(images["gateway"], "8080", served.gateway)
+        _check_health(images["mirror"], "9100", served.mirror)
+        model = f"{served.gateway}/api/models/boston_housing"
         assert httpx.get(model).status_code == 401
-        bearer = {"Authorization": f"Bearer {secret}"}
         example = httpx.get(model, headers=bearer).json()["card"]["signatures"]["regress"]["example"]
         answer = httpx.post(f"{model}/regress", json={"instance": example}, headers=bearer)
         assert answer.status_code == 200, answer.text
-        door.send_signal(signal.SIGTERM)
-        assert door.wait(30) == 0
+        served.process.send_signal(signal.SIGTERM)
+        assert served.process.wait(30) == 0
+
+
+def _check_health(image: Image, port: str, address: str) -> None:
+    """The image's own HEALTHCHECK, at the port of this test."""
+    words = [word.replace(port, address.rpartition(":")[2]) for word in image.config["Healthcheck"]["Test"][1:]]
+    with running(image, Given(), words) as check:
+        assert check.wait(30) == 0
 
 
 def test_a_root_that_cannot_be_written_to_is_one(images: Mapping[str, Image]) -> None:
     code = "import os; print([os.access(place, os.W_OK) for place in ('/tmp', '/work', '/opt/tensorgate')])"
     with running(images["trainer"], Given(), ["python", "-c", code]) as process:
         assert process.communicate()[0] == "[True, False, False]\n"
-
-
-def _health(image: Image) -> list[str]:
-    return list(image.config["Healthcheck"]["Test"][1:])
