@@ -165,7 +165,6 @@ def _unpack_bare(folder: Path, root: Path) -> None:
     _run(["apt-get", "download", "-q", *_BARE_PACKAGES.split()], cwd=folder)
     for package in folder.glob("*.deb"):
         _run(["dpkg-deb", "-x", str(package), str(root)])
-    (root / "tmp").mkdir(mode=0o1777)
     shutil.copy("/etc/ssl/certs/ca-certificates.crt", root / "etc/ssl/certs")
 
 
