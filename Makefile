@@ -12,10 +12,10 @@ ifneq ($(wildcard ../shared/conformance),)
 export TENSORGATE_CONFORMANCE ?= $(realpath ../shared/conformance)
 endif
 
-.PHONY: help install up test fuzz check format proto lock clean
+.PHONY: help install up test fuzz check deploy-check format proto lock clean
 
 help:  ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*##/ {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*##/ {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: .venv/installed  ## create .venv and install everything pinned in requirements.lock
 
@@ -51,6 +51,13 @@ check: install  ## lint, types, import rules, generated files
 	$(BIN)/lint-imports
 	@$(MAKE) --no-print-directory proto && git diff --exit-code --stat -- services/stubs
 
+# What is fast of it is in `make test`, too. Images are built on bases of Debian's packages, so no registry is asked.
+deploy-check: export TENSORGATE_IMAGES = 1
+deploy-check: install  ## check deploy/ with every tool; build all images and run them (as root, a quarter of an hour)
+	@for tool in buildah debootstrap promtool; do command -v $$tool > /dev/null || { apt-get update -q \
+	  && apt-get install -y -q --no-install-recommends buildah debootstrap prometheus; break; }; done
+	$(BIN)/pytest tests/deploy
+
 format: install  ## format the code
 	$(BIN)/ruff check --fix --quiet .
 	$(BIN)/ruff format .
@@ -61,10 +68,18 @@ proto: install  ## regenerate services/stubs from proto/
 	  $(patsubst proto/%,services/stubs/%,$(shell find proto -name '*.proto'))
 
 # Needs uv. tensorflow-serving-api asks for the full tensorflow wheel; tensorflow-cpu is the same code without CUDA.
-lock:  ## pin the newest allowed versions in requirements.lock
-	echo tensorflow-cpu | uv pip compile --universal --python-version 3.11 --extra train --extra dev pyproject.toml - \
-	  --generate-hashes --no-emit-index-url --no-annotate --no-header --upgrade --quiet -o requirements.lock
-	sed -i '/^tensorflow==/,/^[a-z]/{/^tensorflow==/d;/^    --hash/d}' requirements.lock
+COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+  --no-header --quiet
+# The gateway and the mirror have no terminal to write to.
+TERMINAL := markdown-it-py mdurl pygments rich shellingham typer
+LOCKS := deploy/requirements
+
+lock:  ## pin the newest allowed versions in requirements.lock, and in deploy/requirements what each image has of them
+	echo tensorflow-cpu | $(COMPILE) --upgrade --extra train --extra dev pyproject.toml - -o requirements.lock
+	$(COMPILE) -c requirements.lock $(TERMINAL:%=--no-emit-package %) pyproject.toml -o $(LOCKS)/serving.lock
+	echo tensorflow-cpu | $(COMPILE) -c requirements.lock --extra train pyproject.toml - -o $(LOCKS)/training.lock
+	printf 'cyclonedx-bom\nsetuptools\n' | $(COMPILE) -c requirements.lock - -o $(LOCKS)/image.lock
+	sed -i '/^tensorflow==/,/^[a-z]/{/^tensorflow==/d;/^    --hash/d}' requirements.lock $(LOCKS)/*.lock
 
 clean:  ## remove the virtual environment and caches (models and runs stay in .tensorgate)
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
+	rm -rf .images .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info

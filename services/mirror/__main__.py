@@ -11,7 +11,7 @@ import sys
 import time
 from contextlib import suppress
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
 
 from services.core.errors import InvalidArgument
@@ -21,17 +21,13 @@ from services.mirror.folder import MirrorFolder
 from services.mirror.metrics import MirrorMetrics
 from services.mirror.mirror import Mirror
 from services.mirror.model_server import ModelServer
+from services.mirror.pages import Address, serve_pages
 from services.mirror.settings import MirrorSettings
 from services.store import open_store
 
 
 async def _run(settings: MirrorSettings) -> None:
     registry = CollectorRegistry()
-    page = (
-        start_http_server(settings.metrics_port, settings.host, registry)[0]
-        if settings.metrics_port is not None
-        else None
-    )
     model_server = ModelServer(settings.model_server)
     mirror = Mirror(
         store=open_store(settings.store),
@@ -42,10 +38,13 @@ async def _run(settings: MirrorSettings) -> None:
         clock=time.monotonic,
         wall=time.time,
     )
+    port = settings.metrics_port
+    if port is not None:
+        port = serve_pages(Address(settings.host, port), registry, lambda: mirror.ready)
     running = asyncio.create_task(mirror.run(settings.poll_seconds), name="mirror")
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, running.cancel)
-    print(json.dumps({"folder": str(settings.folder), "metrics_port": page and page.server_port}), flush=True)
+    print(json.dumps({"folder": str(settings.folder), "metrics_port": port}), flush=True)
     with suppress(asyncio.CancelledError):
         await running
     await model_server.close()

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 
 from services.core.errors import TensorgateError, Unavailable
 from services.mirror.folder import MirrorFolder
 from services.mirror.metrics import MirrorMetrics
 from services.mirror.model_server import ModelServer, State
-from services.mirror.plan import AVAILABLE, Key, Plan, Served, View, plan
+from services.mirror.plan import AVAILABLE, Key, Plan, Served, View, is_ready, plan
 from services.mirror.wishes import Wishes, read_wishes
 from services.store import Store
 
@@ -34,7 +34,9 @@ class _HeldBack:
 
 @dataclass
 class Mirror:
-    """Owns the folder. `clock` is monotonic, in seconds; `wall` is the time of day for metrics."""
+    """Owns the folder. `clock` is monotonic, in seconds; `wall` is the time of day for metrics. `ready` is for probes:
+    whether requests shall come to the model server.
+    """
 
     store: Store
     folder: MirrorFolder
@@ -43,6 +45,7 @@ class Mirror:
     grace_seconds: float
     clock: Callable[[], float]
     wall: Callable[[], float]
+    ready: bool = False
     _wishes: Wishes = field(default_factory=Wishes)
     _fetching: dict[Key, asyncio.Task[None]] = field(default_factory=dict)
     _slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_FETCHES_AT_ONCE))
@@ -74,9 +77,12 @@ class Mirror:
         """One pass. Raises the model server's error when it cannot be asked, OSError when the folder is not usable."""
         served = {model for model, _ in self.folder.versions()} | set(self._asked or ())
         self._wishes = await asyncio.to_thread(read_wishes, self.store, self._wishes, served)
-        for model in served | set(self._wishes.labels):
-            self._note(f"reading the labels of {model}", self._wishes.unread.get(model), "labels")
-        states = await self.model_server.states(sorted(served | set(self._wishes.labels)))
+        self._note_unread(served)
+        try:
+            states = await self.model_server.states(sorted(served | set(self._wishes.labels)))
+        except TensorgateError:
+            self.ready = False
+            raise
         self._note_load_failures(states)
         here, fetching = set(self.folder.versions()), frozenset(self._fetching)  # at one moment: no await between
         view = View(
@@ -90,6 +96,7 @@ class Mirror:
             fetching=fetching,
         )
         await self._act(plan(view, self.grace_seconds), view)
+        self.ready = is_ready(view, self.ready, store_is_read=self._wishes.trouble is None)
         self._count(view)
 
     async def _only_current(self, here: set[Key]) -> set[Key]:
@@ -149,6 +156,13 @@ class Mirror:
             _log.info("fetched %s/%s", *key)
         finally:
             del self._fetching[key]
+
+    def _note_unread(self, served: Set[str]) -> None:
+        """One line for a store that cannot be read, however many models it has; else one for each model."""
+        trouble, unread = self._wishes.trouble, self._wishes.unread
+        self._note("reading the store", trouble, "labels")
+        for model in served | set(self._wishes.labels) if trouble is None else ():
+            self._note(f"reading the labels of {model}", unread.get(model), "labels")
 
     def _note_load_failures(self, states: Mapping[Key, State]) -> None:
         """The server keeps saying how the last attempt ended; it counts while we are asking for the version."""

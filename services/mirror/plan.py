@@ -79,6 +79,20 @@ def plan(view: View, grace_seconds: float) -> Plan:
     )
 
 
+def is_ready(view: View, was_ready: bool, store_is_read: bool) -> bool:
+    """Whether requests shall come to this model server: all that is wanted answers, or has failed and waits; from then
+    on as long as anything answers. What is here of models whose labels cannot be read counts as wanted.
+
+    A model that is published later, or a version that follows another, does not take the others off the air.
+    """
+    wanted = view.wanted | {key for key in view.on_disk if key[0] in view.unread}
+    if not wanted:
+        return store_is_read
+    answers = any(state == AVAILABLE for state in view.states.values())
+    settled = all(view.states.get(key) == AVAILABLE or view.is_held_back(key) for key in wanted)
+    return answers and (was_ready or settled)
+
+
 def _kept(view: View, grace_seconds: float) -> dict[Key, float]:
     """Loaded versions that nobody wants any more but that still answer, and since when that is so.
 

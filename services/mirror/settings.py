@@ -21,5 +21,5 @@ class MirrorSettings(BaseSettings):
     grace_seconds: float = Field(
         default=30.0, ge=0, description="a version stays loaded this long after it is replaced"
     )
-    metrics_port: int | None = Field(default=None, description="port of the Prometheus page; none: no page")
-    host: str = Field(default="127.0.0.1", description="address the Prometheus page listens on")
+    metrics_port: int | None = Field(default=None, description="port of /metrics, /livez and /readyz; none: no pages")
+    host: str = Field(default="127.0.0.1", description="address the pages listen on")

@@ -11,10 +11,13 @@ from services.store import Store
 
 @dataclass(frozen=True)
 class Wishes:
-    """The labels of every model. Those of the models in `unread` are the last known, for the reason given."""
+    """The labels of every model. Those of the models in `unread` are the last known, for the reason given; `trouble` is
+    why nothing of the store could be read.
+    """
 
     labels: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     unread: Mapping[str, str] = field(default_factory=dict)
+    trouble: str | None = None
 
 
 def read_wishes(store: Store, known: Wishes, served: Set[str]) -> Wishes:
@@ -43,4 +46,4 @@ def read_wishes(store: Store, known: Wishes, served: Set[str]) -> Wishes:
 
 
 def _unreadable(known: Wishes, served: Set[str], reason: str) -> Wishes:
-    return Wishes(known.labels, dict.fromkeys(sorted(served | set(known.labels)), reason))
+    return Wishes(known.labels, dict.fromkeys(sorted(served | set(known.labels)), reason), reason)

@@ -13,7 +13,7 @@ import grpc
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.core.errors import FailedPrecondition, Unavailable
+from services.core.errors import FailedPrecondition, TensorgateError, Unavailable
 from services.mirror.folder import MirrorFolder
 from services.mirror.metrics import MirrorMetrics
 from services.mirror.mirror import Mirror
@@ -189,6 +189,30 @@ async def test_a_store_that_is_gone_changes_nothing_even_when_all_restarts(bench
     bench.publish()
     await bench.passes()
     assert bench.server.states["m", 2] == "AVAILABLE"
+
+
+async def test_it_is_ready_when_the_models_are_and_not_while_the_model_server_is_away(bench: Bench) -> None:
+    bench.publish()
+    assert not bench.mirror.ready
+    await bench.passes()
+    assert bench.mirror.ready
+    bench.server.answers_when = lambda: False
+    with pytest.raises(TensorgateError):
+        await bench.mirror.look_and_act()
+    assert not bench.mirror.ready
+    bench.server.answers_when = lambda: True
+    await bench.passes()
+    assert bench.mirror.ready
+
+
+async def test_a_store_that_cannot_be_read_is_told_in_one_line_even_with_nothing_here(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    (bench.folder / "store").write_text("no folder")
+    await bench.passes()
+    assert not bench.mirror.ready
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line == f"reading the store: The store {bench.store_url} cannot be used: Not a directory"
 
 
 async def test_a_manifest_damaged_after_it_was_fetched_takes_nothing_away(bench: Bench) -> None:

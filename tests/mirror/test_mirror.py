@@ -246,7 +246,10 @@ def test_a_mirror_that_waits_for_its_store_stops_at_once_when_told_to(tmp_path: 
             port = json.loads(process.stdout.readline())["metrics_port"]
             silent.settimeout(30)
             silent.accept()[0].close()
-            assert "tensorgate_mirror_wanted_versions 0.0" in httpx.get(f"http://127.0.0.1:{port}/metrics").text
+            pages = f"http://127.0.0.1:{port}"
+            assert "tensorgate_mirror_wanted_versions 0.0" in httpx.get(f"{pages}/metrics").text
+            assert httpx.get(f"{pages}/livez").status_code == 200
+            assert httpx.get(f"{pages}/readyz").status_code == 503
             process.terminate()
             assert process.wait(10) == 0
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.mirror.plan import Served, View, plan
+from services.mirror.plan import Served, View, is_ready, plan
 
 GRACE = 5.0
 OLD, NEW = ("m", 1), ("m", 2)
@@ -104,6 +105,38 @@ def test_a_model_without_labels_goes_after_the_grace() -> None:
     over = plan(view(**facts, states={OLD: "AVAILABLE"}, now=105.0, replaced=kept.replaced), GRACE)
     assert not over.serve
     assert plan(view(**facts, states={OLD: "END"}), GRACE).remove == {OLD}
+
+
+WANTS_ONE, WANTS_BOTH = {"m": {"stable": 1}}, {"m": {"stable": 1}, "n": {"stable": 1}}
+ANSWERS, OTHER = {OLD: "AVAILABLE"}, ("n", 1)
+
+
+@pytest.mark.parametrize(
+    ("facts", "was_ready", "ready"),
+    [
+        ({}, False, True),  # nothing is published
+        ({"labels": WANTS_ONE}, False, False),
+        ({"labels": WANTS_ONE, "states": {OLD: "LOADING"}}, False, False),
+        ({"labels": WANTS_ONE, "states": ANSWERS}, False, True),
+        ({"labels": WANTS_BOTH, "states": ANSWERS}, False, False),
+        ({"labels": WANTS_BOTH, "states": ANSWERS, "held_back": {OTHER: 200.0}}, False, True),  # it has failed
+        ({"labels": WANTS_BOTH, "states": ANSWERS}, True, True),  # it is published later, or tried again
+        ({"labels": {"m": {"stable": 2}}, "states": ANSWERS}, True, True),  # amid a roll-out
+        ({"labels": WANTS_ONE, "states": {}}, True, False),  # the model server has restarted
+        ({"labels": WANTS_ONE, "held_back": {OLD: 200.0}}, True, False),
+    ],
+)
+def test_requests_come_once_all_that_can_be_loaded_is_and_while_anything_answers(
+    facts: Any, was_ready: bool, ready: bool
+) -> None:
+    assert is_ready(view(**facts), was_ready, store_is_read=True) is ready
+
+
+def test_without_the_store_what_is_on_disk_counts() -> None:
+    assert not is_ready(view(), False, store_is_read=False)
+    on_disk = view(on_disk=[OLD], unread={"m"})
+    assert not is_ready(on_disk, False, store_is_read=False)
+    assert is_ready(view(on_disk=[OLD], unread={"m"}, states=ANSWERS), False, store_is_read=False)
 
 
 KEYS = st.tuples(st.sampled_from(["a", "b"]), st.integers(1, 3))

@@ -1,0 +1,259 @@
+"""What deploy/ tells a cluster is valid, contained, and asks for nothing that is not there."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from itertools import chain
+from typing import Any
+
+import cloudcoil.models.keda.v1alpha1 as keda
+import cloudcoil.models.prometheus_operator.v1 as prometheus_operator
+import kubernetes_validate
+import pytest
+import yaml
+from prometheus_client import CollectorRegistry, generate_latest
+from pydantic import ValidationError
+
+from services.gateway.metrics import Metrics, Outcome
+from services.model_server.settings import parse
+from tests.deploy import settings
+from tests.deploy.manifests import DEPLOY, OVERLAYS, ROOT, Manifest, built, containers, environment, one, pods
+
+OLDEST, NEWEST = "1.30", kubernetes_validate.latest_version()
+CUSTOM: Mapping[str, Any] = {
+    "ScaledObject": keda.ScaledObject,
+    "ServiceMonitor": prometheus_operator.ServiceMonitor,
+    "PodMonitor": prometheus_operator.PodMonitor,
+}
+# Flags of TensorFlow Serving that our model server has no use for.
+THEIRS = {"--grpc_max_threads", "--per_process_gpu_memory_fraction"}
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_each_object_is_what_kubernetes_takes_and_has_no_field_it_does_not_know(overlay: str) -> None:
+    for manifest in built(overlay):
+        if (model := CUSTOM.get(manifest["kind"])) is not None:
+            # The models pass over what they do not know; what they give back has lost it.
+            read = model.model_validate(manifest)
+            assert read.model_dump(mode="json", by_alias=True, exclude_unset=True) == manifest
+        else:
+            for version in (OLDEST, NEWEST):
+                kubernetes_validate.validate(dict(manifest), version, strict=True)
+
+
+def test_nothing_lies_about_that_no_overlay_uses() -> None:
+    kustomizations = [yaml.safe_load(path.read_text()) for path in DEPLOY.glob("**/kustomization.yaml")]
+    overlays = [yaml.safe_load((DEPLOY / "overlays" / name / "kustomization.yaml").read_text()) for name in OVERLAYS]
+    used = {name.rpartition("/")[2] for overlay in overlays for name in overlay.get("components", ())}
+    assert used == {path.name for path in (DEPLOY / "components").iterdir()}
+    named = set()
+    for one_of in kustomizations:
+        named |= {entry.rpartition("/")[2] for entry in one_of.get("resources", ())}
+        named |= {patch["path"] for patch in one_of.get("patches", ()) if "path" in patch}
+    files = {path.name for folder in ("base", "components", "overlays") for path in (DEPLOY / folder).rglob("*.yaml")}
+    assert files - named == {"kustomization.yaml"}
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_container_is_contained(overlay: str) -> None:
+    """Pod Security Standards, `restricted`, and a root that nobody writes to."""
+    for pod in pods(overlay):
+        assert pod.spec["securityContext"]["runAsNonRoot"] is True, pod.owner
+        assert pod.spec["securityContext"]["runAsUser"] > 0, pod.owner
+        assert pod.spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, pod.owner
+        assert pod.spec["automountServiceAccountToken"] is False, pod.owner
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod.spec), pod.owner
+        assert not [volume for volume in pod.spec["volumes"] if "hostPath" in volume], pod.owner
+        for container in pod.spec["containers"]:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }, container["name"]
+            for bound in ("requests", "limits"):
+                assert {"cpu", "memory"} <= set(container["resources"][bound]), container["name"]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_server_has_probes_and_every_named_port_is_one(overlay: str) -> None:
+    for pod in pods(overlay):
+        if pod.spec.get("restartPolicy") == "Never":
+            continue  # a job's end is its health
+        for container in pod.spec["containers"]:
+            ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+            for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+                call = container[probe].get("httpGet") or container[probe]["grpc"]
+                assert call["port"] in ports or call["port"] in ports.values(), f"{container['name']}: {probe}"
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_what_is_selected_is_here_and_has_the_ports(overlay: str) -> None:
+    workloads = {
+        _name(each["spec"]["template"]["metadata"]["labels"]): {
+            port["name"] for container in each["spec"]["template"]["spec"]["containers"] for port in container["ports"]
+        }
+        for each in built(overlay)
+        if each["kind"] in ("Deployment", "StatefulSet")
+        and each["spec"]["selector"]["matchLabels"].items() <= each["spec"]["template"]["metadata"]["labels"].items()
+    }
+    services = {
+        _name(each["metadata"]["labels"]): {port["name"] for port in each["spec"]["ports"]}
+        for each in built(overlay)
+        if each["kind"] == "Service"
+    }
+    for each in built(overlay):
+        if (selects := _SELECTS.get(each["kind"])) is not None:
+            selected, ports = selects(each["spec"])
+            there = services if each["kind"] == "ServiceMonitor" else workloads
+            if selected:
+                assert ports <= there[_name(selected)], each["metadata"]["name"]
+
+
+def _name(labels: Manifest) -> str:
+    return str(labels["app.kubernetes.io/name"])
+
+
+# What each kind selects, and the ports it wants there.
+_SELECTS: Mapping[str, Callable[[Manifest], tuple[Manifest, set[str]]]] = {
+    "Service": lambda spec: (spec["selector"], {port["targetPort"] for port in spec["ports"]}),
+    "NetworkPolicy": lambda spec: (
+        spec["podSelector"].get("matchLabels", {}),
+        {port["port"] for rule in spec.get("ingress", ()) for port in rule["ports"]},
+    ),
+    "PodDisruptionBudget": lambda spec: (spec["selector"]["matchLabels"], set()),
+    "ServiceMonitor": lambda spec: (spec["selector"]["matchLabels"], {port["port"] for port in spec["endpoints"]}),
+    "PodMonitor": lambda spec: (
+        spec["selector"]["matchLabels"],
+        {port["port"] for port in spec["podMetricsEndpoints"]},
+    ),
+}
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_images_are_those_of_the_dockerfile_in_this_version_or_tensorflow_servings(overlay: str) -> None:
+    targets = re.findall(r"^FROM \S+ AS (\S+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    for container in containers(overlay):
+        name, _, tag = container["image"].partition(":")
+        if name != "tensorflow/serving":
+            assert name.removeprefix("tensorgate/") in targets
+            assert tag == version
+        else:
+            assert re.fullmatch(r"\d+\.\d+\.\d+(-gpu)?", tag)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_setting_exists_and_takes_its_value(overlay: str) -> None:
+    for container in containers(overlay):
+        assert not settings.faults(container["image"].partition(":")[0], environment(container)), container["name"]
+
+
+def test_a_setting_that_does_not_exist_is_noticed() -> None:
+    assert settings.faults("tensorgate/gateway", {"TENSORGATE_GATEWAY_HTPP_PORT": "1"})
+    assert settings.faults("tensorgate/mirror", {"TENSORGATE_GATEWAY_HTTP_PORT": "1"})
+    with pytest.raises(ValidationError, match="drain_seconds"):
+        settings.faults("tensorgate/gateway", {"TENSORGATE_GATEWAY_DRAIN_SECONDS": "soon"})
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_flag_of_the_model_server_exists(overlay: str, capsys: pytest.CaptureFixture[str]) -> None:
+    server = _model_server(overlay)
+    parse([flag for flag in server["args"] if flag.partition("=")[0] not in THEIRS])
+    assert not capsys.readouterr().err
+    ours = server["image"].startswith("tensorgate/")
+    assert ours == ("command" not in server)
+    assert not ours or not [flag for flag in server["args"] if flag.partition("=")[0] in THEIRS]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_who_is_told_to_stop_has_the_time_for_it(overlay: str) -> None:
+    gateway = one(overlay, "Deployment", "gateway")["spec"]["template"]["spec"]
+    (container,) = gateway["containers"]
+    drain = float(environment(container)["TENSORGATE_GATEWAY_DRAIN_SECONDS"])
+    stopping = container["lifecycle"]["preStop"]["sleep"]["seconds"] + drain
+    assert stopping < gateway["terminationGracePeriodSeconds"]
+    server = one(overlay, "StatefulSet", "model-server")["spec"]["template"]["spec"]
+    waits = server["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
+    assert stopping < waits < server["terminationGracePeriodSeconds"], "the gateway's last requests need it"
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_what_is_named_is_made_here_or_told_of(overlay: str) -> None:
+    """ConfigMaps, Secrets, claims, service accounts, services and what is scaled."""
+    here = {(each["kind"], each["metadata"]["name"]) for each in built(overlay)}
+    told = {("Secret", "gateway-keys"), ("Secret", "s3"), ("Secret", "gateway-tls")}
+    operations = (ROOT / "docs" / "operations.md").read_text()
+    assert all(name in operations for _, name in told)
+    for manifest in built(overlay):
+        assert set(_references(manifest)) <= here | told, manifest["metadata"]["name"]
+
+
+def test_the_operations_page_names_what_there_is() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text()
+    laptop = {f"{each['kind'].lower()}/{each['metadata']['name']}" for each in built("laptop")}
+    named = re.findall(r"\b(?:cronjob|service|job)/[\w-]+", page)
+    assert named and set(named) <= laptop | {"job/first"}
+    assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == {
+        path.name for path in (DEPLOY / "components").iterdir()
+    }
+    known = [
+        f"{reader.model_config['env_prefix']}{name}".upper()
+        for reader in settings.READERS.values()
+        for name in reader.model_fields
+    ]
+    assert set(re.findall(r"TENSORGATE_[A-Z_]+", page)) <= set(known)
+
+
+def test_only_one_thing_scales_the_gateway() -> None:
+    scaling = [[each["kind"] for each in built(name) if each["kind"] in _SCALERS] for name in ("cpu", "gpu", "laptop")]
+    assert scaling == [["HorizontalPodAutoscaler"], ["ScaledObject"], []]
+    for overlay in OVERLAYS:
+        assert "replicas" not in one(overlay, "Deployment", "gateway")["spec"]  # it would undo what the scaler did
+
+
+def test_what_the_gateway_is_scaled_by_is_measured() -> None:
+    metrics = Metrics(CollectorRegistry())
+    metrics.request(Outcome("rest", "classify", "mnist", "OK", 0.1))
+    measured = generate_latest(metrics.registry).decode()
+    (trigger,) = one("gpu", "ScaledObject", "gateway")["spec"]["triggers"]
+    (name,) = re.findall(r"tensorgate_\w+", trigger["metadata"]["query"])
+    assert f"\n{name}{{" in measured
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_gateway_asks_the_model_servers_service(overlay: str) -> None:
+    (container,) = one(overlay, "Deployment", "gateway")["spec"]["template"]["spec"]["containers"]
+    host, _, port = environment(container)["TENSORGATE_GATEWAY_MODEL_SERVER"].partition(":")
+    assert int(port) in [each["port"] for each in one(overlay, "Service", host)["spec"]["ports"]]
+
+
+_SCALERS = ("HorizontalPodAutoscaler", "ScaledObject")
+
+
+def _model_server(overlay: str) -> Manifest:
+    server: Manifest = one(overlay, "StatefulSet", "model-server")["spec"]["template"]["spec"]["containers"][0]
+    return server
+
+
+def _references(node: Any) -> list[tuple[str, str]]:
+    """(kind, name) of everything that is pointed at below."""
+    if isinstance(node, list):
+        return list(chain.from_iterable(map(_references, node)))
+    if not isinstance(node, dict):
+        return []
+    found = list(chain.from_iterable(map(_references, node.values())))
+    for key, kind in (("configMapKeyRef", "ConfigMap"), ("configMap", "ConfigMap"), ("secretRef", "Secret")):
+        if isinstance(node.get(key), dict):
+            found.append((kind, node[key]["name"]))
+    for key, kind in (("secretName", "Secret"), ("claimName", "PersistentVolumeClaim")):
+        if isinstance(node.get(key), str):
+            found.append((kind, node[key]))
+    for key, kind in (("serviceAccountName", "ServiceAccount"), ("serviceName", "Service")):
+        if isinstance(node.get(key), str):
+            found.append((kind, node[key]))
+    for key, kind in (("scaleTargetRef", "Deployment"), ("service", "Service")):
+        if isinstance(node.get(key), dict):
+            found.append((kind, node[key]["name"]))
+    return found
