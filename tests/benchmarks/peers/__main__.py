@@ -48,7 +48,7 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--seconds", type=float, default=4, help="of a turn (default 4)")
+    options.add_argument("--seconds", type=int, default=4, help="of a turn (default 4)")
     options.add_argument("--turns", type=int, default=2, help="of each contender, model and load (default 2)")
     options.add_argument("--environments", type=Path, default=ENVIRONMENTS, help=f"folder (default {ENVIRONMENTS})")
     options.add_argument("--only", help=f"some of {','.join(one.key for one in FRAMEWORKS)}; prints, writes nothing")

@@ -24,9 +24,8 @@ def draw(figures: Figures, loads: Loads, ours: Sequence[str], path: Path) -> Non
     chart, panels = pyplot.subplots(1, len(loads.workloads), figsize=(10, 0.4 * len(rows) + 1), sharey=True)
     for panel, workload in zip(panels, loads.workloads, strict=True):
         rates = [figures.best[row, Load(workload.name, count)].rate for row in rows]
-        drawn = panel.barh(
-            [row.replace("`", "") for row in rows], rates, color=[OURS if row in ours else OTHERS for row in rows]
-        )
+        colours = [OURS if row in ours else OTHERS for row in rows]
+        drawn = panel.barh([row.replace("`", "") for row in rows], rates, color=colours)
         panel.bar_label(drawn, fmt="{:,.0f}", padding=3, fontsize=8)
         panel.margins(x=0.15)
         panel.set_title(f"{workload.title} a request, {count} connections", fontsize=10)

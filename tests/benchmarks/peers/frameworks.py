@@ -1,8 +1,8 @@
 """The peers: what each needs, how it is started, how it is asked.
 
-Each serves the SavedModel through `servers/NAME_service.py`, written as its documentation says, by one worker, without a
-log of requests. In commands and settings {port}, {spare} and {other} are free ports, {model} is the SavedModel, {folder}
-where it runs.
+Each serves the SavedModel through `servers/NAME_service.py`, written as its documentation says, by one worker, without
+a log of requests. In commands and settings {port}, {spare} and {other} are free ports, {model} is the SavedModel,
+{folder} where it runs.
 """
 
 from __future__ import annotations

@@ -18,14 +18,14 @@ from tests.benchmarks.peers.wrk import Post, Turn, drive
 
 READY_SECONDS = 120
 POLL_SECONDS = 0.02
-WARM_SECONDS = 0.5
+WARM_SECONDS = 1
 
 
 @dataclass(frozen=True)
 class Plan:
     """How long a turn is, and with how many connections."""
 
-    seconds: float
+    seconds: int
     connections: Sequence[int]
 
 
@@ -93,10 +93,8 @@ def _check(client: httpx.Client, contender: Contender, start: Start) -> None:
     served = start.served
     with ThreadPoolExecutor(len(served.inputs)) as pool:
         for door in contender.doors:
-            answers = list(
-                pool.map(lambda number, door=door: _ask(client, door, start, number), range(len(served.inputs)))
-            )
-            check_answers(door, served, answers)
+            asked = [pool.submit(_ask, client, door, start, number) for number in range(len(served.inputs))]
+            check_answers(door, served, [answer.result() for answer in asked])
 
 
 def check_answers(door: Door, served: Served, answers: Sequence[httpx.Response]) -> None:
@@ -114,7 +112,7 @@ def _turns(contender: Contender, start: Start, plan: Plan) -> Iterator[Measured]
         body = start.folder / "body.json"
         body.write_bytes(json.dumps(door.body(start.served.inputs[0])).encode())
         post = Post(door.url(start.served.workload.name, start.port), body)
+        drive(post, max(plan.connections), WARM_SECONDS)
         for connections in plan.connections:
-            drive(post, connections, WARM_SECONDS)
             turn = drive(post, connections, plan.seconds)
             yield Measured(contender.label(door), start.served.workload.name, connections, turn)

@@ -19,10 +19,10 @@ SERVED = """Everybody serves the same two dense networks with one worker, as its
 requests are off. Client and server share this machine's processors; Tensorgate is three processes there: gateway, model
 server and mirror. All answers were those of the model in memory."""
 BARRED = "Tensorgate's figures as ratios to the others' of the same run, and what they shall be:"
-NEEDED = """The quickest start, to the first answer of the model; the memory of all processes after the load, what they share
-counted once:"""
-IN_FRONT = """The gateway in front of a TensorFlow Serving, and that server's own REST, asked by wrk with one row of JSON a
-request. Client, gateway and server share this machine's processors."""
+NEEDED = """The quickest start, to the first answer of the model; the memory of all processes after the load, what they
+share counted once:"""
+IN_FRONT = """The gateway in front of a TensorFlow Serving, and that server's own REST, asked by wrk with one row of JSON
+a request. Client, gateway and server share this machine's processors."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def in_front(findings: Findings, loads: Loads, ours: str, own: str) -> str:
 
 def measured_by(schedule: Schedule) -> str:
     """How the figures came about."""
-    return f"Each figure is from the best of {schedule.turns} turns of {schedule.plan.seconds:g} s."
+    return f"Each figure is from the best of {schedule.turns} turns of {schedule.plan.seconds} s."
 
 
 def speeds(figures: Figures, loads: Loads, missing: Mapping[str, str]) -> str:

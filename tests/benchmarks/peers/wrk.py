@@ -36,11 +36,11 @@ def missing() -> str | None:
     return None if shutil.which("wrk") else "The client is wrk, which is not here. On Debian: apt-get install wrk"
 
 
-def drive(post: Post, connections: int, seconds: float) -> Turn:
+def drive(post: Post, connections: int, seconds: int) -> Turn:
     """Load for so long. Raises NotMeasured unless every request was answered with 200."""
     ran = subprocess.run(
         (
-            *("wrk", "--threads", "1", "--connections", str(connections), "--duration", f"{seconds:g}s"),
+            *("wrk", "--threads", "1", "--connections", str(connections), "--duration", f"{seconds}s"),
             *("--timeout", f"{LONGEST_SECONDS}s", "--script", str(SCRIPT), post.url, "--", str(post.body)),
         ),
         capture_output=True,

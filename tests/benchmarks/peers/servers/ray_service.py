@@ -31,7 +31,6 @@ class Classifier:
 
 
 if __name__ == "__main__":
-    serve.start(
-        http_options={"host": "127.0.0.1", "port": int(os.environ["PORT"])}, logging_config={"enable_access_log": False}
-    )
+    address = {"host": "127.0.0.1", "port": int(os.environ["PORT"])}
+    serve.start(http_options=address, logging_config={"enable_access_log": False})
     serve.run(Classifier.bind(os.environ["MODEL"]), route_prefix="/predict", blocking=True)
