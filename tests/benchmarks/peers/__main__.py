@@ -25,9 +25,10 @@ from tests.benchmarks.peers.chart import draw
 from tests.benchmarks.peers.contender import NotMeasured
 from tests.benchmarks.peers.frameworks import FRAMEWORKS, PLAIN, Framework
 from tests.benchmarks.peers.measuring import Plan
-from tests.benchmarks.peers.models import DIGITS, SMALL, Served, publish
+from tests.benchmarks.peers.models import publish
 from tests.benchmarks.peers.ours import TENSORGATE, over_tensorflow_serving
 from tests.benchmarks.peers.turns import Findings, Schedule, run
+from tests.benchmarks.peers.workloads import DIGITS, SMALL, Served
 from tests.benchmarks.peers.wrk import missing
 
 ENVIRONMENTS = Path("~/.cache/tensorgate/peers")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from services.core.tensors import Array
-from tests.benchmarks.peers.models import Served
+from tests.benchmarks.peers.workloads import Served
 
 
 class NotMeasured(Exception):

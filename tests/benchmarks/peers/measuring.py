@@ -12,8 +12,8 @@ import httpx
 import numpy as np
 
 from tests.benchmarks.peers.contender import Contender, Door, NotMeasured, Start
-from tests.benchmarks.peers.models import Served
 from tests.benchmarks.peers.process_tree import Tree, running
+from tests.benchmarks.peers.workloads import Served
 from tests.benchmarks.peers.wrk import Post, Turn, drive
 
 READY_SECONDS = 120

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from services.core.tensors import Array
 from tests.benchmarks.peers.contender import Contender, Door, Process, Start
-from tests.benchmarks.peers.models import FIELD
+from tests.benchmarks.peers.workloads import FIELD
 from tests.ports import free_port
 
 

@@ -9,8 +9,8 @@ from statistics import median
 from tests.benchmarks.page import table
 from tests.benchmarks.peers.figures import Bar, Figures, Load, p50s, p99s, rates
 from tests.benchmarks.peers.measuring import Needs
-from tests.benchmarks.peers.models import Workload
 from tests.benchmarks.peers.turns import Findings, Schedule
+from tests.benchmarks.peers.workloads import Workload
 
 CHART = "peers.svg"
 
@@ -21,8 +21,8 @@ server and mirror. All answers were those of the model in memory."""
 BARRED = "Tensorgate's figures as ratios to the others' of the same run, and what they shall be:"
 NEEDED = """The quickest start, to the first answer of the model; the memory of all processes after the load, what they
 share counted once:"""
-IN_FRONT = """The gateway in front of a TensorFlow Serving, and that server's own REST, asked by wrk with one row of JSON
-a request. Client, gateway and server share this machine's processors."""
+IN_FRONT = """The gateway in front of a TensorFlow Serving, and that server's own REST, asked by wrk with one row of
+JSON a request. Client, gateway and server share this machine's processors."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from tests.benchmarks.peers.contender import Contender, NotMeasured, Start
 from tests.benchmarks.peers.figures import Figures
 from tests.benchmarks.peers.measuring import Measured, Needs, Plan, measure
-from tests.benchmarks.peers.models import Served
+from tests.benchmarks.peers.workloads import Served
 from tests.ports import free_port
 
 

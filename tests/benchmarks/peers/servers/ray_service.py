@@ -12,7 +12,6 @@ from ray import serve
 from starlette.requests import Request
 
 
-@serve.deployment(num_replicas=1, max_ongoing_requests=100)
 class Classifier:
     """Instances in, predictions out."""
 
@@ -33,4 +32,5 @@ class Classifier:
 if __name__ == "__main__":
     address = {"host": "127.0.0.1", "port": int(os.environ["PORT"])}
     serve.start(http_options=address, logging_config={"enable_access_log": False})
-    serve.run(Classifier.bind(os.environ["MODEL"]), route_prefix="/predict", blocking=True)
+    deployment: Any = serve.deployment(num_replicas=1, max_ongoing_requests=100)(Classifier)
+    serve.run(deployment.bind(os.environ["MODEL"]), route_prefix="/predict", blocking=True)
