@@ -44,26 +44,29 @@ class Framework:
     def contender(self, environments: Path) -> Contender:
         """This peer, its environment built. Raises NotMeasured when it cannot be."""
         tools = environment(environments / self.key, (*self.requirements, TENSORFLOW))
+        return Contender(
+            self.name,
+            (self.door,),
+            lambda start: (self._process(self.command, tools, start),),
+            lambda start: self._prepare(tools, start),
+        )
 
-        def process(command: Sequence[str], start: Start) -> Process:
-            words = {"port": start.port, "spare": free_port(), "other": free_port()}
-            places = {**words, "model": start.served.saved_model, "folder": start.folder}
-            told = {**self.settings, "MODEL": "{model}", "PORT": "{port}"}
-            settings = {name: value.format_map(places) for name, value in told.items()}
-            first, *rest = (word.format_map(places) for word in command)
-            return Process((str(tools / first), *rest), {**_surroundings(tools, start.folder), **settings})
+    def _process(self, command: Sequence[str], tools: Path, start: Start) -> Process:
+        ports = {"port": start.port, "spare": free_port(), "other": free_port()}
+        places = {**ports, "model": start.served.saved_model, "folder": start.folder}
+        told = {**self.settings, "MODEL": "{model}", "PORT": "{port}"}
+        settings = {name: value.format_map(places) for name, value in told.items()}
+        first, *rest = (word.format_map(places) for word in command)
+        return Process((str(tools / first), *rest), {**_surroundings(tools, start.folder), **settings})
 
-        def before(start: Start) -> None:
-            shutil.copytree(SERVERS, start.folder, dirs_exist_ok=True)
-            if self.before:
-                step = process(self.before, start)
-                ran = subprocess.run(
-                    step.command, cwd=start.folder, env=dict(step.environment), capture_output=True, text=True
-                )
-                if ran.returncode:
-                    raise NotMeasured(f"{' '.join(self.before)}: {ran.stderr.strip().splitlines()[-1]}")
-
-        return Contender(self.name, (self.door,), lambda start: (process(self.command, start),), before)
+    def _prepare(self, tools: Path, start: Start) -> None:
+        shutil.copytree(SERVERS, start.folder, dirs_exist_ok=True)
+        if not self.before:
+            return
+        step = self._process(self.before, tools, start)
+        ran = subprocess.run(step.command, cwd=start.folder, env=dict(step.environment), capture_output=True, text=True)
+        if ran.returncode:
+            raise NotMeasured(f"{' '.join(self.before)}: {ran.stderr.strip().splitlines()[-1]}")
 
 
 def _surroundings(tools: Path, folder: Path) -> Mapping[str, str]:
@@ -71,9 +74,9 @@ def _surroundings(tools: Path, folder: Path) -> Mapping[str, str]:
     return {"PATH": f"{tools}:{os.defpath}", "HOME": str(folder), "LANG": "C.UTF-8", "TF_CPP_MIN_LOG_LEVEL": "2"}
 
 
-def one_row(key: str) -> Door:
+def rows(path: str, key: str = "instances") -> Door:
     """Asked with a list of one row under `key`, answers likewise under "predictions"."""
-    return Door("/predict", lambda row: {key: [row.tolist()]}, lambda answer: answer["predictions"][0])
+    return Door(path, lambda row: {key: [row.tolist()]}, lambda answer: answer["predictions"][0])
 
 
 def tensor(row: Array) -> object:
@@ -88,7 +91,7 @@ FRAMEWORKS = (
         PLAIN,
         ("fastapi[standard]==0.165.0", "uvicorn[standard]==0.54.0"),
         ("uvicorn", "fastapi_service:app", "--port={port}", "--no-access-log"),
-        one_row("instances"),
+        rows("/predict"),
     ),
     Framework(
         "kserve",
@@ -98,11 +101,7 @@ FRAMEWORKS = (
             *("python", "kserve_service.py", "--http_port={port}", "--enable_grpc=false"),
             "--enable_latency_logging=false",
         ),
-        Door(
-            "/v1/models/model:predict",
-            lambda row: {"instances": [row.tolist()]},
-            lambda answer: answer["predictions"][0],
-        ),
+        rows("/v1/models/model:predict"),
     ),
     Framework(
         "mlserver",
@@ -114,6 +113,7 @@ FRAMEWORKS = (
             "MLSERVER_MODEL_NAME": "model",
             "MLSERVER_MODEL_IMPLEMENTATION": "mlserver_service.Classifier",
             "MLSERVER_MODEL_URI": "{model}",
+            "MLSERVER_HOST": "127.0.0.1",
             "MLSERVER_HTTP_PORT": "{port}",
             "MLSERVER_GRPC_PORT": "{spare}",
             "MLSERVER_METRICS_PORT": "{other}",
@@ -133,7 +133,7 @@ FRAMEWORKS = (
         "bentoml",
         "BentoML",
         ("bentoml==1.4.40",),
-        ("bentoml", "serve", "bentoml_service:Classifier", "--port={port}"),
+        ("bentoml", "serve", "bentoml_service:Classifier", "--host=127.0.0.1", "--port={port}"),
         Door("/predict", lambda row: {"instances": [row.tolist()]}, lambda answer: answer[0]),
         {"BENTOML_HOME": "{folder}/bentoml", "BENTOML_DO_NOT_TRACK": "True"},
     ),
@@ -142,9 +142,14 @@ FRAMEWORKS = (
         "Ray Serve",
         ("ray[serve]==2.60.0",),
         ("python", "ray_service.py"),
-        one_row("instances"),
+        rows("/predict"),
         # Its guide to high throughput names these two.
-        {"RAY_SERVE_THROUGHPUT_OPTIMIZED": "1", "RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_USAGE_STATS_ENABLED": "0"},
+        {
+            "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+            "RAY_SERVE_ENABLE_HA_PROXY": "1",
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_TMPDIR": "{folder}",
+        },
     ),
     Framework(
         "mlflow",
@@ -154,7 +159,7 @@ FRAMEWORKS = (
             *("mlflow", "models", "serve", "--model-uri={folder}/model", "--port={port}", "--env-manager=local"),
             "--workers=1",
         ),
-        Door("/invocations", lambda row: {"inputs": [row.tolist()]}, lambda answer: answer["predictions"][0]),
+        rows("/invocations", "inputs"),
         {"MLFLOW_DISABLE_TELEMETRY": "true"},
         before=("python", "mlflow_service.py"),
     ),

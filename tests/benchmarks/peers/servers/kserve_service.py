@@ -9,7 +9,7 @@ import os
 from typing import Any
 
 import tensorflow as tf
-from kserve import Model, ModelServer, model_server
+from kserve import Model, ModelServer
 
 
 class Classifier(Model):
@@ -33,5 +33,4 @@ class Classifier(Model):
 
 
 if __name__ == "__main__":
-    model_server.parser.parse_known_args()
     ModelServer().start([Classifier()])
