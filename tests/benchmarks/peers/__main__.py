@@ -71,6 +71,8 @@ def _beside_peers(chosen: argparse.Namespace, models: Sequence[Served]) -> None:
     loads = report.Loads([served.workload for served in models], (1, 16, 64))
     schedule = Schedule(chosen.turns, Plan(chosen.seconds, loads.connections))
     run(contenders, models, schedule, findings)
+    if TENSORGATE.name in findings.missing:
+        raise SystemExit(f"Tensorgate was not measured: {findings.missing[TENSORGATE.name]}")
     field = _field(frameworks)
     versions = {one.name: one.release for one in frameworks}
     text = f"{report.SERVED} {report.measured_by(schedule)}\n\n"

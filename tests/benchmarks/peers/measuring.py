@@ -14,7 +14,7 @@ import numpy as np
 from tests.benchmarks.peers.contender import Contender, Door, NotMeasured, Start
 from tests.benchmarks.peers.process_tree import Tree, running
 from tests.benchmarks.peers.workloads import Served
-from tests.benchmarks.peers.wrk import Post, Turn, drive
+from tests.benchmarks.peers.wrk import Post, Turn, drive, read
 
 READY_SECONDS = 120
 POLL_SECONDS = 0.02
@@ -114,5 +114,5 @@ def _turns(contender: Contender, start: Start, plan: Plan) -> Iterator[Measured]
         post = Post(door.url(start.served.workload.name, start.port), body)
         drive(post, max(plan.connections), WARM_SECONDS)
         for connections in plan.connections:
-            turn = drive(post, connections, plan.seconds)
+            turn = read(drive(post, connections, plan.seconds))
             yield Measured(contender.label(door), start.served.workload.name, connections, turn)
