@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 import numpy as np
-from kserve import (  # type: ignore[import-not-found]  # in no environment of ours: it needs an older protobuf
+from
     InferenceGRPCClient,
     InferenceRESTClient,
     InferInput,
