@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 import numpy as np
-from
+from kserve import (
     InferenceGRPCClient,
     InferenceRESTClient,
     InferInput,
