@@ -278,8 +278,9 @@ def test_the_painter_learns_what_its_judge_wants(painter: Painter) -> None:
 def test_a_picture_is_judged_as_a_file_can_show_it(painter: Painter) -> None:
     crops = np.random.default_rng(1).integers(0, 256, (1, 32, 32, 3), np.uint8)
     beyond = tf.linspace(-60.0, 300.0, 32)[:, tf.newaxis] + tf.zeros((1, 32, 32, 3))
-    judged = [painter.compute_loss(x=crops, y_pred=one) for one in (beyond, tf.clip_by_value(beyond, 0, 255))]
-    np.testing.assert_allclose(*judged, rtol=1e-5)
+    shown = tf.clip_by_value(beyond, 0, 255)
+    one, other = (painter.compute_loss(x=crops, y_pred=picture) for picture in (beyond, shown))
+    np.testing.assert_allclose(one, other, rtol=1e-5)
 
 
 def test_a_convolution_sees_no_border() -> None:
