@@ -38,10 +38,10 @@ LARGEST_STYLE = 256  # pixels; a style's strokes are as large as they are here
 class StyleConfig(Config):
     """Hyper-parameters of `fast`; the others learn nothing."""
 
-    epochs: int = 5
+    epochs: int = 4
     batch_size: int = 1
     crops: int = Field(default=2000, ge=10, description="squares cut from photographs to learn from")
-    learning_rate: float = Field(default=4e-3, gt=0, description="in the first step; it falls to 0 until the last")
+    learning_rate: float = Field(default=5e-3, gt=0, description="in the first step; it falls to 0 until the last")
     content_weight: float = Field(
         default=100, gt=0, description="of the photograph; by the book's 0.025 a network learns to forget it"
     )

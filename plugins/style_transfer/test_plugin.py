@@ -17,7 +17,7 @@ from plugins.slices import packed, packed_numbers
 from plugins.style_transfer.data import CROP, StyleConfig
 from plugins.style_transfer.losses import CONTENT_LAYER, STYLE_LAYERS, Goal, Weights, grams, total_loss
 from plugins.style_transfer.model import Judge, build_eyes
-from plugins.style_transfer.painter import FAST, Painter, build_fast
+from plugins.style_transfer.painter import FAST, Convolution, Painter, build_fast
 from plugins.style_transfer.plugin import EXAMPLE_STYLE, INPUTS, PLUGIN
 from plugins.style_transfer.transfer import LARGEST, LEAST, STATES, example_state
 
@@ -273,6 +273,19 @@ def test_the_painter_learns_what_its_judge_wants(painter: Painter) -> None:
     learned = painter.fit(crops, np.zeros(2), batch_size=1, epochs=5, verbose=0).history["loss_ratio"]
     painter.set_weights(before)
     assert learned[-1] < 0.8 * learned[0]
+
+
+def test_a_picture_is_judged_as_a_file_can_show_it(painter: Painter) -> None:
+    crops = np.random.default_rng(1).integers(0, 256, (1, 32, 32, 3), np.uint8)
+    beyond = tf.linspace(-60.0, 300.0, 32)[:, tf.newaxis] + tf.zeros((1, 32, 32, 3))
+    shown = tf.clip_by_value(beyond, 0, 255)
+    one, other = (painter.compute_loss(x=crops, y_pred=picture) for picture in (beyond, shown))
+    np.testing.assert_allclose(one, other, rtol=1e-5)
+
+
+def test_a_convolution_sees_no_border() -> None:
+    maps = Convolution(4, 5)(tf.ones((1, 8, 9, 2)))
+    np.testing.assert_allclose(maps, np.broadcast_to(maps[:, :1, :1], (1, 8, 9, 4)), rtol=1e-5)
 
 
 def test_what_judges_is_no_part_of_the_painter(painter: Painter) -> None:
