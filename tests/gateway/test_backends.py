@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import grpc
@@ -65,24 +66,28 @@ async def test_a_busy_lane_has_a_call_at_each_server() -> None:
 
 async def test_a_server_that_stops_costs_no_request_and_comes_back() -> None:
     async with two(poll_seconds=0.2) as here:
-        stop = asyncio.Event()
+        stop, answered = asyncio.Event(), [0] * 6
 
-        async def ask() -> int:
-            answered = 0
+        async def ask(number: int) -> None:
             while not stop.is_set():
                 answer = await regress(here)
                 assert answer.status_code == 200, answer.text
-                answered += 1
-            return answered
+                answered[number] += 1
 
-        asking = [asyncio.create_task(ask()) for _ in range(6)]
+        async def all_answered(times: list[int]) -> bool:
+            return all(now > before + 1 for now, before in zip(answered, times, strict=True))
+
+        asking = [asyncio.create_task(ask(number)) for number in range(len(answered))]
         for listener in here.listeners:
             await listener.stop()
             await eventually(lambda: are_up(here, 1))
             await listener.start()
             await eventually(lambda: are_up(here, 2))
+            # Requests that were routed while there was one server have nowhere else to go.
+            await eventually(partial(all_answered, list(answered)))
         stop.set()
-        assert sum(await asyncio.gather(*asking)) > 50
+        await asyncio.gather(*asking)
+        assert sum(answered) > 50
         for server in here.servers:
             server.calls.clear()
         for _ in range(4):
