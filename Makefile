@@ -82,4 +82,4 @@ lock:  ## pin the newest allowed versions in requirements.lock, and in deploy/re
 	sed -i '/^tensorflow==/,/^[a-z]/{/^tensorflow==/d;/^    --hash/d}' requirements.lock $(LOCKS)/*.lock
 
 clean:  ## remove the virtual environment and caches (models and runs stay in .tensorgate)
-	rm -rf .images .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
+	rm -rf .images .schemathesis .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
