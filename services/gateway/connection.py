@@ -19,8 +19,8 @@ _MOST_GATHERED = 1 << 16  # bytes
 
 
 class Connection(HttpToolsProtocol):
-    """Cancels the request under way when the client goes away: it leaves the queue it waits in, or its call ends at
-    the model server. Uvicorn tells an application so only while that waits for more of a request.
+    """One client's. When it goes away, its request under way is cancelled: that leaves the queue it waits in, or its
+    call ends at the model server. Uvicorn tells an application so only while that waits for more of a request.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -62,7 +62,7 @@ class Gate:
 
 
 def _door(path: str) -> str:
-    """Of those paths that are not found before FastAPI looks."""
+    """Of those paths that no hot path answers."""
     return "tfs" if is_tfs_path(path) else OPEN_INFERENCE if is_open_inference_path(path) else "rest"
 
 

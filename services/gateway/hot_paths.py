@@ -1,6 +1,6 @@
 """The paths that ask a model something, answered before any framework looks at them.
 
-Finding a route among the thirty that FastAPI documents, and its stack of middleware, cost 0.2 ms a request, as much as
+Finding a route among the others, and a framework's stack of middleware, cost 0.2 ms a request, as much as
 the call of the model server. One pattern, one prefix and one place for errors stand before it; it gets everything else.
 """
 

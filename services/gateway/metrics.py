@@ -92,7 +92,7 @@ class Metrics:
         )
         self._breaker = Gauge(
             f"{prefix}_breaker",
-            "At the last poll: 0 closed, 1 one call finds out, 2 open, so that it gets none.",
+            "At the last poll: 0 closed, 1 the next call finds out, 2 open, so that it gets none.",
             ("server",),
             registry=self.registry,
             multiprocess_mode="livemax",
