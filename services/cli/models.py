@@ -9,9 +9,9 @@ import typer
 
 from services.cli.console import EXIT_FAULTS, JsonFlag, print_json, print_rows
 from services.cli.settings import CliSettings
-from services.core.errors import InvalidArgument
+from services.core.errors import DataLoss, InvalidArgument
 from services.core.refs import STABLE, ModelRef, parse_ref
-from services.store import Store, open_store
+from services.store import Labels, Store, open_store
 from services.store.garbage import collect_garbage
 
 models = typer.Typer(help="List, show, check and prune the models in the store.", invoke_without_command=True)
@@ -27,7 +27,11 @@ def _models(context: typer.Context, as_json: JsonFlag = False) -> None:
 def list_models(as_json: JsonFlag = False) -> None:
     """List models with their versions and labels."""
     store = _store()
-    rows = [_summary(store, model) for model in store.models()]
+    labels = store.watch_labels().look()
+    rows = [
+        {"model": model, "versions": versions, "labels": _readable(labels.get(model, {}))}
+        for model, versions in store.all_versions().items()
+    ]
     if as_json:
         print_json(rows)
     else:
@@ -113,8 +117,10 @@ def _store() -> Store:
     return open_store(CliSettings().store_url)
 
 
-def _summary(store: Store, model: str) -> dict[str, Any]:
-    return {"model": model, "versions": store.versions(model), "labels": store.labels(model)}
+def _readable(labels: Labels | DataLoss) -> Labels:
+    if isinstance(labels, DataLoss):
+        raise labels
+    return labels
 
 
 def _version(store: Store, ref: ModelRef) -> int:

@@ -13,7 +13,6 @@ from pydantic import ValidationError
 from services.core.errors import (
     DataLoss,
     DeadlineExceeded,
-    InvalidArgument,
     NotFound,
     ResourceExhausted,
     TensorgateError,
@@ -50,6 +49,7 @@ class Router:
 
     def __init__(self, store: Store, servers: Sequence[Backend], on_table: OnTable) -> None:
         self._store = store
+        self._watch = store.watch_labels()
         self._servers = {server.address: server for server in servers}
         self._on_table = on_table
         self._table = NOTHING_READ
@@ -101,10 +101,23 @@ class Router:
 
     async def _read_labels(self) -> Labels:
         try:
-            return await asyncio.to_thread(_labels_in, self._store, self._labels)
+            return await asyncio.to_thread(self._labels_in_store)
         except (TensorgateError, OSError) as error:
             _log.warning("the store cannot be read, its last known labels stay: %s", error)
             return self._labels
+
+    def _labels_in_store(self) -> Labels:
+        """Labels of every model; one whose labels cannot be read keeps those that were known."""
+        seen, labels = self._watch.look(), dict[str, Mapping[str, int]]()
+        for name in self._store.models():
+            read = seen.get(name, {})
+            if not isinstance(read, DataLoss):
+                labels[name] = read
+                continue
+            _log.warning("the labels of %s cannot be read: %s", name, read)
+            if name in self._labels:
+                labels[name] = self._labels[name]
+        return labels
 
     async def _look(self, server: Backend) -> There | None:
         """What one model server has; None when it does not say."""
@@ -166,16 +179,3 @@ class Router:
             except TensorgateError:
                 continue
         return await self._servers[last].signature_defs(name, version, _ANSWER_SECONDS)
-
-
-def _labels_in(store: Store, known: Labels) -> Labels:
-    """Labels of every model; one whose labels cannot be read keeps those that were known."""
-    labels: dict[str, Mapping[str, int]] = {}
-    for name in store.models():
-        try:
-            labels[name] = store.labels(name)
-        except (InvalidArgument, DataLoss, ValueError) as error:
-            _log.warning("the labels of %s cannot be read: %s", name, error)
-            if name in known:
-                labels[name] = known[name]
-    return labels

@@ -13,7 +13,7 @@ from services.mirror.metrics import MirrorMetrics
 from services.mirror.model_server import ModelServer, State
 from services.mirror.plan import AVAILABLE, Key, Plan, Served, View, is_ready, plan
 from services.mirror.wishes import Wishes, read_wishes
-from services.store import Store
+from services.store import LabelWatch, Store
 
 _log = logging.getLogger(__name__)
 _FIRST_RETRY_SECONDS = 5.0
@@ -46,6 +46,7 @@ class Mirror:
     clock: Callable[[], float]
     wall: Callable[[], float]
     ready: bool = False
+    _watch: LabelWatch = field(init=False)
     _wishes: Wishes = field(default_factory=Wishes)
     _fetching: dict[Key, asyncio.Task[None]] = field(default_factory=dict)
     _slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_FETCHES_AT_ONCE))
@@ -55,6 +56,9 @@ class Mirror:
     _asked: Mapping[str, Served] | None = None
     _asked_since: Mapping[Key, float] = field(default_factory=dict)
     _troubles: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._watch = self.store.watch_labels()
 
     async def run(self, poll_seconds: float) -> None:
         """Repeat `look_and_act` until cancelled; what is out of reach or broken is waited for."""
@@ -76,7 +80,7 @@ class Mirror:
     async def look_and_act(self) -> None:
         """One pass. Raises the model server's error when it cannot be asked, OSError when the folder is not usable."""
         served = {model for model, _ in self.folder.versions()} | set(self._asked or ())
-        self._wishes = await asyncio.to_thread(read_wishes, self.store, self._wishes, served)
+        self._wishes = await asyncio.to_thread(read_wishes, self._watch, self._wishes, served)
         self._note_unread(served)
         try:
             states = await self.model_server.states(sorted(served | set(self._wishes.labels)))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 
-from services.core.errors import TensorgateError, Unavailable
-from services.store import Store
+from services.core.errors import DataLoss, TensorgateError
+from services.store import LabelWatch
 
 
 @dataclass(frozen=True)
@@ -20,29 +20,26 @@ class Wishes:
     trouble: str | None = None
 
 
-def read_wishes(store: Store, known: Wishes, served: Set[str]) -> Wishes:
+def read_wishes(watch: LabelWatch, known: Wishes, served: Set[str]) -> Wishes:
     """Read all labels. A model that cannot be read keeps its labels; a store that cannot be read changes nothing.
 
-    A store without one model, while there are models `served`, is taken for one that is out of reach: an unmounted
+    A store without one label, while there are models `served`, is taken for one that is out of reach: an unmounted
     folder or a wrong prefix looks like that, and nobody wants everything unloaded for it.
     """
     try:
-        models = store.models()
+        seen = watch.look()
     except TensorgateError as error:
         return _unreadable(known, served, error.message)
-    if not models and served:
-        return _unreadable(known, served, f"The store {store.url} has no models at all")
-    labels: dict[str, Mapping[str, int]] = {}
-    unread: dict[str, str] = {}
-    for model in models:
-        try:
-            labels[model] = store.labels(model)
-        except Unavailable as error:  # the others would be waited for in vain
-            return _unreadable(known, served, error.message)
-        except TensorgateError as error:
-            unread[model] = error.message
-            labels[model] = known.labels.get(model, {})
-    return Wishes(labels, unread)
+    if not seen and served:
+        return _unreadable(known, served, "The store has no labels at all")
+    unread = {model: labels.message for model, labels in seen.items() if isinstance(labels, DataLoss)}
+    return Wishes(
+        {
+            model: known.labels.get(model, {}) if isinstance(labels, DataLoss) else labels
+            for model, labels in seen.items()
+        },
+        unread,
+    )
 
 
 def _unreadable(known: Wishes, served: Set[str], reason: str) -> Wishes:

@@ -93,6 +93,17 @@ class LocalStore:
                 facts = (self._root / key).stat()
                 yield Listed(key, facts.st_size, datetime.fromtimestamp(facts.st_mtime, UTC))
 
+    def tags(self, prefix: str) -> Iterator[tuple[str, str]]:
+        """Read what lies in the folder: times of files are too coarse to tell two writes apart."""
+        with self._translated():
+            try:
+                names = sorted(os.listdir(self._path(prefix)))
+            except FileNotFoundError:
+                return
+        for name in names:
+            if (stored := self.get(prefix + name)) is not None:
+                yield prefix + name, stored.etag
+
     def folders(self, prefix: str) -> Iterator[str]:
         """The sub-folders of the folder `prefix`."""
         with self._translated():

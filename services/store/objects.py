@@ -57,6 +57,10 @@ class Objects(Protocol):
         """Every object whose key starts with `prefix`, in key order, page by page."""
         ...
 
+    def tags(self, prefix: str) -> Iterator[tuple[str, str]]:
+        """Key and etag, as `get` tells it, of every object in the folder `prefix`; for folders of small ones."""
+        ...
+
     def folders(self, prefix: str) -> Iterator[str]:
         """The next path segment of every key below `prefix` that has more than one, each once, in order."""
         ...

@@ -19,6 +19,7 @@ from services.store.objects import Listed, Progress, Stored
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import ObjectTypeDef
 
 _MISSING = ("NoSuchKey", "404", "NotFound")
 # 409 is S3's answer to two conditional writes at the same moment.
@@ -87,13 +88,21 @@ class S3Store:
 
     def list(self, prefix: str) -> Iterator[Listed]:
         """ListObjectsV2, page by page."""
+        for entry in self._entries(prefix):
+            yield Listed(entry["Key"].removeprefix(self._prefix), entry["Size"], entry["LastModified"])
+
+    def tags(self, prefix: str) -> Iterator[tuple[str, str]]:
+        """ListObjectsV2, which tells them."""
+        for entry in self._entries(prefix):
+            yield entry["Key"].removeprefix(self._prefix), entry["ETag"]
+
+    def _entries(self, prefix: str) -> Iterator[ObjectTypeDef]:
         pages = self._client.get_paginator("list_objects_v2").paginate(
             Bucket=self._bucket, Prefix=self._prefix + prefix
         )
         with self._translated(prefix):
             for page in pages:
-                for entry in page.get("Contents", ()):
-                    yield Listed(entry["Key"].removeprefix(self._prefix), entry["Size"], entry["LastModified"])
+                yield from page.get("Contents", ())
 
     def folders(self, prefix: str) -> Iterator[str]:
         """ListObjectsV2 with a delimiter."""

@@ -14,19 +14,18 @@ from tempfile import TemporaryDirectory
 from threading import Lock
 from types import EllipsisType
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from services.core.card import CARD_PATH, Card
 from services.core.errors import Aborted, DataLoss, FailedPrecondition, NotFound, ResourceExhausted
 from services.core.manifest import MANIFEST_NAME, FileEntry, Manifest, list_files, sha256_of
 from services.core.refs import check_label, check_model_name, check_version, is_model_name, is_version
+from services.store.labels import LabelBook, LabelWatch
 from services.store.objects import Objects, no_progress
 
 CLAIM_NAME = ".claim"
-LABELS_NAME = "labels.json"
 _FILES_AT_ONCE = 8
 _MOST_TRIES = 50
-_LABELS = TypeAdapter(dict[str, int])
 
 UploadProgress = Callable[[int, int], None]  # bytes done, bytes in all
 
@@ -47,6 +46,7 @@ class Store:
 
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
+        self._labels = LabelBook(objects)
         self.url = objects.url
 
     def models(self) -> list[str]:
@@ -56,6 +56,16 @@ class Store:
     def versions(self, model: str) -> list[int]:
         """Numbers of the versions that exist, ascending: those with a manifest."""
         return [version for version, names in _by_version(self._names(model)) if MANIFEST_NAME in names]
+
+    def all_versions(self) -> dict[str, list[int]]:
+        """The versions of every model, by one pass over all there is."""
+        found: dict[str, list[int]] = {name: [] for name in self.models()}
+        for listed in self._objects.list(""):
+            model, _, name = listed.key.partition("/")
+            number, _, file = name.partition("/")
+            if model in found and is_version(number) and file == MANIFEST_NAME:
+                found[model].append(int(number))
+        return {model: sorted(versions) for model, versions in found.items()}
 
     def manifest(self, model: str, version: int) -> Manifest:
         """What a version consists of. Raises NotFound, or DataLoss when the manifest cannot be read."""
@@ -82,7 +92,11 @@ class Store:
 
     def labels(self, model: str) -> dict[str, int]:
         """Where each label points. Raises DataLoss when that cannot be read."""
-        return self._read_labels(model)[0]
+        return self._labels.read(model)
+
+    def watch_labels(self) -> LabelWatch:
+        """For who looks at the labels of all models again and again."""
+        return LabelWatch(self._labels)
 
     def move_label(self, model: str, label: str, version: int, *, expected: int | EllipsisType | None = ...) -> None:
         """Point a label at a version. Raises FailedPrecondition if there is no such version.
@@ -104,11 +118,11 @@ class Store:
             others = {name: pointed for name, pointed in labels.items() if (name, pointed) != (label, version)}
             return {label: before, **others} if before is not None else others
 
-        self._change_labels(model, moved)
+        self._labels.change(model, moved)
         try:
             self._check_there(model, version)
         except FailedPrecondition:  # removed in the same moment
-            self._change_labels(model, back)
+            self._labels.change(model, back)
             raise
 
     def _check_there(self, model: str, version: int) -> None:
@@ -126,7 +140,7 @@ class Store:
                 raise NotFound(f"Model {model} has labels {sorted(labels) or 'none'}. Received: {label!r}")
             return {name: version for name, version in labels.items() if name != label}
 
-        self._change_labels(model, without)
+        self._labels.change(model, without)
 
     def publish(self, model: str, folder: Path, on_progress: UploadProgress | None = None) -> int:
         """Store a SavedModel's folder as the next version; returns its number.
@@ -254,27 +268,6 @@ class Store:
     def _names(self, model: str) -> Iterator[str]:
         prefix = f"{model}/"
         return (listed.key.removeprefix(prefix) for listed in self._objects.list(prefix))
-
-    def _read_labels(self, model: str) -> tuple[dict[str, int], str | None]:
-        stored = self._objects.get(f"{check_model_name(model)}/{LABELS_NAME}")
-        if stored is None:
-            return {}, None
-        try:
-            return _LABELS.validate_json(stored.data, strict=True), stored.etag
-        except ValidationError as error:
-            raise DataLoss(f"The labels of {model} cannot be read: {error.error_count()} faults") from error
-
-    def _change_labels(self, model: str, change: Callable[[Mapping[str, int]], dict[str, int]]) -> None:
-        """Read, change, write if nobody else wrote in between; else again from the start."""
-        for _ in range(_MOST_TRIES):
-            labels, etag = self._read_labels(model)
-            data = json.dumps(change(labels), sort_keys=True).encode()
-            try:
-                self._objects.put(f"{model}/{LABELS_NAME}", data, etag)
-            except Aborted:
-                continue
-            return
-        raise Aborted(f"The labels of {model} were changed by others {_MOST_TRIES} times in a row; try again")
 
 
 def _publishable(folder: Path) -> tuple[FileEntry, ...]:

@@ -161,7 +161,7 @@ async def test_a_model_server_that_restarts_amid_a_failing_roll_out_gets_the_old
 async def test_one_models_damaged_labels_and_stray_folders_harm_nobody(bench: Bench) -> None:
     bench.publish("m")
     await bench.passes()
-    (bench.folder / "store" / "m" / "labels.json").write_text("{")
+    (bench.folder / "store" / ".labels" / "m.json").write_text("{")
     (bench.folder / "store" / "my notes").mkdir()
     bench.publish("other")
     await bench.passes(GRACE + 1)

@@ -92,7 +92,7 @@ def test_damaged_labels_are_named(store_url: str, folder: Path, tmp_path: Path, 
     store = open_store(store_url)
     store.publish("m", folder)
     store.move_label("m", "stable", 1)
-    _replace(store_url, "m/labels.json", content, tmp_path)
+    _replace(store_url, ".labels/m.json", content, tmp_path)
     with pytest.raises(DataLoss, match="The labels of m cannot be read"):
         store.labels("m")
     with pytest.raises(DataLoss):

@@ -156,7 +156,7 @@ def _losing_answers(to: str, puts_of: str) -> Iterator[str]:
     assert path.lost, "nothing was lost"
 
 
-@pytest.mark.parametrize("victim", ["/.claim", "/manifest.json", "/labels.json"])
+@pytest.mark.parametrize("victim", ["/.claim", "/manifest.json", "/.labels/m.json"])
 def test_a_write_whose_answer_was_lost_is_known_to_have_happened(
     monkeypatch: pytest.MonkeyPatch, s3_environment: Mapping[str, str], folder: Path, victim: str
 ) -> None:
