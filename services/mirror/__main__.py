@@ -14,24 +14,26 @@ from contextlib import suppress
 from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
 
-from services.core.errors import InvalidArgument
+from services.core.errors import FailedPrecondition, InvalidArgument
 from services.core.settings import read_settings
 from services.core.telemetry import configure_logging
+from services.mirror.cache import Cache
 from services.mirror.folder import MirrorFolder
 from services.mirror.metrics import MirrorMetrics
 from services.mirror.mirror import Mirror
 from services.mirror.model_server import ModelServer
 from services.mirror.pages import Address, serve_pages
 from services.mirror.settings import MirrorSettings
-from services.store import open_store
+from services.store import Store, open_store
 
 
-async def _run(settings: MirrorSettings) -> None:
+async def run(settings: MirrorSettings, store: Store) -> None:
+    """Mirror `store` until told to stop, and end the process."""
     registry = CollectorRegistry()
     model_server = ModelServer(settings.model_server)
     mirror = Mirror(
-        store=open_store(settings.store),
-        folder=MirrorFolder(settings.folder),
+        store=store,
+        folder=MirrorFolder(settings.folder, Cache(settings.cache or settings.folder / ".cache", settings.disk_bytes)),
         model_server=model_server,
         metrics=MirrorMetrics(registry),
         grace_seconds=settings.grace_seconds,
@@ -57,9 +59,9 @@ def main() -> None:
     configure_logging()
     try:
         settings = read_settings(MirrorSettings)
-    except (InvalidArgument, ValidationError) as error:
+        asyncio.run(run(settings, open_store(settings.store)))
+    except (FailedPrecondition, InvalidArgument, ValidationError) as error:
         sys.exit(f"tensorgate mirror: {error}")
-    asyncio.run(_run(settings))
 
 
 if __name__ == "__main__":

@@ -55,6 +55,7 @@ class Mirror:
     _current: set[Key] = field(default_factory=set)
     _asked: Mapping[str, Served] | None = None
     _asked_since: Mapping[Key, float] = field(default_factory=dict)
+    _untidy: bool = True
     _troubles: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -142,6 +143,10 @@ class Mirror:
         for key in todo.remove:
             await asyncio.to_thread(self.folder.remove, key)
             self._current.discard(key)
+            self._untidy = True
+        if self._untidy and view.wanted <= set(view.on_disk):  # until then what a killed mirror had brought is needed
+            await asyncio.to_thread(self.folder.tidy)
+            self._untidy = False
 
     async def _fetch(self, key: Key) -> None:
         """Runs apart, so that a large version does not keep the others waiting."""
@@ -156,6 +161,7 @@ class Mirror:
             self._hold_back(key, f"the folder cannot be written: {error.strerror}", "disk")
         else:
             self.metrics.fetched.inc()
+            self._untidy = True
             self._current.add(key)
             _log.info("fetched %s/%s", *key)
         finally:

@@ -15,6 +15,12 @@ class MirrorSettings(BaseSettings):
 
     store: str = Field(default=".tensorgate/store", description="folder or s3://bucket/prefix of the published models")
     folder: Path = Field(default=Path(".tensorgate/mirror"), description="where the model server finds the models")
+    cache: Path | None = Field(
+        default=None, description="files by their hash, which mirrors may share; none: .cache in the folder"
+    )
+    disk_bytes: int | None = Field(
+        default=None, gt=0, description="most that versions and cache take; none: any, and the cache keeps nothing more"
+    )
     model_server: str = Field(default="127.0.0.1:8500", description="host:port of TensorFlow Serving's gRPC API")
     poll_seconds: float = Field(default=0.5, gt=0, description="between two looks at the store and the model server")
     # As long as the gateway lets a request take: a text that a version has begun is finished by it.

@@ -97,7 +97,7 @@ class LocalStore:
         """Read what lies in the folder: times of files are too coarse to tell two writes apart."""
         with self._translated():
             try:
-                names = sorted(os.listdir(self._path(prefix)))
+                names = sorted(path.name for path in self._path(prefix).iterdir())
             except FileNotFoundError:
                 return
         for name in names:

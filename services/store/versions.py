@@ -162,15 +162,19 @@ class Store:
         def fetch_one(entry: FileEntry) -> None:
             path = folder / entry.path
             path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                self._objects.download(_key(model, version, entry.path), path)
-            except NotFound:
-                raise DataLoss(f"{model}/{version}: {entry.path}: missing") from None
-            if problem := _problem(path, entry):
-                raise DataLoss(f"{model}/{version}: {entry.path}: {problem}")
+            self.fetch_file(model, version, entry, path)
 
         with ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
             list(pool.map(fetch_one, manifest.files))
+
+    def fetch_file(self, model: str, version: int, entry: FileEntry, path: Path) -> None:
+        """Write one file of a version to `path`. Raises DataLoss where it is missing or not what was published."""
+        try:
+            self._objects.download(_key(model, version, entry.path), path)
+        except NotFound:
+            raise DataLoss(f"{model}/{version}: {entry.path}: missing") from None
+        if problem := _problem(path, entry):
+            raise DataLoss(f"{model}/{version}: {entry.path}: {problem}")
 
     def verify(self, model: str, version: int) -> list[Fault]:
         """Read every byte of a version and compare it with the manifest; an empty list means that it is whole."""

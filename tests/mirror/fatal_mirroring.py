@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 from services.core.manifest import MANIFEST_NAME, list_files
-from services.mirror.folder import MirrorFolder
 from services.store import open_store
 from tests.fatal_steps import die_at_every_change
+from tests.mirror.folders import mirror_folder
 
 KEY = ("m", 1)
 
@@ -25,24 +25,24 @@ def main(store_url: str, root: str) -> tuple[int, int]:
         version = mirrored / "m" / "1"
         if version.exists():
             assert tuple(entry for entry in list_files(version) if entry.path != MANIFEST_NAME) == files
-            assert MirrorFolder(mirrored).is_current(store, KEY)
+            assert mirror_folder(mirrored).is_current(store, KEY)
 
     def fetch() -> None:
-        folder = MirrorFolder(mirrored)
+        folder = mirror_folder(mirrored)
         if KEY not in set(folder.versions()):
             folder.fetch(store, KEY)
         assert not list((mirrored / ".tmp").iterdir())
 
     def remove() -> None:
-        folder = MirrorFolder(mirrored)
+        folder = mirror_folder(mirrored)
         if KEY in set(folder.versions()):
             folder.remove(KEY)
         assert not list((mirrored / ".tmp").iterdir())
 
     killed_fetching = die_at_every_change(mirrored, fetch, check)
-    assert set(MirrorFolder(mirrored).versions()) == {KEY}
+    assert set(mirror_folder(mirrored).versions()) == {KEY}
     killed_removing = die_at_every_change(mirrored, remove, check)
-    assert not set(MirrorFolder(mirrored).versions())
+    assert not set(mirror_folder(mirrored).versions())
     return killed_fetching, killed_removing
 
 

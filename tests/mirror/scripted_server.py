@@ -30,6 +30,7 @@ class ScriptedServer(model_service_pb2_grpc.ModelServiceServicer):
     states: dict[Key, str] = field(default_factory=dict)
     takes_in: bool = True
     answers_when: Callable[[], bool] = lambda: True
+    address: str = ""
     asked: list[dict[str, tuple[list[int], dict[str, int]]]] = field(default_factory=list)
 
     async def GetModelStatus(self, request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
@@ -76,7 +77,8 @@ async def scripted_server() -> AsyncIterator[tuple[ScriptedServer, ModelServer]]
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    client = ModelServer(f"127.0.0.1:{port}")
+    servicer.address = f"127.0.0.1:{port}"
+    client = ModelServer(servicer.address)
     try:
         yield servicer, client
     finally:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from services.core.errors import DataLoss
-from services.mirror.folder import MirrorFolder
 from services.store import Store, open_store
+from tests.mirror.folders import mirror_folder
 
 
 @pytest.fixture
@@ -36,15 +36,16 @@ def test_a_mirror_killed_at_any_change_of_a_file_leaves_whole_versions_only(stor
 
 def test_what_is_damaged_leaves_nothing_behind(store: Store, tmp_path: Path) -> None:
     (Path(store.url) / "m" / "1" / "fingerprint.pb").write_bytes(b"other")
-    folder = MirrorFolder(tmp_path / "mirror")
+    folder = mirror_folder(tmp_path / "mirror")
     with pytest.raises(DataLoss, match=r"m/1: fingerprint\.pb"):
         folder.fetch(store, ("m", 1))
-    assert [path.name for path in (tmp_path / "mirror").iterdir()] == [".tmp"]
+    assert {path.name for path in (tmp_path / "mirror").iterdir()} == {".tmp", ".cache"}
+    assert not list((tmp_path / "mirror" / ".cache" / ".tmp").iterdir())
     assert not list((tmp_path / "mirror" / ".tmp").iterdir())
 
 
 def test_a_version_of_the_same_number_from_elsewhere_is_not_current(store: Store, tmp_path: Path) -> None:
-    folder = MirrorFolder(tmp_path / "mirror")
+    folder = mirror_folder(tmp_path / "mirror")
     folder.fetch(store, ("m", 1))
     assert folder.is_current(store, ("m", 1))
     other = open_store(str(tmp_path / "other"))

@@ -14,11 +14,11 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from services.core.errors import FailedPrecondition, TensorgateError, Unavailable
-from services.mirror.folder import MirrorFolder
 from services.mirror.metrics import MirrorMetrics
 from services.mirror.mirror import Mirror
 from services.mirror.model_server import ModelServer
 from services.store import Objects, Store, open_objects, open_store
+from tests.mirror.folders import mirror_folder
 from tests.mirror.scripted_server import ScriptedServer, scripted_server
 
 pytestmark = pytest.mark.anyio
@@ -44,7 +44,7 @@ class Bench:
         """A new mirror, which knows nothing but what is in its folder."""
         self.mirror = Mirror(
             store=self.store,
-            folder=MirrorFolder(self.folder / "mirror"),
+            folder=mirror_folder(self.folder / "mirror"),
             model_server=self.client,
             metrics=self.metrics,
             grace_seconds=GRACE,
