@@ -77,8 +77,8 @@ def main() -> None:
         write_section(HEADING, f"{_WORDS}\n\n{text}")
 
 
-_WORDS = """`python -m tests.benchmarks.store_calls`, against SeaweedFS on the same machine; a page has a thousand names.
-The mirror looks at all labels; the gateway at the names of models, too; `tensorgate models` at every object."""
+_WORDS = """`python -m tests.benchmarks.store_calls`, against SeaweedFS on one machine; a page has a thousand names. The
+mirror looks at all labels; the gateway at the names of models, too; `tensorgate models` at every object."""
 
 
 def _looks(store: Store, calls: Calls, folder: Path) -> list[tuple[str, int, float]]:

@@ -1,7 +1,7 @@
-"""The mirror's process, killed at random bytes: `python -m tests.mirror.killed_mirror STORE FOLDER MODEL_SERVER KILLS`.
+"""The mirror's process, killed at random bytes.
 
-Starts it again each time until it was killed so often and then got through. Prints which bytes it was killed at, of how
-many that were still to come.
+`python -m tests.mirror.killed_mirror STORE FOLDER CACHE MODEL_SERVER KILLS` starts it again each time until it was
+killed so often, then lets it get through. Prints which bytes it was killed at, of how many that were still to come.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 import random
 import signal
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from threading import Lock
@@ -23,6 +24,8 @@ from services.store.local import LocalStore
 from tests.polling import until
 
 SEED = 20
+# So slow that files are synced and linked while others come.
+_BYTE_SECONDS = 1e-4
 
 
 class SlowStore(LocalStore):
@@ -45,13 +48,15 @@ class SlowStore(LocalStore):
                         os.kill(os.getpid(), signal.SIGKILL)
                     self._sent += 1
                 file.write(bytes([byte]))
+                time.sleep(_BYTE_SECONDS)
 
 
 class Killing:
     """A store, the mirror's folder, and what must hold of it whenever the mirror is killed."""
 
-    def __init__(self, settings: MirrorSettings) -> None:
+    def __init__(self, settings: MirrorSettings, cache: Path) -> None:
         self._settings = settings
+        self._cache = cache
         self._store = open_store(settings.store)
         self._log = settings.folder.with_suffix(".log")
         self._files: Mapping[tuple[str, int], tuple[FileEntry, ...]] = {
@@ -65,12 +70,13 @@ class Killing:
         self._log.write_text("")
         child = os.fork()
         if not child:
+            os.dup2(2, 1)
             asyncio.run(run(self._settings, Store(SlowStore(Path(self._settings.store), self._log, fatal))))
         return child
 
     def whole(self) -> set[str]:
         """Hashes of the files that are whole in the cache: each must be what its name says."""
-        kept = [path for path in (self._settings.folder / ".cache").glob("*") if not path.name.startswith(".")]
+        kept = [path for path in self._cache.glob("*") if not path.name.startswith(".")]
         assert all(sha256_of(path) == path.name for path in kept)
         return {path.name for path in kept}
 
@@ -102,13 +108,14 @@ class Killing:
         assert len(fetched) == len(set(fetched))
 
 
-def main(store: str, folder: str, model_server: str, kills: str) -> None:
+def main(store: str, folder: str, cache: str, model_server: str, kills: str) -> None:
     """Kill, check, start again."""
-    killing = Killing(MirrorSettings(store=store, folder=Path(folder), model_server=model_server, poll_seconds=0.02))
+    here = {"folder": Path(folder), "cache": Path(cache)}
+    killing = Killing(MirrorSettings(store=store, model_server=model_server, poll_seconds=0.02, **here), Path(cache))
     chance = random.Random(SEED)
     for _ in range(int(kills)):
         whole, to_come = killing.whole(), killing.to_come()
-        fatal = chance.randrange(min(to_come, 2000))
+        fatal = chance.randrange(to_come) // 4
         _, status = os.waitpid(killing.start(fatal), 0)
         assert os.WTERMSIG(status) == signal.SIGKILL
         killing.versions()

@@ -5,14 +5,23 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from services.core.errors import FailedPrecondition, ResourceExhausted
+from services.mirror.cache import Cache, Kept, to_evict
+from services.mirror.folder import MirrorFolder
 from services.store import Store, open_store
+from tests.mirror.folders import mirror_folder
 from tests.mirror.scripted_server import scripted_server
 
 KILLS = 20
+ELSEWHERE = Path("/dev/shm")
 
 
 @pytest.fixture
@@ -31,18 +40,122 @@ def publish(store: Store, folder: Path, model: str, **files: bytes) -> int:
     return version
 
 
+async def mirrored(store: Store, folder: Path, cache: Path, kills: int) -> str:
+    """What `tests.mirror.killed_mirror` tells of a mirror that was killed so often."""
+    async with scripted_server() as (server, _):
+        command = ["-m", "tests.mirror.killed_mirror", store.url, str(folder), str(cache), server.address, str(kills)]
+        pipes = {"stdout": asyncio.subprocess.PIPE, "stderr": asyncio.subprocess.PIPE}
+        run = await asyncio.create_subprocess_exec(sys.executable, *command, **pipes)
+        told, errors = await asyncio.wait_for(run.communicate(), 120)
+    assert run.returncode == 0, errors.decode()
+    return told.decode()
+
+
 @pytest.mark.anyio
 async def test_a_mirror_killed_at_twenty_random_bytes_leaves_whole_versions_and_goes_on_where_it_was(
     store: Store, tmp_path: Path
 ) -> None:
-    for number in range(3):
-        contents = {f"file{one}": os.urandom(1000 * (one + number)) for one in range(5)}
+    for number in range(2):
+        contents = {f"file{one}": os.urandom(5 * one) for one in range(1, 81)}
         publish(store, tmp_path / f"m{number}", f"m{number}", shared=b"the same in each" * 50, **contents)
-    async with scripted_server() as (server, _):
-        command = ["-m", "tests.mirror.killed_mirror", store.url, str(tmp_path / "mirror"), server.address, str(KILLS)]
-        run = await asyncio.create_subprocess_exec(
-            sys.executable, *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-        )
-        told, errors = await asyncio.wait_for(run.communicate(), 120)
-    assert run.returncode == 0, errors.decode()
-    assert len(told.split()) == KILLS
+    killed_at = await mirrored(store, tmp_path / "mirror", tmp_path / "mirror" / ".cache", KILLS)
+    to_come = [int(kill.partition("/")[2]) for kill in killed_at.split()]
+    assert len(to_come) == KILLS
+    assert to_come[-1] < to_come[0], "nothing that was whole was kept"
+
+
+@pytest.mark.anyio
+async def test_two_mirrors_that_share_a_cache_fetch_each_file_once(store: Store, tmp_path: Path) -> None:
+    for number in range(4):
+        publish(store, tmp_path / f"m{number}", f"m{number}", **{f"file{one}": os.urandom(2000) for one in range(5)})
+    pods = [tmp_path / "pod-0", tmp_path / "pod-1"]
+    await asyncio.gather(*(mirrored(store, pod, tmp_path / "cache", 0) for pod in pods))
+    fetched = [pod.with_suffix(".log").read_text().split() for pod in pods]
+    assert len({*fetched[0], *fetched[1]}) == len(fetched[0]) + len(fetched[1]) == 20
+    one, other = (pod / "m0" / "1" / "file0" for pod in pods)
+    assert one.samefile(other)
+    assert not list((tmp_path / "cache" / ".tmp").iterdir())
+
+
+def test_least_recently_used_files_go_first_and_those_in_use_stay(store: Store, tmp_path: Path) -> None:
+    folder = mirror_folder(tmp_path / "mirror", most_bytes=350)
+    contents = {model: os.urandom(100) for model in ("a", "b", "c", "d")}
+    for model, content in contents.items():
+        publish(store, tmp_path / model, model, graph=content)
+    for model in ("a", "b", "c"):
+        folder.fetch(store, (model, 1))
+    for model, used in (("a", 20), ("b", 10)):
+        os.utime(tmp_path / "mirror" / model / "1" / "graph", (used, used))
+        folder.remove((model, 1))
+    folder.fetch(store, ("d", 1))
+    kept = {path.read_bytes() for path in (tmp_path / "mirror" / ".cache").glob("[!.]*")}
+    assert kept == {contents[model] for model in ("a", "c", "d")}
+    (Path(store.url) / "a" / "1" / "graph").unlink()
+    folder.fetch(store, ("a", 1))  # from the cache alone
+    with pytest.raises(ResourceExhausted, match=r"at most 350 bytes .* Received: 400 bytes that are wanted"):
+        folder.fetch(store, ("b", 1))
+    assert set(folder.versions()) == {("a", 1), ("c", 1), ("d", 1)}
+
+
+def test_what_a_mirror_is_fetching_takes_room_from_others(store: Store, tmp_path: Path) -> None:
+    for model in ("a", "b"):
+        publish(store, tmp_path / model, model, graph=os.urandom(100))
+    root, files = tmp_path / "cache", [store.manifest(model, 1).files for model in ("a", "b")]
+    with Cache(root, 150).room(files[0]), pytest.raises(ResourceExhausted), Cache(root, 150).room(files[1]):
+        pass
+    with Cache(root, 150).room(files[1]):
+        pass
+
+
+def test_a_file_that_was_damaged_in_the_cache_is_fetched_again(store: Store, tmp_path: Path) -> None:
+    folder = mirror_folder(tmp_path / "mirror")
+    publish(store, tmp_path / "a", "a", graph=b"graph")
+    folder.fetch(store, ("a", 1))
+    folder.remove(("a", 1))
+    (kept,) = (tmp_path / "mirror" / ".cache").glob("[!.]*")
+    kept.write_bytes(b"grbph")
+    folder.fetch(store, ("a", 1))
+    assert (tmp_path / "mirror" / "a" / "1" / "graph").read_bytes() == kept.read_bytes() == b"graph"
+
+
+def test_without_a_bound_nothing_is_kept_that_no_version_has(store: Store, tmp_path: Path) -> None:
+    folder = mirror_folder(tmp_path / "mirror")
+    for model in ("a", "b"):
+        publish(store, tmp_path / model, model, graph=model.encode())
+        folder.fetch(store, (model, 1))
+    folder.remove(("a", 1))
+    folder.tidy()
+    assert [path.read_bytes() for path in (tmp_path / "mirror" / ".cache").glob("[!.]*")] == [b"b"]
+
+
+@pytest.mark.skipif(
+    not ELSEWHERE.is_dir() or ELSEWHERE.stat().st_dev == Path(tempfile.gettempdir()).stat().st_dev,
+    reason="there is one filesystem only",
+)
+def test_a_cache_on_another_filesystem_is_refused(tmp_path: Path) -> None:
+    with (
+        tempfile.TemporaryDirectory(dir=ELSEWHERE) as elsewhere,
+        pytest.raises(FailedPrecondition, match=f"hard links. Received: {elsewhere}"),
+    ):
+        MirrorFolder(tmp_path / "mirror", Cache(Path(elsewhere), None))
+
+
+KEPT = st.builds(Kept, st.uuids().map(str), st.integers(0, 100), st.floats(0, 100), st.booleans())
+
+
+@given(st.lists(KEPT), st.integers(0, 100), st.integers(0, 300))
+def test_what_goes_is_free_and_older_than_what_stays_and_no_more_than_needed(
+    kept: Sequence[Kept], coming: int, most: int
+) -> None:
+    taken = sum(file.size for file in kept) + coming
+    try:
+        evicted = to_evict(kept, taken, most)
+    except ResourceExhausted:
+        assert sum(file.size for file in kept if not file.free) + coming > most
+        return
+    assert all(file.free for file in evicted)
+    left = taken - sum(file.size for file in evicted)
+    assert left <= most
+    assert not evicted or left + evicted[-1].size > most
+    stay = [file.used for file in kept if file.free and file not in evicted]
+    assert not evicted or not stay or max(file.used for file in evicted) <= min(stay)
