@@ -12,7 +12,7 @@ ifneq ($(wildcard ../shared/conformance),)
 export TENSORGATE_CONFORMANCE ?= $(realpath ../shared/conformance)
 endif
 
-.PHONY: help install up test fuzz check deploy-check format proto lock clean
+.PHONY: help install up test fuzz conformance check deploy-check format proto lock clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*##/ {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ fuzz: install  ## look for bad input that is not refused, and for answers that a
 	for parser in $$($(BIN)/python -c 'from tests.fuzz.parsers import PARSERS; print(*PARSERS)'); do \
 	  $(BIN)/python -m tests.fuzz.with_atheris $$parser -runs=50000 -max_len=4096 -timeout=10 -rss_limit_mb=1024 || exit 1; done
 	$(BIN)/python -m tests.fuzz.mixed
+
+conformance: install  ## replay what TensorFlow Serving was recorded to answer against a server: make conformance TFS=host:port
+	@$(BIN)/python -m tests.conformance $(TFS)
 
 check: install  ## lint, types, import rules, generated files
 	$(BIN)/ruff check .

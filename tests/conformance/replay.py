@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -49,10 +50,25 @@ def flags_of(group: Mapping[str, Any], corpus: Path, config: Path) -> list[str]:
     return [ports.get(flag, relocated(flag, corpus, config)) for flag in group["flags"]]
 
 
+@dataclass(frozen=True)
+class Target:
+    """Where a server is, and in which folder it finds the corpus's models."""
+
+    host: str
+    grpc_port: int
+    rest_port: int
+    models: str
+
+
 def replay(corpus: Path, group: str, folder: Path) -> Mapping[str, Sequence[str]]:
     """What differed, by case; cases that agreed are not in it."""
     with serving(corpus, group, folder) as client:
-        return compared(corpus, group, grpc_port=client.ports["grpc_port"], rest_port=client.ports["rest_port"])
+        return compared(corpus, group, here(corpus, client.ports["grpc_port"], client.ports["rest_port"]))
+
+
+def here(corpus: Path, grpc_port: int, rest_port: int) -> Target:
+    """A server on this machine."""
+    return Target("127.0.0.1", grpc_port, rest_port, f"{corpus}/models")
 
 
 @contextmanager
@@ -64,34 +80,37 @@ def serving(corpus: Path, group: str, folder: Path) -> Iterator[Client]:
         yield client
 
 
-def compared(corpus: Path, group: str, *, grpc_port: int, rest_port: int) -> Mapping[str, Sequence[str]]:
-    """What differs from the recording at these ports, by case."""
-    return {**_replay_grpc(corpus, group, grpc_port), **_replay_rest(corpus, group, rest_port)}
+def compared(corpus: Path, group: str, target: Target) -> Mapping[str, Sequence[str]]:
+    """What differs from the recording there, by case."""
+    return {**_replay_grpc(corpus, group, target), **_replay_rest(corpus, group, target)}
 
 
-def _replay_grpc(corpus: Path, group: str, port: int) -> Mapping[str, Sequence[str]]:
+def _replay_grpc(corpus: Path, group: str, target: Target) -> Mapping[str, Sequence[str]]:
     script = load_script(corpus, "check_grpc")
     protos = script.Protos(corpus / "protos.fds")
-    models = f"{corpus}/models"
     differences: dict[str, Sequence[str]] = {}
     options = [("grpc.enable_http_proxy", 0)]
-    with grpc.insecure_channel(f"127.0.0.1:{port}", options=options) as channel:
+
+    def as_recorded(text: str) -> str:
+        return text.replace(f"{target.models}/", "/models/")
+
+    with grpc.insecure_channel(f"{target.host}:{target.grpc_port}", options=options) as channel:
         for case in cases(corpus, "grpc", group):
             script.time.sleep(case.get(STATEFUL_WAIT, 0))
-            got = script.call(channel, case, script.relocate(protos, case, models))
-            got["details"] = got["details"].replace(f"{models}/", "/models/")
-            bad, soft = script.compare(protos, case, got, lambda text: text.replace(f"{models}/", "/models/"))
+            got = script.call(channel, case, script.relocate(protos, case, target.models))
+            got["details"] = as_recorded(got["details"])
+            bad, soft = script.compare(protos, case, got, as_recorded)
             if bad or soft:
                 differences[case["id"]] = [*(f"FATAL {line}" for line in bad), *soft]
     return differences
 
 
-def _replay_rest(corpus: Path, group: str, port: int) -> Mapping[str, Sequence[str]]:
+def _replay_rest(corpus: Path, group: str, target: Target) -> Mapping[str, Sequence[str]]:
     script = load_script(corpus, "check_rest")
-    models = f"{corpus}/models/".encode()
+    models = f"{target.models}/".encode()
     differences: dict[str, Sequence[str]] = {}
     for case in cases(corpus, "rest", group):
-        got = script.send("127.0.0.1", port, case["request"])
+        got = script.send(target.host, target.rest_port, case["request"])
         bad, soft = script.compare(case, got, lambda body: body.replace(models, b"/models/"))
         seen = [line for line in soft if not line.startswith("bytes differ")]  # white space and the order of keys
         if bad or seen:

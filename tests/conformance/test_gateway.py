@@ -15,7 +15,7 @@ from services.core.card import CARD_PATH, Card, InputField, SignatureCard, Task
 from services.core.refs import STABLE, is_model_name
 from services.store import Store, open_store
 from tests.conformance.known_differences import GATEWAY, ON_SOME_PROCESSORS, TEXTS
-from tests.conformance.replay import compared, serving
+from tests.conformance.replay import compared, here, serving
 from tests.gateway.test_process import started
 from tests.polling import until
 
@@ -71,7 +71,7 @@ def differences(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Mappi
                 lambda: {one["name"] for one in httpx.get(page).json()["models"] if one["versions"]} == served,
                 seconds=60,
             )
-            found = compared(corpus, GROUP, grpc_port=ports["grpc_port"], rest_port=ports["http_port"])
+            found = compared(corpus, GROUP, here(corpus, ports["grpc_port"], ports["http_port"]))
     others = {case: [line for line in lines if not line.startswith(_OWN_HEADER)] for case, lines in found.items()}
     return {case: lines for case, lines in others.items() if lines}
 
