@@ -16,6 +16,7 @@ import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 from pydantic import ValidationError
 
+from services.gateway.batcher import BatchLimits
 from services.gateway.metrics import Metrics, Outcome
 from services.model_server.settings import parse
 from tests.deploy import settings
@@ -28,7 +29,12 @@ CUSTOM: Mapping[str, Any] = {
     "PodMonitor": prometheus_operator.PodMonitor,
 }
 # Flags of TensorFlow Serving that our model server has no use for.
-THEIRS = {"--grpc_max_threads", "--per_process_gpu_memory_fraction"}
+THEIRS = {
+    "--grpc_max_threads",
+    "--per_process_gpu_memory_fraction",
+    "--enable_batching",
+    "--batching_parameters_file",
+}
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -223,10 +229,65 @@ def test_what_the_gateway_is_scaled_by_is_measured() -> None:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_the_gateway_asks_the_model_servers_service(overlay: str) -> None:
+def test_the_gateway_asks_each_model_server_by_its_name(overlay: str) -> None:
+    servers = one(overlay, "StatefulSet", "model-server")["spec"]
+    service = one(overlay, "Service", servers["serviceName"])["spec"]
+    assert service["clusterIP"] == "None"  # only then each pod has a name
+    (port,) = service["ports"]
+    named = environment(_gateway(overlay))["TENSORGATE_GATEWAY_MODEL_SERVER"].split(",")
+    assert named == [f"model-server-{number}.model-server:{port['port']}" for number in range(servers["replicas"])]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_probes_and_metrics_are_where_only_the_cluster_asks(overlay: str) -> None:
+    gateway = _gateway(overlay)
+    ports = {port["name"]: str(port["containerPort"]) for port in gateway["ports"]}
+    assert environment(gateway)["TENSORGATE_GATEWAY_OPERATIONS_PORT"] == ports["operations"]
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        assert gateway[probe]["httpGet"]["port"] == "operations"
+    (anywhere,) = one(overlay, "NetworkPolicy", "gateway")["spec"]["ingress"]
+    assert anywhere == {"ports": [{"port": "http"}, {"port": "grpc"}]}
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_a_gateway_has_a_worker_for_each_processor_it_may_use_at_most(overlay: str) -> None:
+    gateway = _gateway(overlay)
+    workers = int(environment(gateway)["TENSORGATE_GATEWAY_WORKERS"])
+    assert workers <= float(gateway["resources"]["limits"]["cpu"])
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_mirrors_files_fit_its_volume(overlay: str) -> None:
+    (mirror,) = [container for container in containers(overlay) if container["name"] == "mirror"]
+    (claim,) = one(overlay, "StatefulSet", "model-server")["spec"]["volumeClaimTemplates"]
+    volume = int(claim["spec"]["resources"]["requests"]["storage"].removesuffix("Gi")) << 30
+    assert int(environment(mirror)["TENSORGATE_MIRROR_DISK_BYTES"]) < volume
+
+
+def test_tensorflow_serving_takes_batches_as_large_as_a_gateways() -> None:
+    (config,) = [
+        each["data"] for each in built("gpu") if each["kind"] == "ConfigMap" and "batching.config" in each["data"]
+    ]
+    (most,) = re.findall(r"^max_batch_size \{ value: (\d+) \}$", config["batching.config"], re.MULTILINE)
+    assert int(most) >= BatchLimits().batch_rows
+    assert "--batching_parameters_file=/etc/model-server/batching.config" in _model_server("gpu")["args"]
+    assert {"models.config", "monitoring.config"} <= set(config)
+
+
+def test_one_pod_of_a_kind_goes_at_a_time_and_they_lie_apart() -> None:
+    strategy = one("cpu", "Deployment", "gateway")["spec"]["strategy"]["rollingUpdate"]
+    assert strategy == {"maxUnavailable": 0, "maxSurge": 1}
+    for name in ("gateway", "model-server"):
+        assert one("cpu", "PodDisruptionBudget", name)["spec"]["maxUnavailable"] == 1
+    for kind, name in (("Deployment", "gateway"), ("StatefulSet", "model-server")):
+        spread = one("cpu", kind, name)["spec"]["template"]["spec"]["topologySpreadConstraints"]
+        assert [each["topologyKey"] for each in spread] == ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]
+
+
+def _gateway(overlay: str) -> Manifest:
     (container,) = one(overlay, "Deployment", "gateway")["spec"]["template"]["spec"]["containers"]
-    host, _, port = environment(container)["TENSORGATE_GATEWAY_MODEL_SERVER"].partition(":")
-    assert int(port) in [each["port"] for each in one(overlay, "Service", host)["spec"]["ports"]]
+    assert isinstance(container, Mapping)
+    return container
 
 
 _SCALERS = ("HorizontalPodAutoscaler", "ScaledObject")

@@ -25,7 +25,7 @@ from tests.gateway.test_process import started
 from tests.gateway.test_real_server import CONFORMANCE, HALF, Site
 from tests.polling import until
 
-_FREE_PORTS = {"http_port": 0, "grpc_port": 0}
+_FREE_PORTS = {"http_port": 0, "grpc_port": 0, "operations_port": 0}
 MONITORS = DEPLOY / "components" / "monitoring" / "monitors.yaml"
 
 
@@ -44,11 +44,14 @@ def _settings(container: Manifest, here: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Pods:
-    """What is running: the model server's two ports, the mirror's pages, the gateway and who asks it with a key."""
+    """What is running: the model server's two ports, the mirror's pages, the gateway's probes, the gateway and who asks
+    it with a key.
+    """
 
     grpc: str
     rest: str
     mirror: str
+    operations: str
     gateway: subprocess.Popen[str]
     site: Site
 
@@ -79,8 +82,10 @@ def pods(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Pods]:
             httpx.Client(base_url=f"http://127.0.0.1:{ports['http_port']}", timeout=30) as client,
         ):
             client.headers["Authorization"] = f"Bearer {secret}"
-            rest, probes = (f"http://127.0.0.1:{port}" for port in (server["rest_port"], pages["metrics_port"]))
-            yield Pods(f"127.0.0.1:{server['grpc_port']}", rest, probes, gateway, Site(client, tmp_path))
+            asked = (server["rest_port"], pages["metrics_port"], ports["operations_port"])
+            rest, probes, operations = (f"http://127.0.0.1:{port}" for port in asked)
+            site = Site(client, tmp_path)
+            yield Pods(f"127.0.0.1:{server['grpc_port']}", rest, probes, operations, gateway, site)
 
 
 @pytest.mark.skipif(not CONFORMANCE, reason="TENSORGATE_CONFORMANCE names no folder of SavedModels")
@@ -90,7 +95,8 @@ def test_they_find_each_other_become_ready_and_answer(pods: Pods) -> None:
     pods.site.publish("half_plus_two", "1", HALF)
     until(lambda: pods.site.regress("half_plus_two", {"x": 1}).status_code == 200, seconds=90)
     until(lambda: _is_ready(pods), seconds=30)
-    assert pods.site.rest.get("/readyz").status_code == 200
+    assert httpx.get(f"{pods.operations}/readyz").status_code == 200
+    assert pods.site.rest.get("/readyz").status_code == 404
     _check_names(pods.rest)
     pods.gateway.send_signal(signal.SIGTERM)
     assert pods.gateway.wait(30) == 0
