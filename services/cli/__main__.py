@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from services.cli import keys, models, predict, reproduce, training, up
+from services.cli import batching, keys, models, predict, reproduce, training, up
 from services.cli.console import EXIT_ERROR, print_error
 from services.core.errors import TensorgateError
 from services.core.tensorflow_settings import quiet_tensorflow
@@ -34,6 +34,7 @@ app.command()(models.label)
 app.command()(models.verify)
 app.command()(keys.key)
 app.command()(predict.predict)
+app.command("tune-batching")(batching.tune_batching)
 
 
 def main() -> None:

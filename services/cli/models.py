@@ -28,7 +28,7 @@ def list_models(as_json: JsonFlag = False) -> None:
     """List models with their versions and labels."""
     store = _store()
     labels = store.watch_labels().look()
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"model": model, "versions": versions, "labels": _readable(labels.get(model, {}))}
         for model, versions in store.all_versions().items()
     ]
@@ -44,7 +44,7 @@ def show_model(model: Annotated[str, typer.Argument(help="mnist, mnist/3 or mnis
     """Print a version's card and files as JSON; without a version, the one `stable` points at."""
     store = _store()
     ref = parse_ref(model)
-    version = _version(store, ref)
+    version = named_version(store, ref)
     manifest = store.manifest(ref.name, version)
     card = store.card(ref.name, version).model_dump(mode="json")
     print_json({"version": version, "bytes": manifest.size, "card": card, "files": [e.path for e in manifest.files]})
@@ -61,7 +61,7 @@ def verify(
     rows: list[dict[str, Any]] = []
     for ref in refs:
         all_versions = ref.version is None and ref.label is None
-        versions = store.versions(ref.name) if all_versions else [_version(store, ref)]
+        versions = store.versions(ref.name) if all_versions else [named_version(store, ref)]
         for version in versions:
             faults = [str(fault) for fault in store.verify(ref.name, version)]
             rows.append({"model": ref.name, "version": version, "faults": faults})
@@ -123,7 +123,8 @@ def _readable(labels: Labels | DataLoss) -> Labels:
     return labels
 
 
-def _version(store: Store, ref: ModelRef) -> int:
+def named_version(store: Store, ref: ModelRef) -> int:
+    """The version that was named, or that the label points at; without either that is `stable`."""
     if ref.version is not None:
         return ref.version
     wanted = ref.label or STABLE

@@ -110,8 +110,10 @@ class Killing:
 
 def main(store: str, folder: str, cache: str, model_server: str, kills: str) -> None:
     """Kill, check, start again."""
-    here = {"folder": Path(folder), "cache": Path(cache)}
-    killing = Killing(MirrorSettings(store=store, model_server=model_server, poll_seconds=0.02, **here), Path(cache))
+    settings = MirrorSettings(
+        store=store, folder=Path(folder), cache=Path(cache), model_server=model_server, poll_seconds=0.02
+    )
+    killing = Killing(settings, Path(cache))
     chance = random.Random(SEED)
     for _ in range(int(kills)):
         whole, to_come = killing.whole(), killing.to_come()

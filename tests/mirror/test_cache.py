@@ -44,8 +44,8 @@ async def mirrored(store: Store, folder: Path, cache: Path, kills: int) -> str:
     """What `tests.mirror.killed_mirror` tells of a mirror that was killed so often."""
     async with scripted_server() as (server, _):
         command = ["-m", "tests.mirror.killed_mirror", store.url, str(folder), str(cache), server.address, str(kills)]
-        pipes = {"stdout": asyncio.subprocess.PIPE, "stderr": asyncio.subprocess.PIPE}
-        run = await asyncio.create_subprocess_exec(sys.executable, *command, **pipes)
+        pipe = asyncio.subprocess.PIPE
+        run = await asyncio.create_subprocess_exec(sys.executable, *command, stdout=pipe, stderr=pipe)
         told, errors = await asyncio.wait_for(run.communicate(), 120)
     assert run.returncode == 0, errors.decode()
     return told.decode()

@@ -270,7 +270,8 @@ class _Stalled:
         self.fault: Unavailable | None = None
         self.url = objects.url
         self.get, self.put, self.upload, self.delete = objects.get, objects.put, objects.upload, objects.delete
-        self.list, self.folders, self.sweep = objects.list, objects.folders, objects.sweep
+        self.list, self.tags = objects.list, objects.tags
+        self.folders, self.sweep = objects.folders, objects.sweep
 
     def download(self, key: str, path: Path) -> None:
         self.go.wait()

@@ -24,7 +24,8 @@ class Fatal:
         self._moment = moment
         self.url = objects.url
         self.get, self.download, self.sweep = objects.get, objects.download, objects.sweep
-        self.list, self.folders, self.delete = objects.list, objects.folders, objects.delete
+        self.list, self.tags = objects.list, objects.tags
+        self.folders, self.delete = objects.folders, objects.delete
 
     def put(self, key: str, data: bytes, expected: str | None) -> None:
         name = PurePosixPath(key).name
