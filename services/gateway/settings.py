@@ -27,6 +27,7 @@ class GatewaySettings(BaseSettings):
         description="host:port of TensorFlow Serving's gRPC API; several, with commas between, share the calls",
     )
     server_calls: int = Field(default=16, gt=0, description="most calls in flight at one model server")
+    batch_rows: int = Field(default=128, gt=0, description="most rows in one call (`tensorgate tune-batching` says)")
     hedge_seconds: float | None = Field(
         default=None, gt=0, description="ask a second model server when the first takes longer; none: never"
     )
