@@ -16,6 +16,8 @@ from services.core.errors import InvalidArgument
 _ENOUGH = 0.9
 # A batch that is not full waits for others at most this part of the time that a full one takes.
 _WAIT = 0.1
+# A larger call is cut into batches, up to as many rows as a gateway lets into one request by itself.
+_MOST_ROWS = 1024
 # Calls that wait in TensorFlow Serving. Its own 10 are too few for several gateways, which bound what waits themselves.
 _ENQUEUED = 256
 
@@ -32,9 +34,9 @@ class Measured:
 
 @dataclass(frozen=True)
 class Batching:
-    """TensorFlow Serving's BatchingParameters, and `max_batch_size` as the gateway's bound of rows, too."""
+    """What differs of TensorFlow Serving's BatchingParameters; a batch has at most `rows`, as a gateway's, too."""
 
-    max_batch_size: int
+    rows: int
     batch_timeout_micros: int
     num_batch_threads: int
     allowed_batch_sizes: tuple[int, ...]
@@ -42,12 +44,14 @@ class Batching:
     def text(self) -> str:
         """For --batching_parameters_file."""
         values = {
-            "max_batch_size": self.max_batch_size,
+            "max_batch_size": max(self.rows, _MOST_ROWS),
+            "max_execution_batch_size": self.rows,
             "batch_timeout_micros": self.batch_timeout_micros,
             "num_batch_threads": self.num_batch_threads,
             "max_enqueued_batches": _ENQUEUED,
         }
         lines = [f"{name} {{ value: {value} }}\n" for name, value in values.items()]
+        lines.append("enable_large_batch_splitting { value: true }\n")
         return "".join(lines + [f"allowed_batch_sizes: {size}\n" for size in self.allowed_batch_sizes])
 
 
@@ -78,7 +82,7 @@ def batching(alone: Sequence[Measured], together: Sequence[Measured], most_secon
     gains = full.rows_a_second > 2 * sizes[0].rows_a_second
     best = max(one.rows_a_second for one in together)
     return Batching(
-        max_batch_size=rows,
+        rows=rows,
         batch_timeout_micros=round(_WAIT * full.seconds * 1e6) if gains else 0,
         num_batch_threads=min(one.at_once for one in together if one.rows_a_second >= _ENOUGH * best),
         allowed_batch_sizes=_worth_allowing(sizes),

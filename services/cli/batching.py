@@ -58,7 +58,7 @@ def tune_batching(
         together = [measure(rows, at_once=at_once) for at_once in _doubling(16)]
     found = batching(alone, together, most_ms / 1000)
     print_rows([_shown(one) for one in (*alone, *together[1:])], "nothing was measured")
-    print(f"\n{found.text()}\nTENSORGATE_GATEWAY_BATCH_ROWS={found.max_batch_size}")
+    print(f"\n{found.text()}\nTENSORGATE_GATEWAY_BATCH_ROWS={found.rows}")
     if out is not None:
         out.write_text(f"# {ref.name}/{version}, by `tensorgate tune-batching`.\n{found.text()}")
 

@@ -36,14 +36,12 @@ def together(*rows_a_second: float) -> list[Measured]:
 
 def test_where_many_rows_cost_as_much_as_one_batches_are_large_and_others_are_waited_for() -> None:
     found = batching(alone(11, 11, 11, 11, 12, 20), together(2600, 2650), most_seconds=0.1)
-    assert found == Batching(
-        max_batch_size=32, batch_timeout_micros=2000, num_batch_threads=1, allowed_batch_sizes=(16, 32)
-    )
+    assert found == Batching(rows=32, batch_timeout_micros=2000, num_batch_threads=1, allowed_batch_sizes=(16, 32))
 
 
 def test_where_each_row_costs_as_much_nothing_is_gained_by_batches_and_nobody_waits() -> None:
     found = batching(alone(1, 2, 4, 8), together(1000, 1990, 2000), most_seconds=0.1)
-    assert found == Batching(max_batch_size=1, batch_timeout_micros=0, num_batch_threads=2, allowed_batch_sizes=(1,))
+    assert found == Batching(rows=1, batch_timeout_micros=0, num_batch_threads=2, allowed_batch_sizes=(1,))
 
 
 def test_a_call_takes_no_longer_than_was_said() -> None:
@@ -63,16 +61,22 @@ def test_the_parameters_are_such_as_tensorflow_serving_takes(
 ) -> None:
     found = batching(alone(*milliseconds), together(*rates), most_seconds=1)
     assert list(found.allowed_batch_sizes) == sorted(set(found.allowed_batch_sizes))
-    assert found.allowed_batch_sizes[-1] == found.max_batch_size  # else it refuses to start
+    assert found.allowed_batch_sizes[-1] == found.rows  # else it refuses to start
     assert found.batch_timeout_micros >= 0
     assert found.num_batch_threads >= 1
 
 
 def test_the_file_has_the_fields_of_batching_parameters() -> None:
-    assert Batching(8, 100, 2, (4, 8)).text() == (
-        "max_batch_size { value: 8 }\nbatch_timeout_micros { value: 100 }\nnum_batch_threads { value: 2 }\n"
-        "max_enqueued_batches { value: 256 }\nallowed_batch_sizes: 4\nallowed_batch_sizes: 8\n"
-    )
+    assert Batching(8, 100, 2, (4, 8)).text().splitlines() == [
+        "max_batch_size { value: 1024 }",
+        "max_execution_batch_size { value: 8 }",
+        "batch_timeout_micros { value: 100 }",
+        "num_batch_threads { value: 2 }",
+        "max_enqueued_batches { value: 256 }",
+        "enable_large_batch_splitting { value: true }",
+        "allowed_batch_sizes: 4",
+        "allowed_batch_sizes: 8",
+    ]
 
 
 @pytest.fixture
@@ -101,7 +105,7 @@ def test_a_model_server_is_measured_and_the_file_written(home: Path) -> None:
         words = [*asked, "--out", str(out), "--most-rows", "8", "--seconds", "0"]
         run = CliRunner().invoke(app, words, env={"TENSORGATE_HOME": str(home)})
     assert run.exit_code == 0, run.exception
-    (most,) = re.findall(r"^max_batch_size \{ value: (\d+) \}$", out.read_text(), re.MULTILINE)
+    (most,) = re.findall(r"^max_execution_batch_size \{ value: (\d+) \}$", out.read_text(), re.MULTILINE)
     assert int(most) in (1, 2, 4, 8)
     assert f"TENSORGATE_GATEWAY_BATCH_ROWS={most}" in run.stdout
     assert len(re.findall(r"^\d+ +\d+ +[\d.]+ +[\d,]+ *$", run.stdout, re.MULTILINE)) == 8, run.stdout

@@ -16,8 +16,8 @@ import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 from pydantic import ValidationError
 
-from services.gateway.batcher import BatchLimits
 from services.gateway.metrics import Metrics, Outcome
+from services.gateway.settings import GatewaySettings
 from services.model_server.settings import parse
 from tests.deploy import settings
 from tests.deploy.manifests import DEPLOY, OVERLAYS, ROOT, Manifest, built, containers, environment, one, pods
@@ -268,8 +268,11 @@ def test_tensorflow_serving_takes_batches_as_large_as_a_gateways() -> None:
     (config,) = [
         each["data"] for each in built("gpu") if each["kind"] == "ConfigMap" and "batching.config" in each["data"]
     ]
-    (most,) = re.findall(r"^max_batch_size \{ value: (\d+) \}$", config["batching.config"], re.MULTILINE)
-    assert int(most) >= BatchLimits().batch_rows
+    values = dict(re.findall(r"^(\w+) \{ value: (\w+) \}$", config["batching.config"], re.MULTILINE))
+    gateway = GatewaySettings.model_fields
+    assert int(values["max_execution_batch_size"]) == gateway["batch_rows"].default
+    assert int(values["max_batch_size"]) >= gateway["instances"].default  # of one request, which goes in one call
+    assert values["enable_large_batch_splitting"] == "true"
     assert "--batching_parameters_file=/etc/model-server/batching.config" in _model_server("gpu")["args"]
     assert {"models.config", "monitoring.config"} <= set(config)
 
