@@ -9,7 +9,7 @@ import typer
 from services.cli import batching, keys, models, predict, reproduce, training, up
 from services.cli.console import EXIT_ERROR, print_error
 from services.core.errors import TensorgateError
-from services.core.tensorflow_settings import quiet_tensorflow
+from services.core.tensorflow_settings import quiet_tensorflow, share_gpu
 
 app = typer.Typer(
     name="tensorgate",
@@ -40,6 +40,7 @@ app.command("tune-batching")(batching.tune_batching)
 def main() -> None:
     """Run the command; an error of ours becomes one sentence and exit code 1."""
     quiet_tensorflow(errors=True)
+    share_gpu()
     try:
         app()
     except TensorgateError as error:

@@ -17,6 +17,14 @@ def quiet_tensorflow(*, errors: bool) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3" if errors else "2")
 
 
+def share_gpu() -> None:
+    """Let TensorFlow take a GPU's memory as it needs it, not all at once; must run before it is imported.
+
+    Training and serving then fit on one GPU. TensorFlow's own variable, which is obeyed where it is set already.
+    """
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+
+
 @contextmanager
 def loading_tensorflow() -> Iterator[None]:
     """Around an import that loads TensorFlow, for a terminal: what is written to stderr meanwhile is told only if the

@@ -11,7 +11,7 @@ import uvloop
 from services.core.errors import TensorgateError
 from services.core.signals import stop_on_signals
 from services.core.telemetry import configure_logging
-from services.core.tensorflow_settings import quiet_tensorflow
+from services.core.tensorflow_settings import quiet_tensorflow, share_gpu
 from services.model_server.server import Server
 from services.model_server.settings import REFUSED, Settings, parse
 
@@ -41,6 +41,7 @@ def main() -> None:
     settings = parse(sys.argv[1:])
     configure_logging()
     quiet_tensorflow(errors=False)
+    share_gpu()
     try:
         uvloop.run(_serve(settings))
     except TensorgateError as error:

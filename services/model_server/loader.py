@@ -87,10 +87,7 @@ class SavedModelLoader:
     """
 
     def __init__(self, intra_op_threads: int = 0) -> None:
-        self._config = config_pb2.ConfigProto(
-            intra_op_parallelism_threads=intra_op_threads,
-            gpu_options=config_pb2.GPUOptions(allow_growth=True),
-        )
+        self._config = config_pb2.ConfigProto(intra_op_parallelism_threads=intra_op_threads)
 
     def load(self, folder: Path) -> tuple[GraphSession, Mapping[str, meta_graph_pb2.SignatureDef]]:
         """A session with its variables restored, and the model's signatures by name.

@@ -83,11 +83,11 @@ def predict_request(name: str, inputs: Mapping[str, Array]) -> predict_pb2.Predi
     return request
 
 
-def start(flags: Sequence[str], log: Path) -> subprocess.Popen[str]:
-    """The process, started; it prints its ports when it is ready."""
+def start(flags: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+    """The process, started, in our environment or another; it prints its ports when it is ready."""
     command = [sys.executable, "-m", "services.model_server", *flags]
     with log.open("w") as stderr:
-        return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=stderr, text=True)
+        return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=stderr, text=True)
 
 
 def stop(process: subprocess.Popen[str]) -> None:
@@ -102,9 +102,9 @@ def stop(process: subprocess.Popen[str]) -> None:
 
 
 @contextmanager
-def running(flags: Sequence[str], log: Path) -> Iterator[Client]:
+def running(flags: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> Iterator[Client]:
     """A server that is ready, stopped at the end."""
-    process = start(flags, log)
+    process = start(flags, log, environment)
     try:
         assert process.stdout is not None
         line = process.stdout.readline()
