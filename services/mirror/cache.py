@@ -104,8 +104,9 @@ class Cache:
                 self._delete([file for file in self._kept() if file.free])
 
     def _evict(self, most: int, coming: int) -> None:
+        claimed = self._claimed()  # first: what killed mirrors left has links to what is free
         kept = self._kept()
-        self._delete(to_evict(kept, sum(file.size for file in kept) + self._claimed() + coming, most))
+        self._delete(to_evict(kept, sum(file.size for file in kept) + claimed + coming, most))
 
     def _delete(self, files: Sequence[Kept]) -> None:
         for file in files:

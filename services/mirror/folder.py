@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -74,6 +75,8 @@ class MirrorFolder:
         model, version = key
         doomed = Path(tempfile.mkdtemp(dir=self._root / _TEMPORARY)) / str(version)
         (self.base_path(model) / str(version)).rename(doomed)
+        for path in doomed.rglob("*"):
+            os.utime(path)  # in use until now, for the cache
         shutil.rmtree(doomed.parent, ignore_errors=True)
 
 

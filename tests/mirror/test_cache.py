@@ -84,9 +84,12 @@ def test_least_recently_used_files_go_first_and_those_in_use_stay(store: Store, 
         publish(store, tmp_path / model, model, graph=content)
     for model in ("a", "b", "c"):
         folder.fetch(store, (model, 1))
-    for model, used in (("a", 20), ("b", 10)):
-        os.utime(tmp_path / "mirror" / model / "1" / "graph", (used, used))
+    for used, model in enumerate(("b", "a")):
         folder.remove((model, 1))
+        (kept,) = (
+            path for path in (tmp_path / "mirror" / ".cache").glob("[!.]*") if path.read_bytes() == contents[model]
+        )
+        os.utime(kept, (used, used))
     folder.fetch(store, ("d", 1))
     kept = {path.read_bytes() for path in (tmp_path / "mirror" / ".cache").glob("[!.]*")}
     assert kept == {contents[model] for model in ("a", "c", "d")}
@@ -116,6 +119,32 @@ def test_a_file_that_was_damaged_in_the_cache_is_fetched_again(store: Store, tmp
     kept.write_bytes(b"grbph")
     folder.fetch(store, ("a", 1))
     assert (tmp_path / "mirror" / "a" / "1" / "graph").read_bytes() == kept.read_bytes() == b"graph"
+
+
+def test_a_version_was_in_use_until_it_was_removed(store: Store, tmp_path: Path) -> None:
+    folder = mirror_folder(tmp_path / "mirror")
+    publish(store, tmp_path / "a", "a", graph=b"graph")
+    folder.fetch(store, ("a", 1))
+    (kept,) = (tmp_path / "mirror" / ".cache").glob("[!.]*")
+    os.utime(kept, (1, 1))
+    folder.remove(("a", 1))
+    assert kept.stat().st_mtime > 1
+
+
+def test_what_a_killed_mirror_was_fetching_is_free(store: Store, tmp_path: Path) -> None:
+    folder = mirror_folder(tmp_path / "mirror", most_bytes=150)
+    for model in ("a", "b"):
+        publish(store, tmp_path / model, model, graph=os.urandom(100))
+    folder.fetch(store, ("a", 1))
+    left = tmp_path / "mirror" / ".cache" / ".tmp" / "killed"
+    left.mkdir()
+    (left / "claim").write_bytes(bytes(1000))
+    (kept,) = (tmp_path / "mirror" / ".cache").glob("[!.]*")
+    (left / kept.name).hardlink_to(kept)
+    folder.remove(("a", 1))
+    folder.fetch(store, ("b", 1))
+    assert not left.exists()
+    assert not kept.exists()
 
 
 def test_without_a_bound_nothing_is_kept_that_no_version_has(store: Store, tmp_path: Path) -> None:
