@@ -91,8 +91,8 @@ def test_least_recently_used_files_go_first_and_those_in_use_stay(store: Store, 
         )
         os.utime(kept, (used, used))
     folder.fetch(store, ("d", 1))
-    kept = {path.read_bytes() for path in (tmp_path / "mirror" / ".cache").glob("[!.]*")}
-    assert kept == {contents[model] for model in ("a", "c", "d")}
+    there = {path.read_bytes() for path in (tmp_path / "mirror" / ".cache").glob("[!.]*")}
+    assert there == {contents[model] for model in ("a", "c", "d")}
     (Path(store.url) / "a" / "1" / "graph").unlink()
     folder.fetch(store, ("a", 1))  # from the cache alone
     with pytest.raises(ResourceExhausted, match=r"at most 350 bytes .* Received: 400 bytes that are wanted"):
