@@ -100,7 +100,6 @@ class ClientConnection(Connection[_Call]):
 
     def __init__(self, authority: str) -> None:
         super().__init__()
-        self._leaving = False
         self._authority = literal(AUTHORITY, authority.encode())
         self._heads: dict[str, bytes] = {}
         self._blocks = Blocks(_head_of)
@@ -116,7 +115,7 @@ class ClientConnection(Connection[_Call]):
     @property
     def usable(self) -> bool:
         """For one more call."""
-        return not self._leaving and not self.transport.is_closing()
+        return not self.leaving and not self.transport.is_closing()
 
     def connection_lost(self, error: Exception | None) -> None:
         """All calls fail."""
@@ -133,14 +132,14 @@ class ClientConnection(Connection[_Call]):
             return await call.answer
         finally:
             timer.cancel()
-            if self.streams.pop(call.number, None) is not None and not self.transport.is_closing():
-                self.out.frames(frames.reset(call.number, Reason.CANCEL))
-            self._close_if_left()
+            if self.streams.pop(call.number, None) is not None:
+                self._give_up(call)
+            self.close_if_left()
 
     def _begun(self, path: str, message: bytes, left: float) -> _Call:
         self.last = number = self.last + 2 if self.last else 1
         if number > _MOST_STREAMS:
-            self._leaving = True
+            self.leaving = True
         call = self.streams[number] = _Call(number, WINDOW, self._loop.create_future())
         self.out.begin(call)
         block = self._head(path) + literal(b"grpc-timeout", timeout_text(left))
@@ -187,8 +186,9 @@ class ClientConnection(Connection[_Call]):
 
     def _finish(self, call: _Call, failure: Status | None) -> None:
         del self.streams[call.number]
-        if call.unsent:  # nobody wants it any more
-            self.out.frames(frames.reset(call.number, Reason.CANCEL))
+        if call.unsent:  # the server does not want it any more
+            self._give_up(call)
+        self.out.forget(call.number)
         if failure is not None:
             call.fail(failure)
         elif not call.answer.done():
@@ -196,6 +196,11 @@ class ClientConnection(Connection[_Call]):
                 call.answer.set_result(_message(call.body))
             except Status as error:
                 call.answer.set_exception(error)
+
+    def _give_up(self, call: _Call) -> None:
+        self.out.forget(call.number)
+        if not self.transport.is_closing():
+            self.out.frames(frames.reset(call.number, Reason.CANCEL))
 
     def on_reset(self, stream: _Call, reason: int) -> None:
         """The server gave the call up."""
@@ -206,14 +211,11 @@ class ClientConnection(Connection[_Call]):
 
     def on_goaway(self, last: int, reason: int, text: str) -> None:
         """The server leaves; it answers what it has begun."""
-        self._leaving = True
+        self.leaving = True
         for number in [number for number in self.streams if number > last]:
+            self.out.forget(number)
             self.streams.pop(number).fail(NotProcessed(text))
-        self._close_if_left()
-
-    def _close_if_left(self) -> None:
-        if self._leaving and not self.streams:
-            self.transport.close()
+        self.close_if_left()
 
     def on_pong(self) -> None:
         """The server is there."""

@@ -28,6 +28,7 @@ class Connection(asyncio.Protocol, ABC, Generic[S]):
 
     def __init__(self) -> None:
         self.streams: dict[int, S] = {}
+        self.leaving = False  # there will be no new streams
         self.heard = False  # anything, since somebody last looked
         self.last = 0  # the youngest stream of those that clients begin
         self._rest = b""  # of a frame that has not come whole
@@ -74,6 +75,11 @@ class Connection(asyncio.Protocol, ABC, Generic[S]):
             self.transport.close()
             asyncio.get_running_loop().call_later(_LAST_WORDS_SECONDS, self.transport.abort)
 
+    def close_if_left(self) -> None:
+        """When the last call of one that leaves is over."""
+        if self.leaving and not self.streams and not self.out.open:
+            self.transport.close()
+
     def accept_more(self, stream: S) -> None:
         """What has arrived has been taken."""
         if stream.arrived >= WINDOW // 2:
@@ -91,7 +97,7 @@ class Connection(asyncio.Protocol, ABC, Generic[S]):
 
     def resume_writing(self) -> None:
         """It does again."""
-        self.out.resume(self.streams.values())
+        self.out.resume()
 
     def data_received(self, data: bytes) -> None:
         """Frames, or parts of them."""
@@ -175,15 +181,18 @@ class Connection(asyncio.Protocol, ABC, Generic[S]):
     def _take_reset(self, flags: int, number: int, payload: bytes) -> None:
         reason = frames.word_of(payload, "RST_STREAM")
         stream = self._stream(number, "RST_STREAM")
+        self.out.forget(number)
         if stream is not None:
             del self.streams[number]
             self.on_reset(stream, reason)
+        self.close_if_left()
 
     def _take_settings(self, flags: int, number: int, payload: bytes) -> None:
         if number:
             raise Broken(Reason.PROTOCOL_ERROR, f"SETTINGS are of the connection. Received: stream {number}")
         if not flags & frames.ACK:
-            self.out.settings(payload, self.streams.values())
+            self.out.settings(payload)
+            self.close_if_left()
 
     def _take_ping(self, flags: int, number: int, payload: bytes) -> None:
         if number or len(payload) != 8:
@@ -197,9 +206,10 @@ class Connection(asyncio.Protocol, ABC, Generic[S]):
         self.on_goaway(*frames.goaway_of(payload))
 
     def _take_window_update(self, flags: int, number: int, payload: bytes) -> None:
-        stream = self._stream(number, "WINDOW_UPDATE") if number else None
-        if stream is not None or not number:
-            self.out.more(payload, stream, self.streams.values())
+        if number:
+            self._stream(number, "WINDOW_UPDATE")
+        self.out.more(payload, number)
+        self.close_if_left()
 
     def _take_push(self, flags: int, number: int, payload: bytes) -> None:
         raise Broken(Reason.PROTOCOL_ERROR, "Nobody pushes. Received: PUSH_PROMISE")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
 from typing import Any
 
 from services.rpc import frames
@@ -14,7 +13,7 @@ from services.rpc.frames import Broken, Reason
 class Stream:
     """One call: what of ours waits to be sent, and the account of what may still come."""
 
-    __slots__ = ("arrived", "closes", "drained", "number", "room", "unsent", "window")
+    __slots__ = ("arrived", "closes", "drained", "finished", "number", "room", "unsent", "window")
 
     def __init__(self, number: int, window: int) -> None:
         self.number = number
@@ -23,6 +22,7 @@ class Stream:
         self.room = 0  # bytes that we may send
         self.unsent: deque[bytes | memoryview] = deque()  # frames; a memoryview is data yet to be cut into frames
         self.closes = False  # the last data of `unsent` end the stream
+        self.finished = False  # nothing is added to `unsent`
         self.drained: asyncio.Future[None] | None = None  # somebody waits until nothing is unsent
 
 
@@ -34,10 +34,22 @@ class Outgoing:
         self._room = self._first_room = frames.FIRST_WINDOW
         self._largest = frames.LEAST_FRAME
         self._paused = False
+        self.open: dict[int, Stream] = {}  # until all of them is sent
 
     def begin(self, stream: Stream) -> None:
         """A new stream."""
         stream.room = self._first_room
+        self.open[stream.number] = stream
+
+    def finish(self, stream: Stream) -> None:
+        """Nothing more is sent than what waits to be."""
+        stream.finished = True
+        if not stream.unsent:
+            self.open.pop(stream.number, None)
+
+    def forget(self, number: int) -> None:
+        """Nobody wants the rest."""
+        self.open.pop(number, None)
 
     def frames(self, ready: bytes) -> None:
         """What no window counts."""
@@ -73,19 +85,19 @@ class Outgoing:
         """The other side does not read."""
         self._paused = True
 
-    def resume(self, streams: Iterable[Stream]) -> None:
+    def resume(self) -> None:
         """It does again."""
         self._paused = False
-        for stream in list(streams):
+        for stream in self.open.values():
             self._tell_drained(stream)
 
-    def settings(self, payload: bytes, streams: Iterable[Stream]) -> None:
+    def settings(self, payload: bytes) -> None:
         """The other side's. Raises Broken."""
         for setting, value in frames.settings_of(payload):
             if setting == frames.INITIAL_WINDOW_SIZE:
                 if value > frames.LARGEST_WINDOW:
                     raise Broken(Reason.FLOW_CONTROL_ERROR, f"A window has 2^31-1 bytes at most. Received: {value}")
-                for stream in streams:
+                for stream in self.open.values():
                     stream.room += value - self._first_room
                 self._first_room = value
             elif setting == frames.MAX_FRAME_SIZE:
@@ -93,26 +105,27 @@ class Outgoing:
                     raise Broken(Reason.PROTOCOL_ERROR, f"A frame has 2^14 to 2^24-1 bytes. Received: {value}")
                 self._largest = value
         self._transport.write(frames.frame(frames.SETTINGS, frames.ACK, 0))
-        self._pump_all(streams)
+        self._pump_all()
 
-    def more(self, payload: bytes, stream: Stream | None, streams: Iterable[Stream]) -> None:
-        """The other side has room again, for one stream or, None, for all together. Raises Broken."""
+    def more(self, payload: bytes, number: int) -> None:
+        """The other side has room again, for one stream or, 0, for all together. Raises Broken."""
+        stream = self.open.get(number)
         more = frames.word_of(payload, "WINDOW_UPDATE")
         if not more:
             raise Broken(Reason.PROTOCOL_ERROR, "A window grows. Received: by 0 bytes")
-        if stream is None:
+        if not number:
             self._room += more
-        else:
+        elif stream is not None:
             stream.room += more
         if max(self._room, 0 if stream is None else stream.room) > frames.LARGEST_WINDOW:
             raise Broken(Reason.FLOW_CONTROL_ERROR, f"A window has 2^31-1 bytes at most. Received: {more} more")
-        if stream is None:
-            self._pump_all(streams)
-        else:
+        if not number:
+            self._pump_all()
+        elif stream is not None:
             self._pump(stream)
 
-    def _pump_all(self, streams: Iterable[Stream]) -> None:
-        for stream in list(streams):
+    def _pump_all(self) -> None:
+        for stream in list(self.open.values()):
             if stream.unsent:
                 self._pump(stream)
 
@@ -137,6 +150,8 @@ class Outgoing:
             else:
                 unsent.popleft()
         self._tell_drained(stream)
+        if stream.finished:
+            self.forget(stream.number)
 
     def _tell_drained(self, stream: Stream) -> None:
         if stream.drained is not None and not stream.unsent and not self._paused and not stream.drained.done():

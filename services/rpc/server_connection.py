@@ -113,7 +113,6 @@ class ServerConnection(Connection[_Answering]):
         self._preface = frames.PREFACE  # what is still to come of it
         self._loop = asyncio.get_running_loop()
         self._silent = 0  # looks at which nothing had come
-        self._leaving = False
 
     def connection_made(self, transport: Any) -> None:
         """A client is there."""
@@ -173,7 +172,7 @@ class ServerConnection(Connection[_Answering]):
     def _begin(self, number: int, head: _Head, *, end: bool) -> None:
         if len(self._tasks) >= _MOST_TASKS:
             raise Broken(Reason.ENHANCE_YOUR_CALM, f"At most {_MOST_TASKS} calls are given up at a time")
-        if len(self.streams) >= MOST_STREAMS or self._leaving:
+        if len(self.out.open) >= MOST_STREAMS or self.leaving:
             self.out.frames(frames.reset(number, Reason.REFUSED_STREAM))
             return
         if not head.is_grpc:
@@ -218,7 +217,6 @@ class ServerConnection(Connection[_Answering]):
         """The client gave the call up."""
         if stream.task is not None:
             stream.task.cancel()
-        self._close_if_left()
 
     def on_goaway(self, last: int, reason: int, text: str) -> None:
         """The client will begin no more calls; those it has begun it wants answered."""
@@ -248,7 +246,8 @@ class ServerConnection(Connection[_Answering]):
             head = _headers(stream.number, _HEAD)
             tail = _headers(stream.number, _OK + _metadata(call.trailing), frames.END_STREAM)
             self.out.message(stream, prefixed(reply), before=head, after=tail, end=True)
-            self._close_if_left()
+            self.out.finish(stream)
+            self.close_if_left()
 
     async def _stream_out(self, stream: _Answering, replies: AsyncIterator[bytes]) -> None:
         call, failure = stream.call, None
@@ -273,7 +272,8 @@ class ServerConnection(Connection[_Answering]):
         tail = _headers(stream.number, block, frames.END_STREAM)
         rest = b"" if stream.whole else frames.reset(stream.number, Reason.NO_ERROR)  # no need to send it
         self.out.after(stream, tail + rest)
-        self._close_if_left()
+        self.out.finish(stream)
+        self.close_if_left()
 
     def leave(self) -> None:
         """Ask for no new calls. Those that are on their way are taken, until the client answers that it has heard."""
@@ -283,13 +283,9 @@ class ServerConnection(Connection[_Answering]):
 
     def on_pong(self) -> None:
         """The client has heard that we leave."""
-        self._leaving = True
+        self.leaving = True
         self.out.frames(frames.goaway(self.last, Reason.NO_ERROR))
-        self._close_if_left()
-
-    def _close_if_left(self) -> None:
-        if self._leaving and not self.streams:
-            self.transport.close()
+        self.close_if_left()
 
     def cut(self) -> None:
         """End what is still under way."""
