@@ -48,4 +48,6 @@ class Method:
     talking: Talking | None = None
 
 
-Admit = Callable[[Call], None]  # before a method; raises Status for a caller who may not
+Admit = Callable[
+    [Call], None
+]  # before anything of a message is read, in the context of the method; raises Status for who may not call

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import aclosing
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,11 +89,12 @@ def _head_of(headers: Headers) -> _Head:
 class _Answering(Stream):
     """A call and its answer."""
 
-    __slots__ = ("begun", "call", "inbox", "incoming", "method", "task", "whole")
+    __slots__ = ("begun", "call", "context", "inbox", "incoming", "method", "task", "whole")
 
     def __init__(self, number: int, call: Call, method: Method, incoming: Incoming) -> None:
         super().__init__(number, WINDOW)
         self.call = call
+        self.context = copy_context()  # `admit` may note there who calls
         self.method = method
         self.incoming = incoming
         self.inbox = None if method.talking is None else Inbox()
@@ -185,11 +187,16 @@ class ServerConnection(Connection[_Answering]):
         stream.whole = end
         self.streams[number] = stream
         self.out.begin(stream)
-        if method is None:
-            self._finish(stream, Status(Code.UNIMPLEMENTED, "Method not found!"))
-        elif method.talking is not None and stream.inbox is not None:
+        try:
+            stream.context.run(self._rules.admit, stream.call)
+            if method is None:
+                raise Status(Code.UNIMPLEMENTED, "Method not found!")
+        except Status as error:
+            self._finish(stream, error)
+            return
+        if method.talking is not None and stream.inbox is not None:
             self._start(stream, self._stream_out(stream, method.talking(stream.inbox.read(), stream.call)))
-        if end and number in self.streams:
+        if end:
             self.on_data(stream, b"", end=True)
 
     def on_data(self, stream: _Answering, data: bytes, *, end: bool) -> None:
@@ -229,7 +236,7 @@ class ServerConnection(Connection[_Answering]):
             self._start(stream, self._stream_out(stream, method.streaming(message, call)))
 
     def _start(self, stream: _Answering, answering: Coroutine[Any, Any, None]) -> None:
-        stream.task = task = self._loop.create_task(answering)
+        stream.task = task = self._loop.create_task(answering, context=stream.context)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -237,7 +244,6 @@ class ServerConnection(Connection[_Answering]):
         method, call = stream.method.unary, stream.call
         assert method is not None  # or it would not have been started
         try:
-            self._rules.admit(call)
             reply = await method(message, call)
         except Exception as error:  # the edge: whatever it was, the client gets a status
             self._finish(stream, _status_of(error, call))
@@ -252,7 +258,6 @@ class ServerConnection(Connection[_Answering]):
     async def _stream_out(self, stream: _Answering, replies: AsyncIterator[bytes]) -> None:
         call, failure = stream.call, None
         try:
-            self._rules.admit(call)
             async with aclosing(replies) as several:  # type: ignore[type-var]  # methods are generators
                 async for reply in several:
                     before = b"" if stream.begun else _headers(stream.number, _HEAD)
