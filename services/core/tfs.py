@@ -1,4 +1,4 @@
-"""TensorFlow Serving's messages and stubs, loaded without TensorFlow.
+"""TensorFlow Serving's messages, loaded without TensorFlow.
 
 `import tensorflow_serving.apis` runs `tensorflow/__init__.py`: seconds and 570 MB for a few protobuf files. Here the
 packages are looked up but not run: for the length of this import, empty modules whose `__path__` is the installed tree
@@ -31,7 +31,8 @@ def stand_in(name: str) -> None:
 
 
 @contextmanager
-def _packages_not_run() -> Iterator[None]:
+def packages_not_run() -> Iterator[None]:
+    """While it lasts, modules of these packages are imported alone."""
     if "tensorflow" in sys.modules:  # already paid for: use it
         yield
         return
@@ -45,7 +46,7 @@ def _packages_not_run() -> Iterator[None]:
                 del sys.modules[name]
 
 
-with _packages_not_run():
+with packages_not_run():
     from tensorflow.core.example import example_pb2, feature_pb2
     from tensorflow.core.framework import tensor_pb2, tensor_shape_pb2, types_pb2
     from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
@@ -57,10 +58,8 @@ with _packages_not_run():
         input_pb2,
         model_management_pb2,
         model_pb2,
-        model_service_pb2_grpc,
         predict_pb2,
         prediction_log_pb2,
-        prediction_service_pb2_grpc,
         regression_pb2,
         status_pb2,
     )
@@ -79,10 +78,8 @@ __all__ = [
     "model_management_pb2",
     "model_pb2",
     "model_server_config_pb2",
-    "model_service_pb2_grpc",
     "predict_pb2",
     "prediction_log_pb2",
-    "prediction_service_pb2_grpc",
     "regression_pb2",
     "saved_model_pb2",
     "status_pb2",

@@ -1,4 +1,4 @@
-"""TensorFlow Serving's gRPC methods by path, with the message each is asked by."""
+"""TensorFlow Serving's gRPC methods by path, with the message each is asked by and the one it answers with."""
 
 from __future__ import annotations
 
@@ -28,3 +28,15 @@ METHODS: Mapping[str, Any] = MappingProxyType(
         f"/{MODEL}/HandleReloadConfigRequest": model_management_pb2.ReloadConfigRequest,
     }
 )
+REPLIES: Mapping[str, Any] = MappingProxyType(
+    {
+        f"/{PREDICTION}/Predict": predict_pb2.PredictResponse,
+        f"/{PREDICTION}/Classify": classification_pb2.ClassificationResponse,
+        f"/{PREDICTION}/Regress": regression_pb2.RegressionResponse,
+        f"/{PREDICTION}/MultiInference": inference_pb2.MultiInferenceResponse,
+        f"/{PREDICTION}/GetModelMetadata": get_model_metadata_pb2.GetModelMetadataResponse,
+        f"/{MODEL}/GetModelStatus": get_model_status_pb2.GetModelStatusResponse,
+        f"/{MODEL}/HandleReloadConfigRequest": model_management_pb2.ReloadConfigResponse,
+    }
+)
+PATHS: Mapping[str, str] = MappingProxyType({path.rpartition("/")[2]: path for path in METHODS})  # by their names

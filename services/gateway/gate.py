@@ -6,12 +6,9 @@ Only probes, metrics and the pages that describe every gateway alike are free.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
-import grpc
-import grpc.aio
-from grpc_health.v1 import health
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -19,17 +16,19 @@ from services.core.errors import Unauthenticated
 from services.core.tfs_paths import is_tfs_path
 from services.gateway.caller import ANYONE, CALLER
 from services.gateway.faults import OPEN_INFERENCE, OPERATION_KEY, answer_error, is_open_inference_path
-from services.gateway.grpc_calls import Context, name_request
-from services.gateway.health import OPEN_INFERENCE_SERVICE
+from services.gateway.grpc_calls import name_request
+from services.gateway.health import HEALTH_SERVICE, OPEN_INFERENCE_SERVICE
 from services.gateway.keyring import Keyring
 from services.gateway.metrics import Metrics, Outcome
 from services.gateway.rate import RateLimited
+from services.rpc.call import Call
+from services.rpc.messages import Status
 
 _PROBES = {"/livez", "/readyz", "/v2/health/live", "/v2/health/ready"}
 _FREE = frozenset({*_PROBES, "/metrics", "/docs", "/openapi.json"})
 _FREE_FILES = "/static-offline-docs/"  # what /docs shows itself with
 _FREE_CALLS = (
-    f"/{health.SERVICE_NAME}/Check",  # not Watch: a stranger who does not read what he watches holds it up for all
+    f"/{HEALTH_SERVICE}/Check",  # not Watch: a stranger who does not read what he watches holds it up for all
     *(f"/{OPEN_INFERENCE_SERVICE}/{call}" for call in ("ServerLive", "ServerReady")),
 )
 _HEADER = b"authorization"
@@ -66,30 +65,20 @@ def _door(path: str) -> str:
     return "tfs" if is_tfs_path(path) else OPEN_INFERENCE if is_open_inference_path(path) else "rest"
 
 
-class GrpcGate(grpc.aio.ServerInterceptor):
+class GrpcGate:
     """The same before every gRPC call but those about health."""
 
     def __init__(self, keyring: Keyring, metrics: Metrics) -> None:
         self._keyring = keyring
         self._metrics = metrics
 
-    async def intercept_service(self, continuation: Callable[[Any], Awaitable[Any]], details: Any) -> Any:
-        """The method's handler, or one that refuses."""
-        if details.method.startswith(_FREE_CALLS):
-            return await continuation(details)
-        given = [value for name, value in details.invocation_metadata if name == _HEADER.decode()]
+    def admit(self, call: Call) -> None:
+        """Note in whose name the call comes. Raises Status."""
+        if call.path.startswith(_FREE_CALLS):
+            return
         try:
-            CALLER.set(self._keyring.admit([value.encode() for value in given]))
+            CALLER.set(self._keyring.admit([value for name, value in call.metadata if name == _HEADER]))
         except (Unauthenticated, RateLimited) as error:
-            return self._refusing(error)
-        return await continuation(details)
-
-    def _refusing(self, error: Unauthenticated | RateLimited) -> Any:
-        """For a method of any kind: what reads a stream reads nothing until it asks."""
-
-        async def refuse(_: Any, context: Context) -> None:
             self._metrics.request(Outcome("grpc", _REFUSED, "", error.code.name, 0.0))
-            name_request(context, error)
-            await context.abort(grpc.StatusCode[error.code.name], error.message)
-
-        return grpc.stream_stream_rpc_method_handler(refuse)
+            name_request(call, error)
+            raise Status(error.code, error.message) from None

@@ -7,10 +7,6 @@ import logging
 import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
-
-import grpc
-import grpc.aio
 
 from services.core.errors import Code
 from services.gateway.bodies import MOST_SECONDS
@@ -18,14 +14,14 @@ from services.gateway.faults import public_text
 from services.gateway.metrics import Metrics, Outcome
 from services.gateway.overload import seconds_until_retry
 from services.gateway.request_id import request_id_of
+from services.rpc.call import Call
+from services.rpc.messages import Status
 
 _log = logging.getLogger(__name__)
 
-Context = grpc.aio.ServicerContext[Any, Any]
 Told = Callable[[Exception], tuple[Code, str]]
-_REQUEST_ID = "x-request-id"
+_REQUEST_ID = b"x-request-id"
 _PUSHBACK = "grpc-retry-pushback-ms"  # how a client that retries by itself is told when (gRPC proposal A6, Pushback)
-_MOST_TEXT = 1300  # characters, at most 12 bytes each: clients take no status with more than 16 KB of metadata
 
 
 class GrpcCalls:
@@ -38,32 +34,30 @@ class GrpcCalls:
         self.idle = asyncio.Event()  # set while no call is under way
         self.idle.set()
 
-    def deadline(self, context: Context) -> float:
+    def deadline(self, call: Call) -> float:
         """On the event loop's clock."""
-        remaining = context.time_remaining()
-        return asyncio.get_running_loop().time() + (
-            self._seconds if remaining is None else min(remaining, MOST_SECONDS)
-        )
+        now = asyncio.get_running_loop().time()
+        return now + self._seconds if call.deadline is None else min(call.deadline, now + MOST_SECONDS)
 
     @asynccontextmanager
     async def answering(
-        self, context: Context, operation: tuple[str, str], model: str, told: Told = public_text
+        self, call: Call, operation: tuple[str, str], model: str, told: Told = public_text
     ) -> AsyncIterator[None]:
         """Around a method: door and operation, the model as it was written, and what a client may see of an error."""
         clock = asyncio.get_running_loop().time
         started, code = clock(), Code.CANCELLED
         self._running += 1
         self.idle.clear()
-        request_id = name_request(context)
+        request_id = name_request(call)
         try:
             yield
             code = Code.OK
         except Exception as error:  # whatever it was, the client gets a status and we get the reason
             code, text = told(error)
-            context.set_trailing_metadata(_trailing(request_id, error))
+            call.trailing = _trailing(request_id, error)
             if code is Code.INTERNAL:
                 _log.error("request %s failed", request_id, exc_info=error)
-            await context.abort(grpc.StatusCode[code.name], text[:_MOST_TEXT])
+            raise Status(code, text) from None
         finally:
             self._running -= 1
             if not self._running:
@@ -71,15 +65,15 @@ class GrpcCalls:
             self._metrics.request(Outcome(*operation, model, code.name, clock() - started))
 
 
-def name_request(context: Context, error: Exception | None = None) -> str:
+def name_request(call: Call, error: Exception | None = None) -> str:
     """The request's id, which its answer carries whatever comes of it; `error`, if that is known already."""
-    given = dict(context.invocation_metadata() or ()).get(_REQUEST_ID)
-    request_id = request_id_of(given if isinstance(given, str) else None)
-    context.set_trailing_metadata(_trailing(request_id, error))
+    given = next((value for name, value in call.metadata if name == _REQUEST_ID), None)
+    request_id = request_id_of(None if given is None else given.decode("latin-1"))
+    call.trailing = _trailing(request_id, error)
     return request_id
 
 
 def _trailing(request_id: str, error: Exception | None) -> tuple[tuple[str, str], ...]:
     seconds = None if error is None else seconds_until_retry(error)
     pushback = () if seconds is None else ((_PUSHBACK, str(math.ceil(1000 * seconds))),)
-    return ((_REQUEST_ID, request_id), *pushback)
+    return ((_REQUEST_ID.decode(), request_id), *pushback)

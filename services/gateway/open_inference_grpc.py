@@ -12,7 +12,7 @@ from services.core.open_inference import Stated, datatype_of, fill_contents, to_
 from services.core.refs import ModelRef, check_model_name, parse_version
 from services.core.tensors import Array
 from services.gateway.faults import OPEN_INFERENCE
-from services.gateway.grpc_calls import Context, GrpcCalls
+from services.gateway.grpc_calls import GrpcCalls
 from services.gateway.open_inference import (
     LARGE,
     Inference,
@@ -24,11 +24,11 @@ from services.gateway.open_inference import (
 )
 from services.gateway.plane import DataPlane
 from services.gateway.request import Answer, Request
+from services.rpc.call import Call
 from services.stubs.inference import open_inference_pb2 as pb
-from services.stubs.inference import open_inference_pb2_grpc
 
 
-class OpenInferenceGrpc(open_inference_pb2_grpc.GRPCInferenceServiceServicer):
+class OpenInferenceGrpc:
     """The service."""
 
     def __init__(self, plane: DataPlane, repository: Repository, calls: GrpcCalls) -> None:
@@ -36,52 +36,52 @@ class OpenInferenceGrpc(open_inference_pb2_grpc.GRPCInferenceServiceServicer):
         self._repository = repository
         self._calls = calls
 
-    async def ServerLive(self, request: pb.ServerLiveRequest, context: Context) -> pb.ServerLiveResponse:
+    async def ServerLive(self, request: pb.ServerLiveRequest, call: Call) -> pb.ServerLiveResponse:
         """The process answers."""
         return pb.ServerLiveResponse(live=True)
 
-    async def ServerReady(self, request: pb.ServerReadyRequest, context: Context) -> pb.ServerReadyResponse:
+    async def ServerReady(self, request: pb.ServerReadyRequest, call: Call) -> pb.ServerReadyResponse:
         """Ready for traffic, as /readyz has it."""
         return pb.ServerReadyResponse(ready=self._repository.ready)
 
-    async def ModelReady(self, request: pb.ModelReadyRequest, context: Context) -> pb.ModelReadyResponse:
+    async def ModelReady(self, request: pb.ModelReadyRequest, call: Call) -> pb.ModelReadyResponse:
         """A version can be called now."""
-        async with self._answering(context, "model_ready", request.name):
+        async with self._answering(call, "model_ready", request.name):
             try:
                 self._repository.find(_ref_of(request.name, request.version))
             except (NotFound, Unavailable):
                 return pb.ModelReadyResponse(ready=False)
         return pb.ModelReadyResponse(ready=True)
 
-    async def ServerMetadata(self, request: pb.ServerMetadataRequest, context: Context) -> pb.ServerMetadataResponse:
+    async def ServerMetadata(self, request: pb.ServerMetadataRequest, call: Call) -> pb.ServerMetadataResponse:
         """Who answers."""
         return pb.ServerMetadataResponse(**server_metadata().model_dump())
 
-    async def ModelMetadata(self, request: pb.ModelMetadataRequest, context: Context) -> pb.ModelMetadataResponse:
+    async def ModelMetadata(self, request: pb.ModelMetadataRequest, call: Call) -> pb.ModelMetadataResponse:
         """The tensors of a model."""
-        async with self._answering(context, "model_metadata", request.name):
+        async with self._answering(call, "model_metadata", request.name):
             told = self._repository.metadata(_ref_of(request.name, request.version))
         return pb.ModelMetadataResponse(**told.model_dump())
 
-    async def RepositoryIndex(self, request: pb.RepositoryIndexRequest, context: Context) -> pb.RepositoryIndexResponse:
+    async def RepositoryIndex(self, request: pb.RepositoryIndexRequest, call: Call) -> pb.RepositoryIndexResponse:
         """All versions."""
         models = [one.model_dump() for one in self._repository.index(ready=request.ready)]
         return pb.RepositoryIndexResponse(models=models)
 
-    async def ModelInfer(self, request: pb.ModelInferRequest, context: Context) -> pb.ModelInferResponse:
+    async def ModelInfer(self, request: pb.ModelInferRequest, call: Call) -> pb.ModelInferResponse:
         """Tensors in, tensors out."""
-        async with self._answering(context, "infer", request.model_name):
+        async with self._answering(call, "infer", request.model_name):
             payload = await self._read(request)
             ref = _ref_of(request.model_name, request.model_version)
-            answer = await self._plane.predict(Request(ref, payload, self._calls.deadline(context)))
+            answer = await self._plane.predict(Request(ref, payload, self._calls.deadline(call)))
             return _reply(request, answer, payload.wanted(answer))
 
     async def _read(self, request: pb.ModelInferRequest) -> Inference:
         large = request.ByteSize() > LARGE
         return await asyncio.to_thread(_asked, request) if large else _asked(request)
 
-    def _answering(self, context: Context, method: str, model: str) -> AbstractAsyncContextManager[None]:
-        return self._calls.answering(context, (f"{OPEN_INFERENCE}_grpc", method), model)
+    def _answering(self, call: Call, method: str, model: str) -> AbstractAsyncContextManager[None]:
+        return self._calls.answering(call, (f"{OPEN_INFERENCE}_grpc", method), model)
 
 
 def _ref_of(name: str, version: str) -> ModelRef:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
+import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-import grpc.aio
-from grpc_health.v1 import health, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_health.v1 import health_pb2
 from prometheus_client import CollectorRegistry
 
-from services.core.sockets import address_of
+from services.core.errors import InvalidArgument
+from services.core.sockets import listen, listen_shared
 from services.core.tfs_methods import MODEL, PREDICTION
 from services.gateway.admission import Admission, Limits
 from services.gateway.app import create_app, operations_app
@@ -25,8 +25,7 @@ from services.gateway.batcher import Batcher, BatchLimits
 from services.gateway.edge import Edge
 from services.gateway.gate import GrpcGate
 from services.gateway.grpc_calls import GrpcCalls
-from services.gateway.grpc_messages import Reading
-from services.gateway.health import INFERENCE, OPEN_INFERENCE_SERVICE, Health
+from services.gateway.health import HEALTH_SERVICE, INFERENCE, OPEN_INFERENCE_SERVICE, Health
 from services.gateway.http_server import HttpServer
 from services.gateway.keyring import Keyring
 from services.gateway.listeners import Listeners, Ports, port_taken
@@ -48,9 +47,14 @@ from services.gateway.tfs_grpc import TfsGrpc
 from services.gateway.tfs_rest import TfsRest
 from services.gateway.typed_grpc import Inference
 from services.gateway.typed_rest import TypedRest
+from services.rpc.call import Call, Method
+from services.rpc.reflection import reflection
+from services.rpc.server import Server
+from services.rpc.server_connection import Rules
+from services.rpc.services import methods_of
 from services.store import Store
-from services.stubs.inference import open_inference_pb2_grpc
-from services.stubs.tensorgate.v1 import inference_pb2_grpc
+from services.stubs.inference import open_inference_pb2
+from services.stubs.tensorgate.v1 import inference_pb2
 
 _FIRST_TABLE_SECONDS = 5.0
 _LAST_ANSWER_SECONDS = 0.3  # a call that has ended still has its answer on the way
@@ -101,6 +105,7 @@ class Gateway:
         doors = Doors(typed, tfs, openai, images, open_inference, self._pages)
         app = create_app(doors, self._keyring, probes=settings.operations_port is None)
         self._edge = Edge(app, self._metrics, settings.access_log)
+        self._admit = _anyone if self._keyring is None else GrpcGate(self._keyring, self._metrics).admit
         self._calls = GrpcCalls(self._metrics, settings.timeout_seconds)
         self._inference = Inference(plane, self._table, self._calls)
         self._open_inference = OpenInferenceGrpc(plane, repository, self._calls)
@@ -113,7 +118,7 @@ class Gateway:
         self._metrics.models(frozenset(table.models))
         self._backends.tell(table.servers)
         self._metrics.servers(table.servers, self._backends.samples())
-        await self._health.tell(table)
+        self._health.tell(table)
         self._told.set()
 
     async def run(self, listeners: Listeners, stop: asyncio.Event, listening: Callable[[Ports], None]) -> None:
@@ -122,8 +127,8 @@ class Gateway:
         stopping = asyncio.create_task(stop.wait())
         if listeners.shared:  # other workers answer; we do when we know of what
             await self._first_table(stopping)
-        rpc, grpc_port = self._grpc_server(listeners)
-        await rpc.start()
+        rpc = Server(self._rules())
+        grpc_port = await rpc.start(self._grpc_listener(listeners))
         http = HttpServer(self._edge, self._settings.drain_seconds)
         operations = HttpServer(operations_app(self._pages), self._settings.drain_seconds)
         running = [stopping, polling, http.start(listeners.http, listeners.neighbours)]
@@ -131,7 +136,7 @@ class Gateway:
             running.append(operations.start(listeners.operations))
         listening(listeners.ports(grpc_port))
         await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-        await self._health.drain()
+        self._health.drain()
         await asyncio.gather(self._drain(rpc), http.end())
         if listeners.operations is not None:
             await operations.end()  # last: until now it has said that we are not ready
@@ -148,7 +153,7 @@ class Gateway:
         await asyncio.wait((told, stopping), timeout=_FIRST_TABLE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         told.cancel()
 
-    async def _drain(self, rpc: grpc.aio.Server) -> None:
+    async def _drain(self, rpc: Server) -> None:
         """Let running calls end. Those who watch our health would watch for ever, so they are cut when we are idle."""
         stopped = asyncio.create_task(rpc.stop(self._settings.drain_seconds))
         idle = asyncio.create_task(self._calls.idle.wait())
@@ -157,25 +162,33 @@ class Gateway:
         await rpc.stop(_LAST_ANSWER_SECONDS)
         await stopped
 
-    def _grpc_server(self, listeners: Listeners) -> tuple[grpc.aio.Server, int]:
-        bound = self._settings.body_bytes
-        server = grpc.aio.server(
-            interceptors=() if self._keyring is None else (GrpcGate(self._keyring, self._metrics),),
-            options=(
-                ("grpc.max_receive_message_length", bound),
-                ("grpc.max_send_message_length", -1),
-                ("grpc.so_reuseport", int(listeners.shared)),  # else a port that is taken is an error
-            ),
-        )
-        reading = Reading(server, self._calls)
-        inference_pb2_grpc.add_InferenceServicer_to_server(self._inference, reading)  # type: ignore[no-untyped-call]  # generated code
-        open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(self._open_inference, reading)  # type: ignore[no-untyped-call]  # generated code
-        server.add_generic_rpc_handlers((self._tfs,))
-        health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, server)
-        services = (INFERENCE, PREDICTION, MODEL, OPEN_INFERENCE_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(services, server)
+    def _grpc_listener(self, listeners: Listeners) -> socket.socket:
         host, port = self._settings.http_host, listeners.grpc
         try:
-            return server, server.add_insecure_port(address_of(host, port))
-        except RuntimeError as error:
+            return listen_shared(host, port) if listeners.shared else listen(host, port)
+        except OSError as error:
             raise port_taken(host, port, error) from error
+
+    def _rules(self) -> Rules:
+        inference, open_inference, health = (
+            next(iter(file.DESCRIPTOR.services_by_name.values()))
+            for file in (inference_pb2, open_inference_pb2, health_pb2)
+        )
+        services = (INFERENCE, PREDICTION, MODEL, OPEN_INFERENCE_SERVICE, HEALTH_SERVICE)
+        methods: dict[str, Method] = {
+            **methods_of(inference, self._inference, self._unreadable),
+            **methods_of(open_inference, self._open_inference, self._unreadable),
+            **methods_of(health, self._health.servicer, self._unreadable),
+            **self._tfs.methods,
+            **reflection(services),
+        }
+        return Rules(methods, self._admit, self._settings.body_bytes)
+
+    async def _unreadable(self, call: Call, size: int) -> None:
+        """The client's fault, counted as any other."""
+        async with self._calls.answering(call, ("grpc", "unreadable"), ""):
+            raise InvalidArgument(f"{call.path} takes its message. Received: {size} bytes that are none")
+
+
+def _anyone(call: Call) -> None:
+    """Where no keys are set."""

@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import grpc
 from google.protobuf.message import DecodeError
 
 from services.core.errors import Code, InvalidArgument, NotFound, ResourceExhausted, TensorgateError, Unimplemented
@@ -22,11 +21,13 @@ from services.core.tfs_methods import METHODS
 from services.gateway.backends import Backends
 from services.gateway.caller import check_allowed
 from services.gateway.faults import tfs_text
-from services.gateway.grpc_calls import Context, GrpcCalls
+from services.gateway.grpc_calls import GrpcCalls
 from services.gateway.plane import DataPlane
 from services.gateway.request import Request, Tensors
 from services.gateway.routing_table import Servable
 from services.gateway.tfs_faults import not_found
+from services.rpc.call import Call, Method, Unary
+from services.rpc.messages import Status
 
 _DOOR = "tfs_grpc"
 _DEFAULT_SIGNATURE = "serving_default"
@@ -47,7 +48,7 @@ class _Inputs:
         return Tensors(signature, {name: _array(name, tensor, self.most_bytes) for name, tensor in inputs})
 
 
-class TfsGrpc(grpc.GenericRpcHandler):
+class TfsGrpc:
     """Both services. Messages are parsed here: a library's refusal would word its status differently."""
 
     def __init__(self, plane: DataPlane, backends: Backends, calls: GrpcCalls, most_bytes: int) -> None:
@@ -55,15 +56,9 @@ class TfsGrpc(grpc.GenericRpcHandler):
         self._backends = backends
         self._calls = calls
         self._most_bytes = most_bytes
-        self._handlers: Mapping[str, Any] = {
-            path: grpc.unary_unary_rpc_method_handler(self._unary(path)) for path in METHODS
-        }
+        self.methods: Mapping[str, Method] = {path: Method(unary=self._unary(path)) for path in METHODS}
 
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
-        """The method that a call is for; None: another service's."""
-        return self._handlers.get(handler_call_details.method)
-
-    def _unary(self, path: str) -> Any:
+    def _unary(self, path: str) -> Unary:
         message, method = METHODS[path], path.rpartition("/")[2]
         answer = {
             "Predict": self._predict,
@@ -71,22 +66,22 @@ class TfsGrpc(grpc.GenericRpcHandler):
             "HandleReloadConfigRequest": self._reload,
         }.get(method)
 
-        async def call(body: bytes, context: Context) -> bytes:
+        async def answered(body: bytes, call: Call) -> bytes:
             try:
                 request = message.FromString(body)
             except DecodeError:
-                await context.abort(grpc.StatusCode.INTERNAL, "")
+                raise Status(Code.INTERNAL, "") from None
             specs = _specs_of(request)
             name = specs[0].name if specs else ""
-            async with self._calls.answering(context, (_DOOR, method.lower()), name, told=tfs_text):
-                deadline = self._calls.deadline(context)
+            async with self._calls.answering(call, (_DOOR, method.lower()), name, told=tfs_text):
+                deadline = self._calls.deadline(call)
                 if answer is not None:
                     reply = await answer(request, deadline)
                 else:
                     reply = await self._pass_on(method, request, deadline)
                 return bytes(reply.SerializeToString())
 
-        return call
+        return answered
 
     async def _predict(self, request: Any, deadline: float) -> Any:
         """Tensors in, tensors out."""

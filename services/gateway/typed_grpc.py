@@ -15,17 +15,17 @@ from services.core.tensors import Array, elements
 from services.gateway import answers
 from services.gateway.catalog import summaries
 from services.gateway.drawing import Drawing, draw, drawn
-from services.gateway.grpc_calls import Context, GrpcCalls
+from services.gateway.grpc_calls import GrpcCalls
 from services.gateway.instances import Instances
 from services.gateway.plane import DataPlane
 from services.gateway.request import Answer, Request
 from services.gateway.routing_table import RoutingTable
 from services.gateway.text import DEFAULT_LENGTH, Prompt, write_text
+from services.rpc.call import Call
 from services.stubs.tensorgate.v1 import inference_pb2 as pb
-from services.stubs.tensorgate.v1 import inference_pb2_grpc
 
 
-class Inference(inference_pb2_grpc.InferenceServicer):
+class Inference:
     """The service."""
 
     def __init__(self, plane: DataPlane, table: Callable[[], RoutingTable], calls: GrpcCalls) -> None:
@@ -33,12 +33,12 @@ class Inference(inference_pb2_grpc.InferenceServicer):
         self._table = table
         self._calls = calls
 
-    async def Classify(self, request: pb.ClassifyRequest, context: Context) -> pb.ClassifyResponse:
+    async def Classify(self, request: pb.ClassifyRequest, call: Call) -> pb.ClassifyResponse:
         """Labels with scores."""
-        async with self._answering(context, "classify", request.model.name):
+        async with self._answering(call, "classify", request.model.name):
             threshold = request.threshold if request.HasField("threshold") else answers.DEFAULT_THRESHOLD
             choice = answers.choice_of(request.top_k, threshold)
-            answer = await self._predict(context, request, Task.CLASSIFY)
+            answer = await self._predict(call, request, Task.CLASSIFY)
             reply = pb.ClassifyResponse(model=answer.servable.name, version=answer.servable.version)
             for one in answers.classifications(answer, choice):
                 prediction = reply.predictions.add()
@@ -49,10 +49,10 @@ class Inference(inference_pb2_grpc.InferenceServicer):
                     _write_head(prediction.heads[name], head)
         return reply
 
-    async def Regress(self, request: pb.RegressRequest, context: Context) -> pb.RegressResponse:
+    async def Regress(self, request: pb.RegressRequest, call: Call) -> pb.RegressResponse:
         """Values in the user's units."""
-        async with self._answering(context, "regress", request.model.name):
-            answer = await self._predict(context, request, Task.REGRESS)
+        async with self._answering(call, "regress", request.model.name):
+            answer = await self._predict(call, request, Task.REGRESS)
             reply = pb.RegressResponse(
                 model=answer.servable.name, version=answer.servable.version, units=answers.units(answer)
             )
@@ -62,15 +62,13 @@ class Inference(inference_pb2_grpc.InferenceServicer):
                     prediction.values[name].CopyFrom(_numbers_of(values))
         return reply
 
-    async def GenerateText(
-        self, request: pb.GenerateTextRequest, context: Context
-    ) -> AsyncIterator[pb.GenerateTextChunk]:
+    async def GenerateText(self, request: pb.GenerateTextRequest, call: Call) -> AsyncIterator[pb.GenerateTextChunk]:
         """Text as it is written."""
-        async with self._answering(context, "generate_text", request.model.name):
+        async with self._answering(call, "generate_text", request.model.name):
             length, knobs = request.length or DEFAULT_LENGTH, _values_of(request.knobs)
             prompt = Prompt(request.prompt, length, knobs, request.stop, request.n or 1)
             async with aclosing(
-                write_text(self._plane, _ref_of(request.model), (prompt,), self._calls.deadline(context))
+                write_text(self._plane, _ref_of(request.model), (prompt,), self._calls.deadline(call))
             ) as chunks:
                 async for chunk in chunks:
                     yield pb.GenerateTextChunk(
@@ -83,28 +81,26 @@ class Inference(inference_pb2_grpc.InferenceServicer):
                         tokens=[pb.Token(text=one.text, logprob=one.logprob, top=one.top) for one in chunk.tokens],
                     )
 
-    async def GenerateImage(self, request: pb.GenerateImageRequest, context: Context) -> pb.GenerateImageResponse:
+    async def GenerateImage(self, request: pb.GenerateImageRequest, call: Call) -> pb.GenerateImageResponse:
         """PNG pictures."""
-        async with self._answering(context, "generate_image", request.model.name):
-            reply = _picture(await drawn(self._draw(context, request)))
+        async with self._answering(call, "generate_image", request.model.name):
+            reply = _picture(await drawn(self._draw(call, request)))
         return reply
 
-    async def WatchImage(
-        self, request: pb.GenerateImageRequest, context: Context
-    ) -> AsyncIterator[pb.GenerateImageResponse]:
+    async def WatchImage(self, request: pb.GenerateImageRequest, call: Call) -> AsyncIterator[pb.GenerateImageResponse]:
         """A picture as it grows."""
         async with (
-            self._answering(context, "watch_image", request.model.name),
-            aclosing(self._draw(context, request)) as drawings,
+            self._answering(call, "watch_image", request.model.name),
+            aclosing(self._draw(call, request)) as drawings,
         ):
             async for drawing in drawings:
                 yield _picture(drawing)
 
-    async def Explain(self, request: pb.ExplainRequest, context: Context) -> pb.ExplainResponse:
+    async def Explain(self, request: pb.ExplainRequest, call: Call) -> pb.ExplainResponse:
         """What in an input speaks for an answer."""
-        async with self._answering(context, "explain", request.model.name):
+        async with self._answering(call, "explain", request.model.name):
             payload = Instances(Task.EXPLAIN, [_values_of(request.instance.inputs)], request.signature)
-            answer = await self._plane.predict(Request(_ref_of(request.model), payload, self._calls.deadline(context)))
+            answer = await self._plane.predict(Request(_ref_of(request.model), payload, self._calls.deadline(call)))
             told = answers.explanation(answer)
             reply = pb.ExplainResponse(model=answer.servable.name, version=answer.servable.version, images=told.images)
             for word, attribution in told.attributions:
@@ -113,9 +109,9 @@ class Inference(inference_pb2_grpc.InferenceServicer):
                 reply.arrays[name].CopyFrom(_numbers_of(array))
         return reply
 
-    async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:
+    async def ListModels(self, request: pb.ListModelsRequest, call: Call) -> pb.ListModelsResponse:
         """All models of the store."""
-        async with self._answering(context, "list_models", ""):
+        async with self._answering(call, "list_models", ""):
             reply = pb.ListModelsResponse()
             for model in summaries(self._table()):
                 reply.models.add(
@@ -128,18 +124,18 @@ class Inference(inference_pb2_grpc.InferenceServicer):
                 )
         return reply
 
-    async def _predict(self, context: Context, request: Any, task: Task) -> Answer:
+    async def _predict(self, call: Call, request: Any, task: Task) -> Answer:
         rows = [_values_of(instance.inputs) for instance in request.instances]
         payload = Instances(task, rows, request.signature)
-        return await self._plane.predict(Request(_ref_of(request.model), payload, self._calls.deadline(context)))
+        return await self._plane.predict(Request(_ref_of(request.model), payload, self._calls.deadline(call)))
 
-    def _draw(self, context: Context, request: pb.GenerateImageRequest) -> AsyncGenerator[Drawing, None]:
+    def _draw(self, call: Call, request: pb.GenerateImageRequest) -> AsyncGenerator[Drawing, None]:
         payload = Instances(Task.GENERATE_IMAGE, [_values_of(request.instance.inputs)], request.signature)
-        asked = Request(_ref_of(request.model), payload, self._calls.deadline(context))
+        asked = Request(_ref_of(request.model), payload, self._calls.deadline(call))
         return draw(self._plane, asked, partial_ok=request.partial_ok)
 
-    def _answering(self, context: Context, operation: str, model: str) -> AbstractAsyncContextManager[None]:
-        return self._calls.answering(context, ("grpc", operation), model)
+    def _answering(self, call: Call, operation: str, model: str) -> AbstractAsyncContextManager[None]:
+        return self._calls.answering(call, ("grpc", operation), model)
 
 
 def _write_labels(message: pb.Classification | pb.Head, one: answers.Classification) -> None:

@@ -10,12 +10,8 @@ import grpc
 import grpc.aio
 
 from services.core.errors import Code, error_of
-from services.core.tfs import (
-    get_model_status_pb2,
-    model_management_pb2,
-    model_server_config_pb2,
-    model_service_pb2_grpc,
-)
+from services.core.tfs import get_model_status_pb2, model_management_pb2, model_server_config_pb2
+from services.core.tfs_stubs import model_service_pb2_grpc
 from services.mirror.plan import Key, Served
 
 _STATUS_SECONDS = 5.0

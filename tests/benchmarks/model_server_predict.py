@@ -19,7 +19,8 @@ import numpy as np
 import uvloop
 
 from services.core.tensors import from_proto, to_typed_proto
-from services.core.tfs import predict_pb2, prediction_service_pb2_grpc
+from services.core.tfs import predict_pb2
+from services.core.tfs_stubs import prediction_service_pb2_grpc
 from services.model_server.loader import SavedModelLoader
 from services.model_server.predict import predict
 from services.model_server.servable import Servable

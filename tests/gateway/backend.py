@@ -14,15 +14,8 @@ import grpc.aio
 from services.core.card import SignatureCard
 from services.core.errors import InvalidArgument, NotFound, TensorgateError
 from services.core.tensors import Array, from_proto, to_proto
-from services.core.tfs import (
-    get_model_metadata_pb2,
-    get_model_status_pb2,
-    meta_graph_pb2,
-    model_service_pb2_grpc,
-    predict_pb2,
-    prediction_service_pb2_grpc,
-    types_pb2,
-)
+from services.core.tfs import get_model_metadata_pb2, get_model_status_pb2, meta_graph_pb2, predict_pb2, types_pb2
+from services.core.tfs_stubs import model_service_pb2_grpc, prediction_service_pb2_grpc
 
 Function = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 

@@ -12,7 +12,8 @@ import pytest
 
 from services.core.errors import ResourceExhausted, Unavailable
 from services.core.tensors import to_proto
-from services.core.tfs import predict_pb2, prediction_service_pb2_grpc
+from services.core.tfs import predict_pb2
+from services.core.tfs_stubs import prediction_service_pb2_grpc
 from services.gateway.breaker import MOST_FAILURES
 from services.gateway.retries import MOST_TRIES
 from tests.gateway.several import MODELS, Held, are_up, asked, failing, regress, two

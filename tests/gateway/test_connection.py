@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from services.core.tensors import to_proto
-from services.core.tfs import predict_pb2, prediction_service_pb2_grpc
+from services.core.tfs import predict_pb2
+from services.core.tfs_stubs import prediction_service_pb2_grpc
 from services.gateway import connection
 from services.stubs.tensorgate.v1 import inference_pb2 as pb
 from tests.gateway.models import AFFINE

@@ -13,7 +13,8 @@ import pytest
 from services.core.card import InputField, OutputField, SignatureCard, Task
 from services.core.open_inference import DATATYPES, Stated, datatype_of, fill_contents, to_bytes, to_values
 from services.core.tensors import Array, from_proto, short_name, to_proto, type_of
-from services.core.tfs import predict_pb2, prediction_service_pb2_grpc
+from services.core.tfs import predict_pb2
+from services.core.tfs_stubs import prediction_service_pb2_grpc
 from services.gateway.open_inference_infer import JSON_LENGTH
 from services.stubs.inference import open_inference_pb2 as pb
 from services.stubs.inference import open_inference_pb2_grpc

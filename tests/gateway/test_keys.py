@@ -27,15 +27,9 @@ from services.cli.__main__ import app
 from services.core.errors import FailedPrecondition, InvalidArgument, Unauthenticated
 from services.core.keys import KeyLine, hash_of
 from services.core.tensors import to_proto
-from services.core.tfs import (
-    get_model_metadata_pb2,
-    get_model_status_pb2,
-    inference_pb2,
-    model_service_pb2_grpc,
-    predict_pb2,
-    prediction_service_pb2_grpc,
-)
+from services.core.tfs import get_model_metadata_pb2, get_model_status_pb2, inference_pb2, predict_pb2
 from services.core.tfs_methods import METHODS
+from services.core.tfs_stubs import model_service_pb2_grpc, prediction_service_pb2_grpc
 from services.gateway.keyring import Keyring
 from services.gateway.settings import GatewaySettings
 from services.stubs.inference import open_inference_pb2

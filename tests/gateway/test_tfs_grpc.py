@@ -11,14 +11,9 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.core.tensors import from_proto, to_proto
-from services.core.tfs import (
-    get_model_status_pb2,
-    model_management_pb2,
-    model_service_pb2_grpc,
-    predict_pb2,
-    prediction_service_pb2_grpc,
-)
+from services.core.tfs import get_model_status_pb2, model_management_pb2, predict_pb2
 from services.core.tfs_methods import PREDICTION
+from services.core.tfs_stubs import model_service_pb2_grpc, prediction_service_pb2_grpc
 from tests.gateway.world import World
 
 pytestmark = pytest.mark.anyio

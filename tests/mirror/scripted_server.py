@@ -11,7 +11,8 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from services.core.tfs import get_model_status_pb2, model_management_pb2, model_service_pb2_grpc
+from services.core.tfs import get_model_status_pb2, model_management_pb2
+from services.core.tfs_stubs import model_service_pb2_grpc
 from services.mirror.model_server import ModelServer
 from services.mirror.plan import Key
 

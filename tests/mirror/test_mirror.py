@@ -20,7 +20,8 @@ import grpc
 import httpx
 import pytest
 
-from services.core.tfs import predict_pb2, prediction_service_pb2_grpc
+from services.core.tfs import predict_pb2
+from services.core.tfs_stubs import prediction_service_pb2_grpc
 from services.store import Store, open_store
 from tests.polling import until
 from tests.ports import free_port

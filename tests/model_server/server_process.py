@@ -14,14 +14,8 @@ from pathlib import Path
 import grpc
 
 from services.core.tensors import Array, from_proto, to_proto
-from services.core.tfs import (
-    get_model_status_pb2,
-    model_management_pb2,
-    model_server_config_pb2,
-    model_service_pb2_grpc,
-    predict_pb2,
-    prediction_service_pb2_grpc,
-)
+from services.core.tfs import get_model_status_pb2, model_management_pb2, model_server_config_pb2, predict_pb2
+from services.core.tfs_stubs import model_service_pb2_grpc, prediction_service_pb2_grpc
 from tests.polling import until
 
 ROOT = Path(__file__).parents[2]

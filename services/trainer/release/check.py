@@ -20,13 +20,8 @@ from PIL import Image
 from services.core.card import Card, InputField, OutputField, SignatureCard
 from services.core.errors import FailedPrecondition
 from services.core.tensors import Array, from_proto
-from services.core.tfs import (
-    get_model_metadata_pb2,
-    meta_graph_pb2,
-    predict_pb2,
-    prediction_service_pb2_grpc,
-    types_pb2,
-)
+from services.core.tfs import get_model_metadata_pb2, meta_graph_pb2, predict_pb2, types_pb2
+from services.core.tfs_stubs import prediction_service_pb2_grpc
 from services.trainer.release.export import Exported, Tensors
 from services.trainer.release.warmup import predict_request
 

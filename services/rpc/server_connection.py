@@ -1,0 +1,321 @@
+"""One connection of a client: calls in, answers out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from contextlib import aclosing
+from contextvars import copy_context
+from dataclasses import dataclass
+from typing import Any
+
+from services.core.errors import Code
+from services.rpc import frames
+from services.rpc.call import Admit, Call, Metadata, Method
+from services.rpc.connection import WINDOW, Connection
+from services.rpc.frames import Broken, Reason
+from services.rpc.headers import STATUS, STATUS_200, Blocks, Headers, literal
+from services.rpc.incoming import Inbox, Incoming
+from services.rpc.messages import ENCODINGS, IDENTITY, Status, prefixed, quoted, timeout_of
+from services.rpc.outgoing import Stream
+
+_log = logging.getLogger(__name__)
+
+MOST_STREAMS = 256  # calls of one connection at a time
+_MOST_TASKS = 2 * MOST_STREAMS  # a client may give calls up faster than their methods end (CVE-2023-44487)
+_MOST_TEXT = 1300  # characters, at most 12 bytes each: clients take no status with more than 16 KB of metadata
+_LOOK_SECONDS = 10.0
+_MOST_SILENT = 3  # looks in the middle of a message; in the middle of a frame, or before the first, one
+_NO_HTTP_2 = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 24\r\nconnection: close\r\n\r\nThis port speaks gRPC.\r\n"
+
+_TYPE = literal(b"content-type", b"application/grpc")
+_HEAD = STATUS_200 + _TYPE + literal(b"grpc-accept-encoding", ENCODINGS)
+_OK = literal(b"grpc-status", b"0")
+_UNSUPPORTED = literal(STATUS, b"415")
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a server answers by: its methods by path, who may call, the most bytes of a message."""
+
+    methods: Mapping[str, Method]
+    admit: Admit
+    most_bytes: int
+
+
+class Connections:
+    """Those of one server."""
+
+    def __init__(self) -> None:
+        self.all: set[ServerConnection] = set()
+        self.none = asyncio.Event()
+        self.none.set()
+
+    def enter(self, connection: ServerConnection) -> None:
+        """One more."""
+        self.all.add(connection)
+        self.none.clear()
+
+    def leave(self, connection: ServerConnection) -> None:
+        """One less."""
+        self.all.discard(connection)
+        if not self.all:
+            self.none.set()
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """What a request's headers say."""
+
+    path: str
+    metadata: Metadata
+    seconds: float | None
+    encoding: bytes
+    is_grpc: bool
+
+
+def _head_of(headers: Headers) -> _Head:
+    said = dict(headers)
+    return _Head(
+        path=said.get(b":path", b"").decode(errors="replace"),
+        metadata=[header for header in headers if not header[0].startswith(b":")],
+        seconds=timeout_of(said.get(b"grpc-timeout", b"")),
+        encoding=said.get(b"grpc-encoding", IDENTITY),
+        is_grpc=said.get(b":method") == b"POST" and said.get(b"content-type", b"").startswith(b"application/grpc"),
+    )
+
+
+class _Answering(Stream):
+    """A call and its answer."""
+
+    __slots__ = ("begun", "call", "context", "inbox", "incoming", "method", "task", "whole")
+
+    def __init__(self, number: int, call: Call, method: Method, incoming: Incoming) -> None:
+        super().__init__(number, WINDOW)
+        self.call = call
+        self.context = copy_context()  # `admit` may note there who calls
+        self.method = method
+        self.incoming = incoming
+        self.inbox = None if method.talking is None else Inbox()
+        self.whole = False  # no more data comes
+        self.begun = False  # the answer's headers are on their way
+        self.task: asyncio.Task[None] | None = None
+
+
+class ServerConnection(Connection[_Answering]):
+    """Ends calls that their clients give up, and all of them when the connection is lost."""
+
+    def __init__(self, rules: Rules, connections: Connections) -> None:
+        super().__init__()
+        self._rules = rules
+        self._connections = connections
+        self._blocks = Blocks(_head_of)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._preface = frames.PREFACE  # what is still to come of it
+        self._loop = asyncio.get_running_loop()
+        self._silent = 0  # looks at which nothing had come
+
+    def connection_made(self, transport: Any) -> None:
+        """A client is there."""
+        self._connections.enter(self)
+        self.begin(transport, {frames.MAX_CONCURRENT_STREAMS: MOST_STREAMS})
+        self._looking = self._loop.call_later(_LOOK_SECONDS, self._look)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Nobody wants the answers."""
+        self._connections.leave(self)
+        self._looking.cancel()
+        for task in self._tasks:
+            task.cancel()
+        self.streams.clear()
+
+    def pause_writing(self) -> None:
+        """A client that does not read is not read either: what it asks for would pile up here."""
+        super().pause_writing()
+        self.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """It reads again."""
+        self.transport.resume_reading()
+        super().resume_writing()
+
+    def data_received(self, data: bytes) -> None:
+        """First the preface, then frames."""
+        if self._preface:
+            size = min(len(self._preface), len(data))
+            if data[:size] != self._preface[:size]:
+                self.transport.write(_NO_HTTP_2)
+                self.transport.close()
+                return
+            self._preface, data = self._preface[size:], data[size:]
+        super().data_received(data)
+
+    def _look(self) -> None:
+        self._silent = 0 if self.heard else self._silent + 1
+        self.heard = False
+        coming = any(not one.whole and one.inbox is None for one in self.streams.values())
+        if self._preface or (self.is_within() and self._silent) or (coming and self._silent >= _MOST_SILENT):
+            self.end(Reason.NO_ERROR, "A request comes without long silence")
+        else:
+            self._looking = self._loop.call_later(_LOOK_SECONDS, self._look)
+
+    def on_headers(self, number: int, block: bytes, *, end: bool) -> None:
+        """A new call, or the end of one's messages."""
+        head = self._blocks.of(block)
+        if number > self.last and number % 2:
+            self.last = number
+            self._begin(number, head, end=end)
+            return
+        stream = self._stream(number, "HEADERS")
+        if stream is not None:
+            self.on_data(stream, b"", end=True)
+
+    def _begin(self, number: int, head: _Head, *, end: bool) -> None:
+        if len(self._tasks) >= _MOST_TASKS:
+            raise Broken(Reason.ENHANCE_YOUR_CALM, f"At most {_MOST_TASKS} calls are given up at a time")
+        if len(self.out.open) >= MOST_STREAMS or self.leaving:
+            self.out.frames(frames.reset(number, Reason.REFUSED_STREAM))
+            return
+        if not head.is_grpc:
+            self.out.frames(_headers(number, _UNSUPPORTED, frames.END_STREAM))
+            return
+        method = self._rules.methods.get(head.path)
+        deadline = None if head.seconds is None else self._loop.time() + head.seconds
+        incoming = Incoming(head.encoding, self._rules.most_bytes)
+        stream = _Answering(number, Call(head.path, head.metadata, deadline), method or Method(), incoming)
+        stream.whole = end
+        self.streams[number] = stream
+        self.out.begin(stream)
+        try:
+            stream.context.run(self._rules.admit, stream.call)
+            if method is None:
+                raise Status(Code.UNIMPLEMENTED, "Method not found!")
+        except Status as error:
+            self._finish(stream, error)
+            return
+        if method.talking is not None and stream.inbox is not None:
+            self._start(stream, self._stream_out(stream, method.talking(stream.inbox.read(), stream.call)))
+        if end:
+            self.on_data(stream, b"", end=True)
+
+    def on_data(self, stream: _Answering, data: bytes, *, end: bool) -> None:
+        """Some of a call's messages; a method that takes one begins when that is whole."""
+        stream.whole = end
+        try:
+            if stream.inbox is not None:
+                stream.incoming.add(data)
+                for message in stream.incoming.whole():
+                    stream.inbox.put(message)
+                if end:
+                    stream.inbox.end()
+            elif end:
+                self._call(stream, stream.incoming.only(data))
+                return
+            else:
+                stream.incoming.add(data)
+        except Status as error:
+            self._finish(stream, error)
+            return
+        if not end:
+            self.accept_more(stream)
+
+    def on_reset(self, stream: _Answering, reason: int) -> None:
+        """The client gave the call up."""
+        if stream.task is not None:
+            stream.task.cancel()
+
+    def on_goaway(self, last: int, reason: int, text: str) -> None:
+        """The client will begin no more calls; those it has begun it wants answered."""
+
+    def _call(self, stream: _Answering, message: bytes) -> None:
+        method, call = stream.method, stream.call
+        if method.unary is not None:
+            self._start(stream, self._answer(stream, message))
+        elif method.streaming is not None:
+            self._start(stream, self._stream_out(stream, method.streaming(message, call)))
+
+    def _start(self, stream: _Answering, answering: Coroutine[Any, Any, None]) -> None:
+        stream.task = task = self._loop.create_task(answering, context=stream.context)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _answer(self, stream: _Answering, message: bytes) -> None:
+        method, call = stream.method.unary, stream.call
+        assert method is not None  # or it would not have been started
+        try:
+            reply = await method(message, call)
+        except Exception as error:  # the edge: whatever it was, the client gets a status
+            self._finish(stream, _status_of(error, call))
+            return
+        if self.streams.pop(stream.number, None) is not None:
+            head = _headers(stream.number, _HEAD)
+            tail = _headers(stream.number, _OK + _metadata(call.trailing), frames.END_STREAM)
+            self.out.message(stream, prefixed(reply), before=head, after=tail, end=True)
+            self.out.finish(stream)
+            self.close_if_left()
+
+    async def _stream_out(self, stream: _Answering, replies: AsyncIterator[bytes]) -> None:
+        call, failure = stream.call, None
+        try:
+            async with aclosing(replies) as several:  # type: ignore[type-var]  # methods are generators
+                async for reply in several:
+                    before = b"" if stream.begun else _headers(stream.number, _HEAD)
+                    stream.begun = True
+                    self.out.message(stream, prefixed(reply), before=before, end=False)
+                    await self.out.drain(stream)
+        except Exception as error:  # as above
+            failure = _status_of(error, call)
+        self._finish(stream, failure)
+
+    def _finish(self, stream: _Answering, failure: Status | None) -> None:
+        """The status, of a call that the client has not given up."""
+        if self.streams.pop(stream.number, None) is None:
+            return
+        said = _OK if failure is None else _failed(failure)
+        block = (b"" if stream.begun else STATUS_200 + _TYPE) + said + _metadata(stream.call.trailing)
+        tail = _headers(stream.number, block, frames.END_STREAM)
+        rest = b"" if stream.whole else frames.reset(stream.number, Reason.NO_ERROR)  # no need to send it
+        self.out.after(stream, tail + rest)
+        self.out.finish(stream)
+        self.close_if_left()
+
+    def leave(self) -> None:
+        """Ask for no new calls. Those that are on their way are taken, until the client answers that it has heard."""
+        self.out.frames(
+            frames.goaway(frames.LARGEST_STREAM, Reason.NO_ERROR) + frames.frame(frames.PING, 0, 0, bytes(8))
+        )
+
+    def on_pong(self) -> None:
+        """The client has heard that we leave."""
+        self.leaving = True
+        self.out.frames(frames.goaway(self.last, Reason.NO_ERROR))
+        self.close_if_left()
+
+    def cut(self) -> None:
+        """End what is still under way."""
+        for stream in list(self.streams.values()):
+            self._finish(stream, Status(Code.UNAVAILABLE, "The server stops; try again in a moment."))
+            if stream.task is not None:
+                stream.task.cancel()
+        self.end(Reason.NO_ERROR)
+
+
+def _headers(number: int, block: bytes, flags: int = 0) -> bytes:
+    return frames.frame(frames.HEADERS, flags | frames.END_HEADERS, number, block)
+
+
+def _status_of(error: Exception, call: Call) -> Status:
+    if isinstance(error, Status):
+        return error
+    _log.error("%s failed", call.path, exc_info=error)
+    return Status(Code.INTERNAL, "")
+
+
+def _failed(failure: Status) -> bytes:
+    number = literal(b"grpc-status", b"%d" % failure.code.value)
+    return number + literal(b"grpc-message", quoted(failure.text[:_MOST_TEXT])) + _metadata(failure.metadata)
+
+
+def _metadata(headers: Sequence[tuple[str, str]]) -> bytes:
+    return b"".join(literal(name.encode(), value.encode()) for name, value in headers)
