@@ -23,7 +23,8 @@ from services.core.card import WARMUP_PATH
 from services.core.errors import Code, InvalidArgument, error_of
 from services.core.refs import ModelRef, parse_ref
 from services.core.tensors import from_proto, to_proto
-from services.core.tfs import predict_pb2, prediction_log_pb2, prediction_service_pb2_grpc
+from services.core.tfs import predict_pb2, prediction_log_pb2
+from services.core.tfs_stubs import prediction_service_pb2_grpc
 from services.store import Store, open_store
 
 _FEWEST_CALLS = 3

@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -42,6 +41,7 @@ from services.gateway.tfs_grpc import TfsGrpc
 from services.gateway.tfs_rest import PredictPayload, TfsRest
 from services.gateway.typed_bodies import read_instances
 from services.gateway.typed_rest import TypedRest
+from services.rpc import call as rpc
 from tests.benchmarks.gateway_null import MODEL, PICTURE, asks, calls, null_model
 from tests.benchmarks.load import Ask
 from tests.benchmarks.page import table, write_section
@@ -143,26 +143,13 @@ def whole(app: Edge, ask: Ask) -> Stage:
     return request
 
 
-class Peer:
-    """What a gRPC method asks of the call it answers."""
-
-    def time_remaining(self) -> None:
-        """It states no deadline."""
-
-    def invocation_metadata(self) -> tuple[()]:
-        """It brings none."""
-        return ()
-
-    def set_trailing_metadata(self, metadata: Any) -> None:
-        """Nobody reads it."""
-
-
 def whole_grpc(road: DataPlane) -> Stage:
     """Predict as gRPC hands it over."""
     (method, message), *_ = calls().values()
     door = TfsGrpc(road, cast(Backends, None), GrpcCalls(Metrics(CollectorRegistry()), SECONDS), BODY_BYTES)
-    answer = door.service(cast(Any, SimpleNamespace(method=method))).unary_unary
-    return lambda: answer(message, Peer())
+    answer = door.methods[method].unary
+    assert answer is not None
+    return lambda: answer(message, rpc.Call(method, (), None))
 
 
 def plain(function: Callable[[], Any]) -> Stage:

@@ -11,7 +11,7 @@ import grpc.aio
 import pytest
 
 from services.core.errors import NotFound, Unavailable
-from services.core.tfs import model_service_pb2_grpc
+from services.core.tfs_stubs import model_service_pb2_grpc
 from services.gateway.backend import Backend
 from tests.gateway.backend import TinyServer
 from tests.gateway.names import name_server

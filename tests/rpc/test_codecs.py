@@ -24,7 +24,7 @@ HEADERS = st.lists(st.tuples(st.binary(min_size=1, max_size=20), st.binary(max_s
 
 @given(st.lists(HEADERS, max_size=6))
 def test_headers_are_read_as_they_were_written_by_us_and_by_others(several: list[list[tuple[bytes, bytes]]]) -> None:
-    blocks, others = Blocks(list), Encoder()
+    blocks, others = Blocks(tuple), Encoder()
     for headers in several * 2:
         plain = b"".join(literal(name, value) for name, value in headers)
         for block in (plain, others.encode(headers), plain):
@@ -33,7 +33,7 @@ def test_headers_are_read_as_they_were_written_by_us_and_by_others(several: list
 
 @given(st.lists(st.binary(max_size=60), max_size=6))
 def test_headers_that_are_none_are_a_broken_connection_and_nothing_else(several: list[bytes]) -> None:
-    blocks = Blocks(list)
+    blocks = Blocks(tuple)
     for block in several:
         try:
             blocks.of(block)
@@ -56,7 +56,9 @@ def test_a_time_limit_is_never_shortened(seconds: float) -> None:
 
 @given(st.lists(st.binary(max_size=50), max_size=5), st.lists(st.integers(1, 20), min_size=1, max_size=20))
 def test_messages_come_whole_however_they_are_cut(messages: list[bytes], cuts: list[int]) -> None:
-    stream, incoming, got, at = b"".join(map(prefixed, messages)), Incoming(b"identity", 100), [], 0
+    stream, incoming = b"".join(map(prefixed, messages)), Incoming(b"identity", 100)
+    got: list[bytes] = []
+    at = 0
     for number in range(len(stream)):
         size = cuts[number % len(cuts)]
         incoming.add(stream[at : at + size])

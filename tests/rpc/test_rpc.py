@@ -128,7 +128,8 @@ async def test_streams_come_whole_even_to_a_slow_reader() -> None:
     message = b"z" * 3_000_000
     async with serving() as (_, _, address), theirs(address) as channel:
         lengths = []
-        async for reply in channel.unary_stream("/x/repeat")(message):
+        repeat: Any = channel.unary_stream("/x/repeat")
+        async for reply in repeat(message):
             await asyncio.sleep(0.01)
             lengths.append(len(reply))
         assert lengths == [len(message)] * 5
@@ -220,7 +221,7 @@ async def test_our_client_asks_grpcs_own_server() -> None:
         await context.abort(grpc.StatusCode.ABORTED, "nö")
         return message
 
-    handlers = {one.__name__: grpc.unary_unary_rpc_method_handler(one) for one in (echo, refuse)}
+    handlers: dict[str, Any] = {one.__name__: grpc.unary_unary_rpc_method_handler(one) for one in (echo, refuse)}
     server = grpc.aio.server(options=UNBOUNDED)
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("x", handlers),))
     port = server.add_insecure_port("127.0.0.1:0")
