@@ -74,7 +74,7 @@ class Backends:
         tried: list[Server] = []
         servers: Sequence[Server] = having
         while True:
-            server = self._slots.take(model, servers) or await self._slots.wait(model, servers)
+            server = self._slots.take(model, servers) or await self._wait(model, servers)
             tried.append(server)
             try:
                 if self._hedge_seconds is None or len(having) == 1:
@@ -90,13 +90,21 @@ class Backends:
             await asyncio.sleep(pause)
 
     async def _send(self, server: Server, model: str, send: Send[T]) -> T:
+        began = self._clock()
         try:
             answer = await send(self._backends[server.address])
         except BaseException as error:
             self._slots.ended(server, model, error)
             raise
         self._slots.ended(server, model, None)
+        self._metrics.spent(model, "call", self._clock() - began)
         return answer
+
+    async def _wait(self, model: str, servers: Sequence[Server]) -> Server:
+        began = self._clock()
+        server = await self._slots.wait(model, servers)
+        self._metrics.spent(model, "slot", self._clock() - began)
+        return server
 
     async def _hedged(self, server: Server, model: str, having: Sequence[Server], send: Send[T]) -> T:
         """The first answer: when one does not come soon a second server is asked too, and the later one is told to

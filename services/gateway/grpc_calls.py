@@ -34,7 +34,7 @@ class GrpcCalls:
     def __init__(self, metrics: Metrics, seconds: float) -> None:
         self._metrics = metrics
         self._seconds = seconds
-        self._running = 0
+        self.running = 0
         self.idle = asyncio.Event()  # set while no call is under way
         self.idle.set()
 
@@ -52,7 +52,7 @@ class GrpcCalls:
         """Around a method: door and operation, the model as it was written, and what a client may see of an error."""
         clock = asyncio.get_running_loop().time
         started, code = clock(), Code.CANCELLED
-        self._running += 1
+        self.running += 1
         self.idle.clear()
         request_id = name_request(context)
         try:
@@ -65,8 +65,8 @@ class GrpcCalls:
                 _log.error("request %s failed", request_id, exc_info=error)
             await context.abort(grpc.StatusCode[code.name], text[:_MOST_TEXT])
         finally:
-            self._running -= 1
-            if not self._running:
+            self.running -= 1
+            if not self.running:
                 self.idle.set()
             self._metrics.request(Outcome(*operation, model, code.name, clock() - started))
 

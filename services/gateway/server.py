@@ -30,7 +30,7 @@ from services.gateway.health import INFERENCE, OPEN_INFERENCE_SERVICE, Health
 from services.gateway.http_server import HttpServer
 from services.gateway.keyring import Keyring
 from services.gateway.listeners import Listeners, Ports, port_taken
-from services.gateway.metrics import Metrics
+from services.gateway.metrics import Load, Metrics
 from services.gateway.open_inference import Repository
 from services.gateway.open_inference_grpc import OpenInferenceGrpc
 from services.gateway.open_inference_infer import OpenInferenceInfer
@@ -82,7 +82,8 @@ class Gateway:
         self._router = Router(store, self._servers, self._tell)
         limits = Limits(settings.instances, settings.pixels)
         admission = Admission(limits, clock)
-        plane = DataPlane(admission, self._router, Batcher(backends.predict, BatchLimits(), self._metrics))
+        self._batcher = Batcher(backends.predict, BatchLimits(), self._metrics)
+        plane = DataPlane(admission, self._router, self._batcher, metrics=self._metrics)
         typed = TypedRest(plane, settings.body_bytes, settings.timeout_seconds)
         tfs = TfsRest(plane, backends, body_bytes=settings.body_bytes, seconds=settings.timeout_seconds)
         chance = Chance(seed=lambda: secrets.randbits(63), clock=time.time)
@@ -109,9 +110,11 @@ class Gateway:
         return self._router.table
 
     async def _tell(self, table: RoutingTable) -> None:
-        self._metrics.models(frozenset(table.models))
+        self._metrics.table(table)
         self._backends.tell(table.servers)
         self._metrics.servers(table.servers, self._backends.samples())
+        running = {"http": self._edge.running, "grpc": self._calls.running}
+        self._metrics.load(Load(running, self._batcher.queued()))
         await self._health.tell(table)
         self._told.set()
 
