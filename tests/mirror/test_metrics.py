@@ -34,11 +34,9 @@ async def test_lag_grows_while_a_wanted_version_fails_to_load_and_ends_when_it_i
         bench.publish()
         await bench.passes()
         await bench.passes(60)
-        await bench.passes(60)
-        assert (told(bench, "lag_seconds"), told(bench, "failing_versions")) == (120, 1)
+        assert (told(bench, "lag_seconds"), told(bench, "failing_versions")) == (60, 1)
         server.broken.clear()
-        for _ in range(3):
-            await bench.passes(600)
+        await bench.passes(60)
         assert (told(bench, "lag_seconds"), told(bench, "failing_versions")) == (0, 0)
         assert (told(bench, "load_seconds_count"), told(bench, "fetch_seconds_count")) == (2, 2)
 
