@@ -48,7 +48,7 @@ def _rate(metric: str, by: str) -> str:
 
 def _slowest(histogram: str, by: str, only: str = "") -> str:
     """What 95 % do not take longer than."""
-    return f"histogram_slowest(sum by ({by}, le) (rate({histogram}_bucket{only}{_RATE})))"
+    return f"histogram_quantile(0.95, sum by ({by}, le) (rate({histogram}_bucket{only}{_RATE})))"
 
 
 def _mean(histogram: str, by: str) -> str:
