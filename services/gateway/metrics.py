@@ -223,6 +223,7 @@ class Metrics:
             self._wanted.labels(name, label).set(labels.get(label, 0))
             self._routed.labels(name, label).set(routed.get(label, 0))
         self._callable.labels(name).set(versions)
+        self._waiting.labels(name)  # 0 until something waits
 
     def load(self, load: Load) -> None:
         """How much is under way at a poll."""
