@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 from services.core.errors import NotFound, TensorgateError
 from services.gateway.backend import Backend
 from services.gateway.breaker import CLOSED
-from services.gateway.metrics import Metrics, ServerSample
+from services.gateway.gauges import ServerSample
+from services.gateway.metrics import Metrics
 from services.gateway.request import Call, Columns
 from services.gateway.retries import RetryBudget, Tried, pause_before_next
 from services.gateway.routing_table import Servable

@@ -24,13 +24,14 @@ from services.gateway.backends import Backends, CallRules
 from services.gateway.batcher import Batcher, BatchLimits
 from services.gateway.edge import Edge
 from services.gateway.gate import GrpcGate
+from services.gateway.gauges import Gauges, Load
 from services.gateway.grpc_calls import GrpcCalls
 from services.gateway.grpc_messages import Reading
 from services.gateway.health import INFERENCE, OPEN_INFERENCE_SERVICE, Health
 from services.gateway.http_server import HttpServer
 from services.gateway.keyring import Keyring
 from services.gateway.listeners import Listeners, Ports, port_taken
-from services.gateway.metrics import Load, Metrics
+from services.gateway.metrics import Metrics
 from services.gateway.open_inference import Repository
 from services.gateway.open_inference_grpc import OpenInferenceGrpc
 from services.gateway.open_inference_infer import OpenInferenceInfer
@@ -72,6 +73,7 @@ class Gateway:
     ) -> None:
         self._settings = settings
         self._metrics = Metrics(registry)
+        self._gauges = Gauges(registry)
         self._told = asyncio.Event()
         clock = asyncio.get_running_loop().time
         self._keyring = None if settings.keys is None else Keyring(settings.keys, clock, settings.workers)
@@ -110,11 +112,12 @@ class Gateway:
         return self._router.table
 
     async def _tell(self, table: RoutingTable) -> None:
-        self._metrics.table(table)
+        self._metrics.models(frozenset(table.models))
         self._backends.tell(table.servers)
-        self._metrics.servers(table.servers, self._backends.samples())
+        self._gauges.table(table)
+        self._gauges.servers(table.servers, self._backends.samples())
         running = {"http": self._edge.running, "grpc": self._calls.running}
-        self._metrics.load(Load(running, self._batcher.queued()))
+        self._gauges.load(Load(running, self._batcher.queued()))
         await self._health.tell(table)
         self._told.set()
 

@@ -80,10 +80,10 @@ def system(root: Path) -> Iterator[dict[str, str]]:
         _, server = stack.enter_context(started([*PYTHON, "services.model_server", *flags]))
         _, tiny = stack.enter_context(started([sys.executable, str(MODEL_SERVER), "0.01"]))
         real, store = f"127.0.0.1:{server['grpc_port']}", root / "store"
-        mirror = {"store": store, "folder": root / "mirror", "model_server": real, "metrics_port": 0}
+        mirror: dict[str, Any] = {"store": store, "folder": root / "mirror", "model_server": real, "metrics_port": 0}
         _, pages = stack.enter_context(started([*PYTHON, "services.mirror"], "mirror", **mirror))
         both = f"{real},{tiny['address']}"
-        door = {"store": store, "model_server": both, "http_port": 0, "grpc_port": 0}
+        door: dict[str, Any] = {"store": store, "model_server": both, "http_port": 0, "grpc_port": 0}
         _, ports = stack.enter_context(started([*PYTHON, "services.gateway"], **door))
         gateway = f"127.0.0.1:{ports['http_port']}"
         site = Site(stack.enter_context(httpx.Client(base_url=f"http://{gateway}", timeout=30)), root)
