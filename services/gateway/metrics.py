@@ -46,33 +46,8 @@ class Metrics:
             registry=registry,
             buckets=_SECONDS,
         )
-        self._rows = Histogram(
-            f"{prefix}_batch_rows",
-            "Rows in one call of the model server.",
-            ("model",),
-            registry=registry,
-            buckets=_ROWS,
-        )
-        self._version_rows = Counter(
-            f"{prefix}_rows", "Rows that were asked of a version.", ("model", "version"), registry=registry
-        )
-        self._stages = Histogram(
-            f"{prefix}_stage_seconds",
-            "Of a request's time: it waits for a batch to leave (queue) or for a model server with a free slot (slot), "
-            "or is one call that it answers (call). Who need not wait is not counted.",
-            ("model", "stage"),
-            registry=registry,
-            buckets=_SECONDS,
-        )
+        self._add_calls(prefix)
         self._add_pieces(prefix)
-        self._retries = Counter(f"{prefix}_retries", "Calls sent again, by code.", ("code",), registry=registry)
-        self._hedges = Counter(f"{prefix}_hedges", "Calls sent to a second server, too.", registry=registry)
-        self._shed = Counter(
-            f"{prefix}_shed",
-            "Refused at once: batching's queue or the one for slots is full, or all breakers are open.",
-            ("reason",),
-            registry=registry,
-        )
         Counter(
             f"{prefix}_starts", "Processes that began; a worker that dies has another begin.", registry=registry
         ).inc()
@@ -82,6 +57,35 @@ class Metrics:
         self._of_version = cache(self._labelled_by_version)
         self._stage = cache(self._stages.labels)
         self._wrote = cache(self._characters.labels)
+
+    def _add_calls(self, prefix: str) -> None:
+        """Of calls of model servers, and of what comes before them."""
+        self._rows = Histogram(
+            f"{prefix}_batch_rows",
+            "Rows in one call of the model server.",
+            ("model",),
+            registry=self.registry,
+            buckets=_ROWS,
+        )
+        self._version_rows = Counter(
+            f"{prefix}_rows", "Rows that were asked of a version.", ("model", "version"), registry=self.registry
+        )
+        self._stages = Histogram(
+            f"{prefix}_stage_seconds",
+            "Of a request's time: it waits for a batch to leave (queue) or for a model server with a free slot (slot), "
+            "or is one call that it answers (call). Who need not wait is not counted.",
+            ("model", "stage"),
+            registry=self.registry,
+            buckets=_SECONDS,
+        )
+        self._retries = Counter(f"{prefix}_retries", "Calls sent again, by code.", ("code",), registry=self.registry)
+        self._hedges = Counter(f"{prefix}_hedges", "Calls sent to a second server, too.", registry=self.registry)
+        self._shed = Counter(
+            f"{prefix}_shed",
+            "Refused at once: batching's queue or the one for slots is full, or all breakers are open.",
+            ("reason",),
+            registry=self.registry,
+        )
 
     def _add_pieces(self, prefix: str) -> None:
         """Of what is made piece by piece."""
