@@ -12,10 +12,10 @@ ifneq ($(wildcard ../shared/conformance),)
 export TENSORGATE_CONFORMANCE ?= $(realpath ../shared/conformance)
 endif
 
-.PHONY: help install up test fuzz conformance check deploy-check format proto lock clean
+.PHONY: help install up test fuzz conformance check deploy-check monitoring monitoring-check format proto lock clean
 
 help:  ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*##/ {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*##/ {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: .venv/installed  ## create .venv and install everything pinned in requirements.lock
 
@@ -60,6 +60,14 @@ deploy-check: install  ## check deploy/ with every tool; build all images and ru
 	@for tool in buildah debootstrap promtool; do command -v $$tool > /dev/null || { apt-get update -q \
 	  && apt-get install -y -q --no-install-recommends buildah debootstrap prometheus; break; }; done
 	$(BIN)/pytest tests/deploy
+
+monitoring: install  ## write Prometheus's rules and Grafana's dashboards from deploy/alerts.py and deploy/dashboards.py
+	$(BIN)/python -m deploy.monitoring
+
+monitoring-check: export TENSORGATE_PROMETHEUS = 1
+monitoring-check: install  ## ask every panel's query of a Prometheus that sees a real load (as root, a minute)
+	@command -v prometheus > /dev/null || { apt-get update -q && apt-get install -y -q --no-install-recommends prometheus; }
+	$(BIN)/pytest tests/deploy/test_alerts.py tests/deploy/test_dashboards.py tests/gateway/test_metrics.py tests/mirror/test_metrics.py
 
 format: install  ## format the code
 	$(BIN)/ruff check --fix --quiet .

@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 from services.core.errors import NotFound, TensorgateError
 from services.gateway.backend import Backend
 from services.gateway.breaker import CLOSED
-from services.gateway.metrics import Metrics, ServerSample
+from services.gateway.gauges import ServerSample
+from services.gateway.metrics import Metrics
 from services.gateway.request import Call, Columns
 from services.gateway.retries import RetryBudget, Tried, pause_before_next
 from services.gateway.routing_table import Servable
@@ -74,7 +75,7 @@ class Backends:
         tried: list[Server] = []
         servers: Sequence[Server] = having
         while True:
-            server = self._slots.take(model, servers) or await self._slots.wait(model, servers)
+            server = self._slots.take(model, servers) or await self._wait(model, servers)
             tried.append(server)
             try:
                 if self._hedge_seconds is None or len(having) == 1:
@@ -90,13 +91,21 @@ class Backends:
             await asyncio.sleep(pause)
 
     async def _send(self, server: Server, model: str, send: Send[T]) -> T:
+        began = self._clock()
         try:
             answer = await send(self._backends[server.address])
         except BaseException as error:
             self._slots.ended(server, model, error)
             raise
         self._slots.ended(server, model, None)
+        self._metrics.spent(model, "call", self._clock() - began)
         return answer
+
+    async def _wait(self, model: str, servers: Sequence[Server]) -> Server:
+        began = self._clock()
+        server = await self._slots.wait(model, servers)
+        self._metrics.spent(model, "slot", self._clock() - began)
+        return server
 
     async def _hedged(self, server: Server, model: str, having: Sequence[Server], send: Send[T]) -> T:
         """The first answer: when one does not come soon a second server is asked too, and the later one is told to

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any, Protocol
@@ -20,6 +20,7 @@ import numpy as np
 from services.core.errors import Internal, InvalidArgument, TensorgateError
 from services.gateway.overload import Overloaded
 from services.gateway.request import Call, Columns
+from services.gateway.routing_table import Servable
 
 Predict = Callable[[Call], Awaitable[Columns]]
 
@@ -32,8 +33,12 @@ _PASSES = 8
 class Counts(Protocol):
     """Who counts."""
 
-    def call(self, model: str, rows: int) -> None:
+    def call(self, servable: Servable, rows: int) -> None:
         """One call of the model server."""
+        ...
+
+    def spent(self, model: str, stage: str, seconds: float) -> None:
+        """How long a request waited in the stage `queue`."""
         ...
 
     def shed(self, reason: str) -> None:
@@ -60,6 +65,7 @@ class _Waiting:
     call: Call
     rows: int
     size: int
+    since: float
     result: asyncio.Future[Columns]
 
 
@@ -102,6 +108,15 @@ class Batcher:
         finally:
             self._go_on(key, lane)
 
+    def queued(self) -> Mapping[str, int]:
+        """How many requests wait for a batch to leave, by model."""
+        queued: dict[str, int] = {}
+        for lane in self._lanes.values():
+            if lane.queue:
+                name = lane.queue[0].call.servable.name
+                queued[name] = queued.get(name, 0) + len(lane.queue)
+        return queued
+
     async def _send_alone(self, call: Call) -> Columns:
         """A call that no other can join: its inputs have no axis 0 in common."""
         if self._alone >= self._limits.calls_alone:
@@ -116,7 +131,7 @@ class Batcher:
             self._alone -= 1
 
     def _send(self, call: Call) -> Awaitable[Columns]:
-        self._counts.call(call.servable.name, call.rows or 1)
+        self._counts.call(call.servable, call.rows or 1)
         return self._predict(call)
 
     def _shed(self, text: str) -> Overloaded:
@@ -131,7 +146,8 @@ class Batcher:
                 f"for the model server. Received: {rows} more rows while {lane.rows} rows and "
                 f"{self._queued_bytes} bytes wait"
             )
-        waiting = _Waiting(call, rows, size, asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(call, rows, size, loop.time(), loop.create_future())
         lane.queue.append(waiting)
         lane.rows += rows
         self._queued_bytes += size
@@ -151,7 +167,11 @@ class Batcher:
 
     def _start(self, key: Any, lane: _Lane, batch: Sequence[_Waiting]) -> None:
         lane.calls += 1
-        task = asyncio.get_running_loop().create_task(self._run(batch))
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for waiting in batch:
+            self._counts.spent(waiting.call.servable.name, "queue", now - waiting.since)
+        task = loop.create_task(self._run(batch))
         self._tasks.add(task)
 
         def ended(task: asyncio.Task[None]) -> None:

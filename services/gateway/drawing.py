@@ -57,19 +57,20 @@ async def draw(plane: DataPlane, request: Request, *, partial_ok: bool = False) 
     clock = asyncio.get_running_loop().time
     asked, work = clock(), _PACE.least
     until = request.deadline - (min(_WAY_BACK, _WAY_BACK * (request.deadline - asked)) if partial_ok else 0)
-    answer = await plane.predict(replace(request, payload=_Begin(request.payload)))
-    while (drawing := Drawing(answer, _progress(answer))).progress < 1:
-        work = _PACE.after(work, clock() - asked)
+    with plane.metrics.making(Task.GENERATE_IMAGE):
+        answer = await plane.predict(replace(request, payload=_Begin(request.payload)))
+        while (drawing := _seen(plane, answer, work)).progress < 1:
+            work = _PACE.after(work, clock() - asked)
+            yield drawing
+            asked = clock()
+            try:
+                answer = await go_on(plane, request.ref, answer, {_WORK: _count(work)}, until)
+            except DeadlineExceeded:
+                if not partial_ok:
+                    raise
+                yield replace(drawing, partial=True)
+                return
         yield drawing
-        asked = clock()
-        try:
-            answer = await go_on(plane, request.ref, answer, {_WORK: _count(work)}, until)
-        except DeadlineExceeded:
-            if not partial_ok:
-                raise
-            yield replace(drawing, partial=True)
-            return
-    yield drawing
 
 
 async def drawn(drawings: AsyncGenerator[Drawing, None]) -> Drawing:
@@ -79,13 +80,16 @@ async def drawn(drawings: AsyncGenerator[Drawing, None]) -> Drawing:
     return last
 
 
+def _seen(plane: DataPlane, answer: Answer, work: int) -> Drawing:
+    """What an answer shows, counted; one that is no slice is whole."""
+    if answer.signature in (START, CONTINUE):
+        plane.metrics.drew(answer.servable.name, work)
+        return Drawing(answer, float(answer.columns[_PROGRESS][0]))
+    return Drawing(answer)
+
+
 def _has_slices(card: Card) -> bool:
     return {START, CONTINUE} <= card.signatures_for(Task.GENERATE_IMAGE).keys()
-
-
-def _progress(answer: Answer) -> float:
-    """1 for an answer that says nothing of it."""
-    return float(answer.columns[_PROGRESS][0]) if answer.signature in (START, CONTINUE) else 1.0
 
 
 def _count(work: int) -> np.ndarray[tuple[int], np.dtype[np.int32]]:

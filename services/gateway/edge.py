@@ -19,12 +19,13 @@ _HEADER = b"x-request-id"
 
 
 class Edge:
-    """An ASGI application around the doors."""
+    """An ASGI application around the doors; `running` requests are under way."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, access_log: bool) -> None:
         self._app = app
         self._metrics = metrics
         self._access_log = access_log
+        self.running = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on; other kinds of connection untouched."""
@@ -43,9 +44,11 @@ class Edge:
                 message["headers"].append(header)
             await send(message)
 
+        self.running += 1
         try:
             await self._app(scope, receive, send_with_id)
         finally:
+            self.running -= 1
             self._count(scope, status, time.monotonic() - started)
 
     def _count(self, scope: Scope, status: int, seconds: float) -> None:

@@ -30,7 +30,7 @@ class GrpcCalls:
     def __init__(self, metrics: Metrics, seconds: float) -> None:
         self._metrics = metrics
         self._seconds = seconds
-        self._running = 0
+        self.running = 0
         self.idle = asyncio.Event()  # set while no call is under way
         self.idle.set()
 
@@ -46,7 +46,7 @@ class GrpcCalls:
         """Around a method: door and operation, the model as it was written, and what a client may see of an error."""
         clock = asyncio.get_running_loop().time
         started, code = clock(), Code.CANCELLED
-        self._running += 1
+        self.running += 1
         self.idle.clear()
         request_id = name_request(call)
         try:
@@ -59,8 +59,8 @@ class GrpcCalls:
                 _log.error("request %s failed", request_id, exc_info=error)
             raise Status(code, text) from None
         finally:
-            self._running -= 1
-            if not self._running:
+            self.running -= 1
+            if not self.running:
                 self.idle.set()
             self._metrics.request(Outcome(*operation, model, code.name, clock() - started))
 

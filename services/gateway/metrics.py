@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
 from functools import cache
 from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
-from services.gateway.breaker import BreakerState
+from services.core.card import Task
+from services.gateway.routing_table import Servable
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -24,15 +24,6 @@ class Outcome(NamedTuple):
     model: str
     code: str
     seconds: float
-
-
-@dataclass(frozen=True)
-class ServerSample:
-    """One model server by its address in the settings: calls under way there, and its breaker."""
-
-    address: str
-    calls: int
-    breaker: BreakerState
 
 
 class Metrics:
@@ -55,60 +46,76 @@ class Metrics:
             registry=registry,
             buckets=_SECONDS,
         )
+        self._add_calls(prefix)
+        self._add_pieces(prefix)
+        Counter(
+            f"{prefix}_starts", "Processes that began; a worker that dies has another begin.", registry=registry
+        ).inc()
+        ProcessCollector(registry=registry)
+        # Finding a child by its labels is slow, and the labels are few.
+        self._children = cache(self._labelled)
+        self._of_version = cache(self._labelled_by_version)
+        self._stage = cache(self._stages.labels)
+        self._wrote = cache(self._characters.labels)
+
+    def _add_calls(self, prefix: str) -> None:
+        """Of calls of model servers, and of what comes before them."""
         self._rows = Histogram(
             f"{prefix}_batch_rows",
             "Rows in one call of the model server.",
             ("model",),
-            registry=registry,
+            registry=self.registry,
             buckets=_ROWS,
         )
-        self._add_servers(f"{prefix}_model_server")
-        self._retries = Counter(f"{prefix}_retries", "Calls sent again, by code.", ("code",), registry=registry)
-        self._hedges = Counter(f"{prefix}_hedges", "Calls sent to a second server, too.", registry=registry)
+        self._version_rows = Counter(
+            f"{prefix}_rows", "Rows that were asked of a version.", ("model", "version"), registry=self.registry
+        )
+        self._stages = Histogram(
+            f"{prefix}_stage_seconds",
+            "Of a request's time: it waits for a batch to leave (queue) or for a model server with a free slot (slot), "
+            "or is one call that it answers (call). Who need not wait is not counted.",
+            ("model", "stage"),
+            registry=self.registry,
+            buckets=_SECONDS,
+        )
+        self._retries = Counter(f"{prefix}_retries", "Calls sent again, by code.", ("code",), registry=self.registry)
+        self._hedges = Counter(f"{prefix}_hedges", "Calls sent to a second server, too.", registry=self.registry)
         self._shed = Counter(
             f"{prefix}_shed",
             "Refused at once: batching's queue or the one for slots is full, or all breakers are open.",
             ("reason",),
-            registry=registry,
-        )
-        ProcessCollector(registry=registry)
-        self._children = cache(self._labelled)  # finding a child by its labels is slow, and the labels are few
-
-    def _add_servers(self, prefix: str) -> None:
-        """One line each; of several workers' the one that says most, or the sum."""
-        self._up = Gauge(
-            f"{prefix}_up",
-            "1 when it answered the last poll.",
-            ("server",),
             registry=self.registry,
-            multiprocess_mode="livemin",  # of several workers: 0 if one of them gets no answer
         )
-        self._in_flight = Gauge(
-            f"{prefix}_calls_in_flight",
-            "Calls under way at the last poll.",
-            ("server",),
+
+    def _add_pieces(self, prefix: str) -> None:
+        """Of what is made piece by piece."""
+        self._streams = Gauge(
+            f"{prefix}_streams",
+            "Texts and pictures that are being made piece by piece.",
+            ("task",),
             registry=self.registry,
             multiprocess_mode="livesum",
         )
-        self._breaker = Gauge(
-            f"{prefix}_breaker",
-            "At the last poll: 0 closed, 1 the next call finds out, 2 open, so that it gets none.",
-            ("server",),
+        self._characters = Counter(
+            f"{prefix}_text_characters", "Characters that models wrote.", ("model",), registry=self.registry
+        )
+        self._first_text = Histogram(
+            f"{prefix}_first_text_seconds",
+            "From a prompt to its first characters, where somebody reads along.",
+            ("model",),
             registry=self.registry,
-            multiprocess_mode="livemax",
+            buckets=_SECONDS,
+        )
+        self._picture_steps = Counter(
+            f"{prefix}_picture_steps",
+            "Steps that were asked of models that draw slice by slice, in whatever each counts.",
+            ("model",),
+            registry=self.registry,
         )
 
     def models(self, names: frozenset[str]) -> None:
         """The routing table changed: these names may be labels now."""
         self._known = names
-
-    def servers(self, up: Mapping[str, bool], samples: Sequence[ServerSample]) -> None:
-        """The model servers at a poll: by address whether each answers, and how it is used."""
-        for address, answers in up.items():
-            self._up.labels(address).set(answers)
-        for sample in samples:
-            self._in_flight.labels(sample.address).set(sample.calls)
-            self._breaker.labels(sample.address).set(sample.breaker)
 
     def request(self, outcome: Outcome) -> None:
         """Count one answered request."""
@@ -123,9 +130,34 @@ class Metrics:
             self._seconds.labels(door, operation, model),
         )
 
-    def call(self, model: str, rows: int) -> None:
+    def _labelled_by_version(self, name: str, version: int) -> tuple[Histogram, Counter]:
+        return self._rows.labels(name), self._version_rows.labels(name, version)
+
+    def call(self, servable: Servable, rows: int) -> None:
         """Count one call of the model server."""
-        self._rows.labels(model).observe(rows)
+        batches, total = self._of_version(servable.name, servable.version)
+        batches.observe(rows)
+        total.inc(rows)
+
+    def spent(self, model: str, stage: str, seconds: float) -> None:
+        """Time of one stage: `queue`, `slot` or `call`."""
+        self._stage(model, stage).observe(seconds)
+
+    def making(self, task: Task) -> AbstractContextManager[None]:
+        """Around a text or a picture that is made piece by piece."""
+        return self._streams.labels(task.value).track_inprogress()
+
+    def wrote(self, model: str, characters: int) -> None:
+        """Count a piece of text."""
+        self._wrote(model).inc(characters)
+
+    def first_text(self, model: str, seconds: float) -> None:
+        """The first piece for somebody who reads along."""
+        self._first_text.labels(model).observe(seconds)
+
+    def drew(self, model: str, steps: int) -> None:
+        """Count a slice of a picture by its steps."""
+        self._picture_steps.labels(model).inc(steps)
 
     def retry(self, code: str) -> None:
         """Count one call that is sent again."""

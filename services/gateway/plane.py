@@ -11,6 +11,7 @@ from services.core.refs import ModelRef
 from services.gateway.admission import Admission
 from services.gateway.batcher import Batcher
 from services.gateway.caller import check_allowed
+from services.gateway.metrics import Metrics
 from services.gateway.request import Answer, Call, Request, call_of
 from services.gateway.routing_table import Servable
 
@@ -30,9 +31,10 @@ class Routes(Protocol):
 
 
 class DataPlane:
-    """What all doors call."""
+    """What all doors call. `metrics` is for what takes several calls."""
 
-    def __init__(self, admission: Admission, router: Routes, batcher: Batcher) -> None:
+    def __init__(self, admission: Admission, router: Routes, batcher: Batcher, *, metrics: Metrics) -> None:
+        self.metrics = metrics
         self._admission = admission
         self._router = router
         self._batcher = batcher

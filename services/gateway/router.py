@@ -92,19 +92,21 @@ class Router:
             await self._on_table(self._table)
 
     async def _read(self) -> RoutingTable:
-        self._labels = await self._read_labels()
+        store_read = await self._read_labels()
         there = await asyncio.gather(*map(self._look, self._servers.values()))
         answering = {address: found is not None for address, found in zip(self._servers, there, strict=True)}
         self._there = {address: found or {} for address, found in zip(self._servers, there, strict=True)}
         models = await asyncio.gather(*map(self._model, self._labels))
-        return RoutingTable({model.name: model for model in models}, answering)
+        return RoutingTable({model.name: model for model in models}, answering, store_read=store_read)
 
-    async def _read_labels(self) -> Labels:
+    async def _read_labels(self) -> bool:
+        """Whether the store told them."""
         try:
-            return await asyncio.to_thread(self._labels_in_store)
+            self._labels = await asyncio.to_thread(self._labels_in_store)
         except (TensorgateError, OSError) as error:
             _log.warning("the store cannot be read, its last known labels stay: %s", error)
-            return self._labels
+            return False
+        return True
 
     def _labels_in_store(self) -> Labels:
         """Labels of every model; one whose labels cannot be read keeps those that were known."""

@@ -81,11 +81,15 @@ class ModelRoutes:
 
 @dataclass(frozen=True)
 class RoutingTable:
-    """All models of the store, and which model servers answer, by address. Replaced whole, never changed."""
+    """All models of the store, and which model servers answer, by address. Replaced whole, never changed.
+
+    `store_read` is False when the store did not answer, so that labels are the last known.
+    """
 
     models: Mapping[str, ModelRoutes]
     servers: Mapping[str, bool]
     read: bool = True
+    store_read: bool = True
 
     @property
     def reachable(self) -> bool:

@@ -24,6 +24,7 @@ from services.gateway.backends import Backends, CallRules
 from services.gateway.batcher import Batcher, BatchLimits
 from services.gateway.edge import Edge
 from services.gateway.gate import GrpcGate
+from services.gateway.gauges import Gauges, Load
 from services.gateway.grpc_calls import GrpcCalls
 from services.gateway.health import HEALTH_SERVICE, INFERENCE, OPEN_INFERENCE_SERVICE, Health
 from services.gateway.http_server import HttpServer
@@ -76,6 +77,7 @@ class Gateway:
     ) -> None:
         self._settings = settings
         self._metrics = Metrics(registry)
+        self._gauges = Gauges(registry)
         self._told = asyncio.Event()
         clock = asyncio.get_running_loop().time
         self._keyring = None if settings.keys is None else Keyring(settings.keys, clock, settings.workers)
@@ -86,8 +88,8 @@ class Gateway:
         self._router = Router(store, self._servers, self._tell)
         limits = Limits(settings.instances, settings.pixels)
         admission = Admission(limits, clock)
-        batcher = Batcher(backends.predict, BatchLimits(settings.batch_rows), self._metrics)
-        plane = DataPlane(admission, self._router, batcher)
+        self._batcher = Batcher(backends.predict, BatchLimits(settings.batch_rows), self._metrics)
+        plane = DataPlane(admission, self._router, self._batcher, metrics=self._metrics)
         typed = TypedRest(plane, settings.body_bytes, settings.timeout_seconds)
         tfs = TfsRest(plane, backends, body_bytes=settings.body_bytes, seconds=settings.timeout_seconds)
         chance = Chance(seed=lambda: secrets.randbits(63), clock=time.time)
@@ -117,7 +119,10 @@ class Gateway:
     async def _tell(self, table: RoutingTable) -> None:
         self._metrics.models(frozenset(table.models))
         self._backends.tell(table.servers)
-        self._metrics.servers(table.servers, self._backends.samples())
+        self._gauges.table(table)
+        self._gauges.servers(table.servers, self._backends.samples())
+        running = {"http": self._edge.running, "grpc": self._calls.running}
+        self._gauges.load(Load(running, self._batcher.queued()))
         self._health.tell(table)
         self._told.set()
 

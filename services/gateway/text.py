@@ -157,19 +157,24 @@ async def _written(plane: DataPlane, ref: ModelRef, prompt: Prompt, deadline: fl
     steps = min(_FIRST_CHUNK if prompt.read_along else _UNREAD_CHUNK, prompt.length)
     row = {**prompt.knobs, _PROMPT: prompt.text, _STEPS: steps}
     asked = clock()
-    answer = await plane.predict(Request(ref, Instances(Task.GENERATE_TEXT, [row], START), deadline))
-    written = steps
-    while True:
-        finished = bool(answer.columns["finished"][0])
-        reason = "stop" if finished else "length" if written >= prompt.length else ""
-        took = clock() - asked
-        yield _Piece(answer, answer.columns["text"][0].decode(errors="replace"), reason)
-        if reason:
-            return
-        steps = min(PACE.after(steps, took), prompt.length - written)
-        asked = clock()
-        answer = await go_on(plane, ref, answer, {_STEPS: np.array([steps], np.int32)}, deadline)
-        written += steps
+    with plane.metrics.making(Task.GENERATE_TEXT):
+        answer = await plane.predict(Request(ref, Instances(Task.GENERATE_TEXT, [row], START), deadline))
+        written, model = steps, answer.servable.name
+        if prompt.read_along:
+            plane.metrics.first_text(model, clock() - asked)
+        while True:
+            finished = bool(answer.columns["finished"][0])
+            reason = "stop" if finished else "length" if written >= prompt.length else ""
+            took = clock() - asked
+            text = answer.columns["text"][0].decode(errors="replace")
+            plane.metrics.wrote(model, len(text))
+            yield _Piece(answer, text, reason)
+            if reason:
+                return
+            steps = min(PACE.after(steps, took), prompt.length - written)
+            asked = clock()
+            answer = await go_on(plane, ref, answer, {_STEPS: np.array([steps], np.int32)}, deadline)
+            written += steps
 
 
 def _of_prompt(answer: Answer) -> Mapping[str, Any]:

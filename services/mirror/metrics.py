@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+
+_SECONDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 
 
 class MirrorMetrics:
@@ -21,8 +23,31 @@ class MirrorMetrics:
             "Wanted versions that are AVAILABLE.",
             registry=registry,
         )
-        self.last_pass = Gauge(
-            "tensorgate_mirror_last_pass_timestamp_seconds",
-            "When store and model server were last both seen.",
+        self.failing = Gauge(
+            "tensorgate_mirror_failing_versions",
+            "Wanted versions whose last attempt to be fetched or loaded failed.",
             registry=registry,
         )
+        self.lag = Gauge(
+            "tensorgate_mirror_lag_seconds",
+            "For how long the longest of the wanted versions has not been AVAILABLE; 0: all are.",
+            registry=registry,
+        )
+        self.fetch_seconds = Histogram(
+            "tensorgate_mirror_fetch_seconds", "To bring one version.", registry=registry, buckets=_SECONDS
+        )
+        self.load_seconds = Histogram(
+            "tensorgate_mirror_load_seconds",
+            "From asking the model server for a version to seeing it AVAILABLE and warm.",
+            registry=registry,
+            buckets=_SECONDS,
+        )
+        self.store_read = Gauge(
+            "tensorgate_mirror_store_read_timestamp_seconds", "When the labels were last read.", registry=registry
+        )
+        self.last_pass = Gauge(
+            "tensorgate_mirror_last_pass_timestamp_seconds",
+            "When the model server was last asked, and told what the labels want as far as they are known.",
+            registry=registry,
+        )
+        ProcessCollector(registry=registry)

@@ -56,6 +56,8 @@ class Mirror:
     _asked: Mapping[str, Served] | None = None
     _asked_since: Mapping[Key, float] = field(default_factory=dict)
     _untidy: bool = True
+    _loading: set[Key] = field(default_factory=set)
+    _missing_since: Mapping[Key, float] = field(default_factory=dict)
     _troubles: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -88,6 +90,7 @@ class Mirror:
         except TensorgateError:
             self.ready = False
             raise
+        self._time_loads(states)
         self._note_load_failures(states)
         here, fetching = set(self.folder.versions()), frozenset(self._fetching)  # at one moment: no await between
         view = View(
@@ -139,6 +142,8 @@ class Mirror:
             self._asked = todo.serve
             keys = [(model, version) for model, served in todo.serve.items() for version in served.versions]
             self._asked_since = {key: self._asked_since.get(key, self.clock()) for key in keys}
+            self._loading &= set(keys)
+            self._loading |= {key for key in keys if view.states.get(key) != AVAILABLE}
         self._replaced = todo.replaced
         for key in todo.remove:
             await asyncio.to_thread(self.folder.remove, key)
@@ -152,6 +157,7 @@ class Mirror:
         """Runs apart, so that a large version does not keep the others waiting."""
         try:
             async with self._slots:
+                began = self.clock()
                 await asyncio.to_thread(self.folder.fetch, self.store, key)
         except Unavailable as error:  # the version is not to blame: soon again
             self._hold_back(key, error.message, "reach", times=1)
@@ -162,6 +168,7 @@ class Mirror:
         else:
             self.metrics.fetched.inc()
             self._untidy = True
+            self.metrics.fetch_seconds.observe(self.clock() - began)
             self._current.add(key)
             _log.info("fetched %s/%s", *key)
         finally:
@@ -173,6 +180,11 @@ class Mirror:
         self._note("reading the store", trouble, "labels")
         for model in served | set(self._wishes.labels) if trouble is None else ():
             self._note(f"reading the labels of {model}", unread.get(model), "labels")
+
+    def _time_loads(self, states: Mapping[Key, State]) -> None:
+        for key in [key for key in self._loading if key in states and states[key].name == AVAILABLE]:
+            self._loading.discard(key)
+            self.metrics.load_seconds.observe(self.clock() - self._asked_since[key])
 
     def _note_load_failures(self, states: Mapping[Key, State]) -> None:
         """The server keeps saying how the last attempt ended; it counts while we are asking for the version."""
@@ -204,6 +216,12 @@ class Mirror:
             _log.warning("%s: %s", subject, trouble)
 
     def _count(self, view: View) -> None:
+        missing = {key for key in view.wanted if view.states.get(key) != AVAILABLE}
+        self._missing_since = {key: self._missing_since.get(key, view.now) for key in missing}
         self.metrics.wanted.set(len(view.wanted))
-        self.metrics.available.set(sum(view.states.get(key) == AVAILABLE for key in view.wanted))
+        self.metrics.available.set(len(view.wanted) - len(missing))
+        self.metrics.failing.set(len(missing & view.held_back.keys()))
+        self.metrics.lag.set(view.now - min(self._missing_since.values(), default=view.now))
         self.metrics.last_pass.set(self.wall())
+        if self._wishes.trouble is None:
+            self.metrics.store_read.set(self.wall())

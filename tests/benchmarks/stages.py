@@ -108,7 +108,8 @@ ANSWER = Answer(SERVABLE, "serving_default", {"answer": SCORES})
 def plane() -> DataPlane:
     """As the gateway has it, before a model server that costs nothing."""
     admission = Admission(Limits(), asyncio.get_running_loop().time)
-    return DataPlane(admission, OneRoute(), Batcher(answered, BatchLimits(), Metrics(CollectorRegistry())))
+    metrics = Metrics(CollectorRegistry())
+    return DataPlane(admission, OneRoute(), Batcher(answered, BatchLimits(), metrics), metrics=metrics)
 
 
 def application(plane: DataPlane) -> Edge:

@@ -27,6 +27,7 @@ CUSTOM: Mapping[str, Any] = {
     "ScaledObject": keda.ScaledObject,
     "ServiceMonitor": prometheus_operator.ServiceMonitor,
     "PodMonitor": prometheus_operator.PodMonitor,
+    "PrometheusRule": prometheus_operator.PrometheusRule,
 }
 # Flags of TensorFlow Serving that our model server has no use for.
 THEIRS = {

@@ -32,8 +32,11 @@ def call(values: Any, dtype: Any = np.float32, servable: Servable = SERVABLE) ->
 class Uncounted:
     """Counts nothing."""
 
-    def call(self, model: str, rows: int) -> None:
+    def call(self, servable: Servable, rows: int) -> None:
         """A call."""
+
+    def spent(self, model: str, stage: str, seconds: float) -> None:
+        """A wait."""
 
     def shed(self, reason: str) -> None:
         """A refusal."""

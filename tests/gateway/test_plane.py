@@ -45,11 +45,9 @@ async def only_version_2(call: Call) -> Columns:
 
 
 def plane_over(routes: TwoVersions) -> DataPlane:
-    return DataPlane(
-        Admission(Limits(), time.monotonic),
-        routes,
-        Batcher(only_version_2, BatchLimits(), Metrics(CollectorRegistry())),
-    )
+    metrics = Metrics(CollectorRegistry())
+    batcher = Batcher(only_version_2, BatchLimits(), metrics)
+    return DataPlane(Admission(Limits(), time.monotonic), routes, batcher, metrics=metrics)
 
 
 def request(ref: ModelRef, signature: str = "") -> Request:

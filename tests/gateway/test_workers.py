@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -173,7 +174,16 @@ def test_those_that_are_killed_are_replaced_and_what_they_counted_stays(two: Run
     until(lambda: len(workers_of(two) - first) == 2, seconds=20)
     ask(two, 20)
     assert counted(two) == seen + 60
+    assert "\ntensorgate_gateway_starts_total 4.0\n" in httpx.get(f"{two.operations}/metrics").text
     assert files_of(two) <= files  # another for each that dies would be without end
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed: make deploy-check does that")
+def test_promtool_finds_nothing_to_say_of_their_page(two: Running) -> None:
+    page = httpx.get(f"{two.operations}/metrics").text
+    assert 'tensorgate_gateway_callable_versions{model="digits"} 1.0' in page
+    run = subprocess.run(["promtool", "check", "metrics"], input=page, capture_output=True, text=True)
+    assert (run.returncode, run.stderr) == (0, "")
 
 
 def test_what_waits_for_one_that_does_not_accept_is_taken_by_the_other(two: Running) -> None:

@@ -1,0 +1,41 @@
+"""`python -m deploy.monitoring` writes the rules for Prometheus and for its operator, and Grafana's dashboards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import yaml
+
+from deploy.alerts import groups
+from deploy.dashboards import DASHBOARDS, in_json
+
+_DEPLOY = Path(__file__).parent
+_COMPONENT = _DEPLOY / "components" / "monitoring"
+_NOTE = "# Written by `make monitoring` from deploy/alerts.py.\n"
+
+
+def files() -> Mapping[Path, str]:
+    """What is in each."""
+    rules = {"groups": groups()}
+    custom = {
+        "apiVersion": "monitoring.coreos.com/v1",
+        "kind": "PrometheusRule",
+        "metadata": {"name": "tensorgate"},
+        "spec": rules,
+    }
+    return {
+        _DEPLOY / "rules.yaml": _NOTE + _in_yaml(rules),
+        _COMPONENT / "rules.yaml": _NOTE + _in_yaml(custom),
+        **{_COMPONENT / "dashboards" / f"{one.name}.json": in_json(one) for one in DASHBOARDS},
+    }
+
+
+def _in_yaml(document: object) -> str:
+    return yaml.safe_dump(document, sort_keys=False, width=120)
+
+
+if __name__ == "__main__":
+    for path, text in files().items():
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)

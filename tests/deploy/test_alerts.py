@@ -1,0 +1,198 @@
+"""Each alert fires when it shall and clears when the trouble is over, by promtool; and somebody finds what to do."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from deploy.alerts import ALERTS, RUNBOOK, groups
+from deploy.dashboards import DASHBOARDS
+from deploy.monitoring import files
+from tests.deploy.manifests import ROOT
+from tests.deploy.monitored import told_names
+
+G, M = "tensorgate_gateway", "tensorgate_mirror"
+ASKED = 'door="rest",operation="classify",model="m"'
+
+
+@dataclass(frozen=True)
+class Course:
+    """What Prometheus sees, a value every `step` minutes as promtool writes them; in which minute the alert fires, and
+    in which it does not any more.
+    """
+
+    series: Mapping[str, str]
+    fires: int
+    clears: int
+    step: int = 1
+    quiet: str = ""  # an alert that does not fire meanwhile
+
+
+# 600 minutes of 5 in a thousand, or 90 of 9 in a hundred; then all is well.
+FEW, MANY = "0+50x60 3000x40", "0+9x90 810x60"
+# Read each minute until the tenth, then not until the twenty-first.
+READ = "0+60x10 600x9 1260+60x20"
+
+COURSES: Mapping[str, Course] = {
+    "AvailabilityBudgetBurnsFast": Course(
+        {
+            f'{G}_requests_total{{{ASKED},code="OK"}}': "0+91x150",
+            f'{G}_requests_total{{{ASKED},code="UNAVAILABLE"}}': MANY,
+        },
+        fires=60,
+        clears=130,
+    ),
+    "AvailabilityBudgetBurnsSlowly": Course(
+        {
+            f'{G}_requests_total{{{ASKED},code="OK"}}': "0+9950x100",
+            f'{G}_requests_total{{{ASKED},code="RESOURCE_EXHAUSTED"}}': FEW,
+            f'{G}_shed_total{{reason="queue"}}': FEW,
+        },
+        fires=590,
+        clears=980,
+        step=10,
+        quiet="AvailabilityBudgetBurnsFast",
+    ),
+    "LatencyBudgetBurnsFast": Course(
+        {
+            f'{G}_request_seconds_bucket{{{ASKED},le="0.5"}}': "0+70x90 6300+100x60",
+            f"{G}_request_seconds_count{{{ASKED}}}": "0+100x150",
+        },
+        fires=60,
+        clears=130,
+    ),
+    "LatencyBudgetBurnsSlowly": Course(
+        {
+            f'{G}_request_seconds_bucket{{{ASKED},le="0.5"}}': "0+950x60 57000+1000x40",
+            f"{G}_request_seconds_count{{{ASKED}}}": "0+1000x100",
+        },
+        fires=590,
+        clears=980,
+        step=10,
+        quiet="LatencyBudgetBurnsFast",
+    ),
+    "GatewayDown": Course({'up{job="gateway",instance="a"}': "1x5 0x10 1x10"}, fires=10, clears=20),
+    "NoModelServer": Course({f'{G}_model_server_up{{server="a"}}': "1x5 0x10 1x10"}, fires=10, clears=20),
+    "ModelServerAway": Course(
+        {f'{G}_model_server_up{{server="a"}}': "1x5 0x15 1x10", f'{G}_model_server_up{{server="b"}}': "1x40"},
+        fires=15,
+        clears=25,
+        quiet="NoModelServer",
+    ),
+    "BreakerOpen": Course({f'{G}_model_server_breaker{{server="a"}}': "0x5 2x10 0x10"}, fires=10, clears=20),
+    "ModelNotServed": Course(
+        {
+            f'{G}_wanted_version{{model="m",label="stable"}}': "1x30",
+            f'{G}_callable_versions{{model="m"}}': "0x10 1x20",
+        },
+        fires=5,
+        clears=15,
+    ),
+    "QueueLong": Course({f'{G}_queued_requests{{model="m"}}': "0x5 500x20 0x20"}, fires=20, clears=35),
+    "RequestsShed": Course({f'{G}_shed_total{{reason="slots"}}': "0+3x20 60x20"}, fires=15, clears=30),
+    "InternalErrors": Course({f'{G}_requests_total{{{ASKED},code="INTERNAL"}}': "0+1x20 20x20"}, fires=15, clears=30),
+    "FirstTextSlow": Course(
+        {
+            f'{G}_first_text_seconds_bucket{{model="m",le="1.0"}}': "0x40",
+            f'{G}_first_text_seconds_bucket{{model="m",le="5.0"}}': "0+9x20 180x20",
+            f'{G}_first_text_seconds_bucket{{model="m",le="+Inf"}}': "0+9x20 180x20",
+        },
+        fires=18,
+        clears=30,
+    ),
+    "WorkerRestarts": Course(
+        {f'{G}_starts_total{{job="gateway",instance="a"}}': "2x4 3 4 5 6x40"}, fires=10, clears=30
+    ),
+    "StoreUnreachable": Course({f'{G}_store_read_timestamp_seconds{{job="gateway"}}': READ}, fires=18, clears=25),
+    "RollOutStuck": Course(
+        {
+            f'{G}_wanted_version{{model="m",label="stable"}}': "2x50",
+            f'{G}_routed_version{{model="m",label="stable"}}': "1x30 2x20",
+        },
+        fires=20,
+        clears=35,
+    ),
+    "MirrorDown": Course({'up{job="mirror",instance="a"}': "1x5 0x10 1x10"}, fires=14, clears=20),
+    "MirrorStuck": Course({f'{M}_last_pass_timestamp_seconds{{instance="a"}}': READ}, fires=18, clears=25),
+    "MirrorLags": Course({f'{M}_lag_seconds{{instance="a"}}': "0+60x30 0x20"}, fires=20, clears=35),
+    "ModelLoadFails": Course({f'{M}_failing_versions{{instance="a"}}': "0x5 1x15 0x10"}, fires=15, clears=25),
+    "RetrainingFailed": Course(
+        {'kube_job_status_failed{job_name="train-mnist-1"}': "0x5 1x10 0x10"}, fires=10, clears=20
+    ),
+}
+
+
+def test_each_alert_has_a_course_of_events_and_a_section_that_says_what_to_do() -> None:
+    names = [alert.name for alert in ALERTS]
+    assert set(COURSES) == set(names) and len(set(names)) == len(names)
+    page = (ROOT / RUNBOOK).read_text()
+    sections = dict(re.findall(r"^### (\w+)\n\n(.+?)(?=\n#|\Z)", page, re.MULTILINE | re.DOTALL))
+    assert set(sections) >= set(names)
+    assert all(len(sections[name]) > 80 for name in names)
+    assert all(alert.rule()["annotations"]["runbook_url"] == f"{RUNBOOK}#{alert.name.lower()}" for alert in ALERTS)
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed: make deploy-check does that")
+def test_each_alert_fires_and_clears(tmp_path: Path) -> None:
+    (tmp_path / "rules.yaml").write_text(yaml.safe_dump({"groups": groups()}))
+    for step in {course.step for course in COURSES.values()}:
+        plan = {
+            "rule_files": ["rules.yaml"],
+            "evaluation_interval": f"{step}m",
+            "group_eval_order": [group["name"] for group in groups()],  # else by chance
+            "tests": [_test_of(name, course) for name, course in COURSES.items() if course.step == step],
+        }
+        (tmp_path / "tests.yaml").write_text(yaml.safe_dump(plan))
+        run = subprocess.run(["promtool", "test", "rules", tmp_path / "tests.yaml"], capture_output=True, text=True)
+        assert run.returncode == 0, run.stdout + run.stderr
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed: make deploy-check does that")
+def test_promtool_takes_the_rules_and_every_query_of_a_panel(tmp_path: Path) -> None:
+    asked = [query for board in DASHBOARDS for panel in board.panels for query, _ in panel.queries]
+    panels = [
+        {"record": f"panel:{number}", "expr": query.replace("$__rate_interval", "1m")}
+        for number, query in enumerate(asked)
+    ]
+    (tmp_path / "rules.yaml").write_text(yaml.safe_dump({"groups": [*groups(), {"name": "panels", "rules": panels}]}))
+    run = subprocess.run(["promtool", "check", "rules", tmp_path / "rules.yaml"], capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_what_rules_and_panels_ask_for_is_told_by_somebody() -> None:
+    rules = [rule for group in groups() for rule in group["rules"]]
+    asked = [rule["expr"] for rule in rules]
+    asked += [query for board in DASHBOARDS for panel in board.panels for query, _ in panel.queries]
+    named = set(re.findall(r"\b(?:tensorgate|tensorflow|process)[a-z_]*(?::\w+)*", " ".join(asked)))
+    recorded = {rule["record"] for rule in rules if "record" in rule}
+    assert named <= told_names() | recorded
+
+
+def test_the_files_are_what_the_code_writes() -> None:
+    for path, text in files().items():
+        assert path.read_text() == text, f"{path.name}: make monitoring"
+    shown = {path.name for path in files() if path.suffix == ".json"}
+    component = ROOT / "deploy" / "components" / "monitoring"
+    assert {path.name for path in (component / "dashboards").iterdir()} == shown
+    (generator,) = yaml.safe_load((component / "kustomization.yaml").read_text())["configMapGenerator"]
+    assert {name.removeprefix("dashboards/") for name in generator["files"]} == shown
+
+
+def _test_of(name: str, course: Course) -> object:
+    def firing(alert: str, minute: int, *, is_firing: bool) -> object:
+        query = f'count(ALERTS{{alertname="{alert}",alertstate="firing"}}) > bool 0'
+        samples = [{"labels": "{}", "value": 1}] if is_firing else []
+        return {"expr": query, "eval_time": f"{minute}m", "exp_samples": samples}
+
+    checks = [firing(name, course.fires, is_firing=True), firing(name, course.clears, is_firing=False)]
+    if course.quiet:
+        checks.append(firing(course.quiet, course.fires, is_firing=False))
+    series = [{"series": series, "values": values} for series, values in course.series.items()]
+    return {"name": name, "interval": f"{course.step}m", "input_series": series, "promql_expr_test": checks}
