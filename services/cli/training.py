@@ -18,7 +18,7 @@ from services.core.tensorflow_settings import loading_tensorflow
 from services.trainer.discovery import load_entry_point, plugin_names
 from services.trainer.run_record import RunRecord, RunState, read_records
 
-HERE, KUBERNETES = "here", "kubernetes"
+LOCAL, KUBERNETES = "local", "kubernetes"
 
 
 def train(
@@ -30,7 +30,7 @@ def train(
     force: Annotated[bool, typer.Option("--force", help="Publish even if the gate says no.")] = False,
     resume: Annotated[str | None, typer.Option(help="Go on with a run that was killed, by its id.")] = None,
     if_changed: IfChangedFlag = False,
-    engine: Annotated[str, typer.Option(help="here; or kubernetes: a job on a cluster, with deploy/.")] = HERE,
+    engine: Annotated[str, typer.Option(help="local: here; kubernetes: a job on a cluster that has deploy/.")] = LOCAL,
     detach: Annotated[bool, typer.Option("--detach", help="Leave when the job is made.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
@@ -39,7 +39,7 @@ def train(
     tensorgate train mnist --variant convnet --set epochs=5
     tensorgate train mnist --engine kubernetes
     """
-    if engine != HERE:
+    if engine != LOCAL:
         training = Training(plugin, variant, tuple(settings or ()), model, label, force, if_changed)
         _check_engine(engine, resume, as_json)
         start_job(training, detach)
@@ -65,7 +65,7 @@ def train(
 
 def _check_engine(engine: str, resume: str | None, as_json: bool) -> None:
     if engine != KUBERNETES:
-        raise InvalidArgument(f"A run trains on one of: {HERE}, {KUBERNETES}. Received: {engine!r}")
+        raise InvalidArgument(f"A run trains on one of: {LOCAL}, {KUBERNETES}. Received: {engine!r}")
     if resume is not None or as_json:
         raise InvalidArgument(
             f"A job keeps no runs to go on with, and its record stays there. Received: resume {resume}, json {as_json}"
@@ -86,7 +86,7 @@ def tune(
     trials: Annotated[int, typer.Option(help="How many settings to try.")] = 20,
     sampler: Annotated[str, typer.Option(help="tpe learns from the trials before; random does not.")] = "tpe",
     study: Annotated[str | None, typer.Option(help="Its folder below studies/; the same name goes on.")] = None,
-    engine: Annotated[str, typer.Option(help="here: one by one; ray: on a cluster (RAY_ADDRESS), or here.")] = "here",
+    engine: Annotated[str, typer.Option(help="local: one by one; ray: on a cluster (RAY_ADDRESS), or here.")] = "local",
     parallel: Annotated[int | None, typer.Option(help="Trials at once on Ray; else as it has GPUs or CPUs.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
