@@ -146,7 +146,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._answer(200, {"items": [self.state.shown(name) for name in reversed(names)]})
             else:
                 name = path[5]
-                assert path == [*_CORE, "pods", name, "log"] and query["timestamps"] == query["follow"] == ["True"]
+                assert path == [*_CORE, "pods", name, "log"] and query["timestamps"] == query["follow"] == ["true"]
         if path[-1] == "log":
             self._log(path[5])
 
