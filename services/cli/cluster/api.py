@@ -53,7 +53,8 @@ class Cluster:
 
     def template(self) -> Manifest:
         """The CronJob that deploy/ puts there. Raises NotFound."""
-        return self._ask(self.batch.read_namespaced_cron_job, TEMPLATE)
+        found: Manifest = self._ask(self.batch.read_namespaced_cron_job, TEMPLATE)
+        return found
 
     def start(self, job: Manifest) -> None:
         """Create it. Raises AlreadyExists."""
@@ -61,7 +62,8 @@ class Cluster:
 
     def job(self, name: str) -> Manifest:
         """Raises NotFound."""
-        return self._ask(self.batch.read_namespaced_job, name)
+        found: Manifest = self._ask(self.batch.read_namespaced_job, name)
+        return found
 
     def jobs(self) -> list[Manifest]:
         """Those made after the template, oldest first."""
