@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from services.cli import batching, keys, models, predict, reproduce, training, up
+from services.cli import batching, jobs, keys, models, predict, reproduce, training, up
 from services.cli.console import EXIT_ERROR, print_error
 from services.core.errors import TensorgateError
 from services.core.tensorflow_settings import quiet_tensorflow, share_gpu
@@ -23,6 +23,8 @@ app.command()(up.up)
 app.command()(up.serve)
 app.command()(training.train)
 app.command()(training.tune)
+app.add_typer(jobs.jobs, name="jobs")
+app.command()(jobs.schedule)
 app.command()(training.ensemble)
 app.command()(training.compare)
 app.command()(reproduce.reproduce)

@@ -19,6 +19,8 @@ class CliSettings(TrainerSettings):
 
     key: str = Field(default="", description="the key that `predict`, `up` and `serve` send to a gateway with keys")
 
+    namespace: str = Field(default="tensorgate", description="of the cluster that `--engine kubernetes` trains on")
+
     @property
     def headers(self) -> Mapping[str, str]:
         """What is sent to the gateway with each request."""

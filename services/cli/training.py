@@ -7,14 +7,18 @@ from typing import Annotated, Any
 
 import typer
 
+from services.cli.cluster.manifests import Training
 from services.cli.console import EXIT_REJECTED, JsonFlag, print_json, print_rows
+from services.cli.jobs import IfChangedFlag, start_job
 from services.cli.scaffold import plugin_files
 from services.cli.settings import CliSettings
-from services.core.errors import AlreadyExists, TensorgateError
+from services.core.errors import AlreadyExists, InvalidArgument, TensorgateError
 from services.core.refs import STABLE
 from services.core.tensorflow_settings import loading_tensorflow
 from services.trainer.discovery import load_entry_point, plugin_names
 from services.trainer.run_record import RunRecord, RunState, read_records
+
+LOCAL, KUBERNETES = "local", "kubernetes"
 
 
 def train(
@@ -25,14 +29,25 @@ def train(
     label: Annotated[str, typer.Option(help="Label to move to the new version; empty: none.")] = STABLE,
     force: Annotated[bool, typer.Option("--force", help="Publish even if the gate says no.")] = False,
     resume: Annotated[str | None, typer.Option(help="Go on with a run that was killed, by its id.")] = None,
+    if_changed: IfChangedFlag = False,
+    engine: Annotated[str, typer.Option(help="local: here; kubernetes: a job on a cluster that has deploy/.")] = LOCAL,
+    detach: Annotated[bool, typer.Option("--detach", help="Leave when the job is made.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Train a plugin and publish the model, if it beats its baseline and the current `stable`.
 
     tensorgate train mnist --variant convnet --set epochs=5
+    tensorgate train mnist --engine kubernetes
     """
+    if engine != LOCAL:
+        training = Training(plugin, variant, tuple(settings or ()), model, label, force, if_changed)
+        _check_engine(engine, resume, as_json)
+        start_job(training, detach)
+        return
+    if detach:
+        raise InvalidArgument("What is left to itself is a job: --engine kubernetes. Received: --detach without it")
     with loading_tensorflow():  # it takes seconds, so it is imported where it is needed
-        from services.trainer.pipeline import TrainRequest, train_and_publish
+        from services.trainer.pipeline import TrainRequest, train_and_publish, unchanged
 
     request = TrainRequest(
         plugin=plugin,
@@ -43,7 +58,18 @@ def train(
         force=force,
         resume=resume,
     )
+    if if_changed and unchanged(request, CliSettings()):
+        return
     _end(train_and_publish(request, CliSettings()), as_json)
+
+
+def _check_engine(engine: str, resume: str | None, as_json: bool) -> None:
+    if engine != KUBERNETES:
+        raise InvalidArgument(f"A run trains on one of: {LOCAL}, {KUBERNETES}. Received: {engine!r}")
+    if resume is not None or as_json:
+        raise InvalidArgument(
+            f"A job keeps no runs to go on with, and its record stays there. Received: resume {resume}, json {as_json}"
+        )
 
 
 def _end(record: RunRecord, as_json: bool) -> None:
@@ -60,7 +86,7 @@ def tune(
     trials: Annotated[int, typer.Option(help="How many settings to try.")] = 20,
     sampler: Annotated[str, typer.Option(help="tpe learns from the trials before; random does not.")] = "tpe",
     study: Annotated[str | None, typer.Option(help="Its folder below studies/; the same name goes on.")] = None,
-    engine: Annotated[str, typer.Option(help="here: one by one; ray: on a cluster (RAY_ADDRESS), or here.")] = "here",
+    engine: Annotated[str, typer.Option(help="local: one by one; ray: on a cluster (RAY_ADDRESS), or here.")] = "local",
     parallel: Annotated[int | None, typer.Option(help="Trials at once on Ray; else as it has GPUs or CPUs.")] = None,
     as_json: JsonFlag = False,
 ) -> None:

@@ -57,6 +57,24 @@ def train_and_publish(request: TrainRequest, settings: TrainerSettings) -> RunRe
     return train(request, bench_of(request.plugin, settings))
 
 
+def unchanged(request: TrainRequest, settings: TrainerSettings) -> bool:
+    """Was `stable` trained on the data that a run would get now? Says so. Raises TensorgateError."""
+    return trained_on_the_same(request, bench_of(request.plugin, settings))
+
+
+def trained_on_the_same(request: TrainRequest, bench: Bench) -> bool:
+    """Compares the content of the datasets alone; settings and code may have changed. They are read for it."""
+    plugin = bench.plugin
+    standing = _standing(bench.store, check_model_name(request.model or plugin.name))
+    if standing is None:
+        return False
+    plugin.load_data(resolve_config(plugin, request.variant, request.overrides), bench.datasets)
+    alike = standing.card.lineage.data_sha256 == bench.datasets.fetched
+    told = f"not trained: the data are those of stable (version {standing.version})"
+    bench.progress.step(told if alike else f"the data are others than those of stable (version {standing.version})")
+    return alike
+
+
 def bench_of(plugin: str, settings: TrainerSettings) -> Bench:
     """An installed plugin with this machine's store, datasets and terminal. Raises TensorgateError."""
     progress = progress_on(Console(), time.monotonic)

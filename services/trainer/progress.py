@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -10,6 +11,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 _SILENCE_SECONDS = 10.0
+# What PlainProgress prints.
+_EPOCH_LINE = re.compile(r"(.+) epoch (\d+)/(\d+) (.*) eta (\d+) s")
+_SHARE_LINE = re.compile(r"training (\d+)% eta \d+ s")
 
 
 def figures_text(figures: Mapping[str, float]) -> str:
@@ -121,3 +125,16 @@ class BarProgress(PlainProgress):
 def progress_on(console: Console, clock: Callable[[], float]) -> RunProgress:
     """A bar if a person watches, else lines."""
     return BarProgress(console, clock) if console.is_terminal else PlainProgress(console, clock)
+
+
+def tell_again(line: str, progress: RunProgress) -> None:
+    """Tell `progress` what a PlainProgress elsewhere printed: the same lines, and a bar as far as they say."""
+    if share := _SHARE_LINE.fullmatch(line):
+        progress.batch(int(share[1]) / 100)
+    elif (epoch := _EPOCH_LINE.fullmatch(line)) and len(words := epoch[4].split()) % 2 == 0:
+        number, epochs = int(epoch[2]), int(epoch[3])
+        figures = dict(zip(words[::2], map(float, words[1::2]), strict=True))
+        progress.epoch(EpochDone(epoch[1], number, epochs, figures, float(epoch[5])))
+        progress.batch(number / epochs)
+    else:
+        progress.step(line)

@@ -16,6 +16,7 @@ import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 from pydantic import ValidationError
 
+from services.cli.cluster.manifests import Training, job_of, schedule_of
 from services.gateway.metrics import Metrics, Outcome
 from services.gateway.settings import GatewaySettings
 from services.model_server.settings import parse
@@ -211,6 +212,22 @@ def test_the_operations_page_names_what_there_is() -> None:
         for name in reader.model_fields
     ]
     assert set(re.findall(r"TENSORGATE_[A-Z_]+", page)) <= set(known)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_jobs_and_schedules_are_like_the_clusters_own_but_for_their_words(overlay: str) -> None:
+    """So what the tests above say of its pod is true of theirs."""
+    template, words = one(overlay, "CronJob", "trainer"), Training("mnist", overrides=("epochs=2",)).words
+    theirs = template["spec"]["jobTemplate"]["spec"]
+    schedule = schedule_of(template, "train-mnist", words, "0 3 * * 0")
+    for made in (job_of(template, "train-mnist-1", words), schedule):
+        for version in (OLDEST, NEWEST):
+            kubernetes_validate.validate(made, version, strict=True)
+    for job in (job_of(template, "train-mnist-1", words)["spec"], schedule["spec"]["jobTemplate"]["spec"]):
+        (container,) = job["template"]["spec"]["containers"]
+        assert container["args"] == list(words)
+        container["args"] = theirs["template"]["spec"]["containers"][0]["args"]
+        assert job == theirs
 
 
 def test_only_one_thing_scales_the_gateway() -> None:

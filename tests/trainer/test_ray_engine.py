@@ -152,7 +152,11 @@ def test_without_ray_the_error_says_how_to_install_it(tmp_path: Path, monkeypatc
 
 @pytest.mark.parametrize(
     ("engine", "parallel", "says"),
-    [("spark", None, "here, ray. Received: 'spark'"), ("here", 2, "Received: here, 2"), ("ray", 0, "Received: ray, 0")],
+    [
+        ("spark", None, "local, ray. Received: 'spark'"),
+        ("local", 2, "Received: local, 2"),
+        ("ray", 0, "Received: ray, 0"),
+    ],
 )
 def test_an_engine_that_cannot_be_is_refused(engine: str, parallel: int | None, says: str, tmp_path: Path) -> None:
     request = TuneRequest("traced", "first", engine=engine, parallel=parallel)

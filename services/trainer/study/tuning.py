@@ -26,7 +26,7 @@ from services.trainer.settings import TrainerSettings
 from services.trainer.study.trial import Assignment, Draw, Engine, hopeless_in, run_trial, try_again
 
 SAMPLERS = ("tpe", "random")
-ENGINES = ("here", "ray")
+ENGINES = ("local", "ray")
 _JOURNAL = "journal.log"
 _UNPRUNED_TRIALS, _UNPRUNED_EPOCHS = 4, 1
 
@@ -41,7 +41,7 @@ class TuneRequest:
     overrides: tuple[str, ...] = ()
     trials: int = 20
     sampler: str = "tpe"
-    engine: str = "here"
+    engine: str = "local"
     parallel: int | None = None  # trials at once on Ray; as many as it has room for
 
 
@@ -85,16 +85,16 @@ def _checked(request: TuneRequest, plugin: Plugin[Any]) -> tuple[str, Mapping[st
         )
     if request.engine not in ENGINES:
         raise InvalidArgument(f"A study runs on one of: {', '.join(ENGINES)}. Received: {request.engine!r}")
-    if request.parallel is not None and (request.engine == "here" or request.parallel < 1):
+    if request.parallel is not None and (request.engine == "local" or request.parallel < 1):
         raise InvalidArgument(
-            "Trials in parallel, one or more, run on the engine ray; here they take turns. "
+            "Trials in parallel, one or more, run on the engine ray; locally they take turns. "
             f"Received: {request.engine}, {request.parallel}"
         )
     return variant, plugin.search
 
 
 def _engine(request: TuneRequest, bench: Bench, folder: Path, mirror: str) -> Engine:
-    if request.engine == "here":
+    if request.engine == "local":
         return Here(bench, folder)
     try:
         from services.trainer.study.ray_engine import RayEngine  # large, and installed by those who ask for it
