@@ -73,7 +73,7 @@ class Connection(asyncio.Protocol, ABC, Generic[S]):
         if not self.transport.is_closing():
             self.out.frames(frames.goaway(self.last, reason, text))
             self.transport.close()
-            asyncio.get_running_loop().call_later(_LAST_WORDS_SECONDS, self.transport.abort)
+        asyncio.get_running_loop().call_later(_LAST_WORDS_SECONDS, self.transport.abort)
 
     def close_if_left(self) -> None:
         """When the last call of one that leaves is over."""

@@ -133,11 +133,13 @@ class ServerConnection(Connection[_Answering]):
     def pause_writing(self) -> None:
         """A client that does not read is not read either: what it asks for would pile up here."""
         super().pause_writing()
-        self.transport.pause_reading()
+        if not self.transport.is_closing():
+            self.transport.pause_reading()
 
     def resume_writing(self) -> None:
         """It reads again."""
-        self.transport.resume_reading()
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
         super().resume_writing()
 
     def data_received(self, data: bytes) -> None:

@@ -18,7 +18,8 @@ from services.rpc import frames
 from services.rpc.call import Call, Method
 from services.rpc.client import Channel
 from services.rpc.frames import Reason
-from services.rpc.messages import Status
+from services.rpc.headers import PATH, literal
+from services.rpc.messages import Status, prefixed
 from services.rpc.server import Server
 from services.rpc.server_connection import MOST_STREAMS, Rules
 
@@ -211,6 +212,22 @@ async def test_a_server_that_stops_lets_calls_end_and_then_cuts_them() -> None:
         assert caught.value.code is Code.UNAVAILABLE
         with pytest.raises(Status, match="Could not connect"):
             await own.unary("/x/echo", b"", 30)
+
+
+async def test_a_client_that_does_not_read_does_not_hold_up_the_end() -> None:
+    size = 3_000_000
+    block = b"\x83\x86" + literal(PATH, b"/x/repeat") + literal(b"content-type", b"application/grpc")
+    async with serving() as (_, server, address):
+        with raw(address) as connection:
+            connection.sendall(frames.PREFACE + frames.settings({frames.INITIAL_WINDOW_SIZE: 2**31 - 1}))
+            connection.sendall(frames.window_update(0, 2**30) + frames.frame(frames.HEADERS, 4, 1, block))
+            whole = prefixed(bytes(size))
+            for at in range(0, len(whole), 60_000):
+                piece = whole[at : at + 60_000]
+                last = frames.END_STREAM if at + 60_000 >= len(whole) else 0
+                await asyncio.to_thread(connection.sendall, frames.frame(frames.DATA, last, 1, piece))
+            await asyncio.sleep(0.2)  # for the answer to fill what is between us
+            await asyncio.wait_for(server.stop(0.1), 10)
 
 
 async def test_our_client_asks_grpcs_own_server() -> None:

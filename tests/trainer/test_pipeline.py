@@ -22,7 +22,7 @@ from services.core.tensors import from_proto
 from services.core.tfs import prediction_log_pb2
 from services.store import Store, open_store
 from services.trainer.journal import Bench
-from services.trainer.pipeline import TrainRequest, fewer, train
+from services.trainer.pipeline import TrainRequest, fewer, train, trained_on_the_same
 from services.trainer.progress import PlainProgress
 from services.trainer.release.check import check
 from services.trainer.release.export import Exported, export
@@ -118,6 +118,22 @@ def test_the_first_signature_is_also_the_default(published: tuple[Workshop, RunR
     workshop, run = published
     loaded = tf.saved_model.load(str(workshop.folder(run) / "export"))
     assert set(loaded.signatures) == {"classify", "serving_default"}
+
+
+def test_data_are_compared_with_those_of_stable(published: tuple[Workshop, RunRecord], tmp_path: Path) -> None:
+    workshop, _ = published
+
+    class Others(NoDatasets):
+        fetched: Mapping[str, str] = {"other": "0" * 64}
+
+    def alike(datasets: NoDatasets, store: Store) -> bool:
+        progress = PlainProgress(Console(quiet=True), time.monotonic)
+        bench = Bench(Tiny(), datasets, store, workshop.runs, progress)
+        return trained_on_the_same(TrainRequest("tiny"), bench)
+
+    assert alike(NoDatasets(), workshop.store)
+    assert not alike(Others(), workshop.store)
+    assert not alike(NoDatasets(), open_store(str(tmp_path / "empty")))
 
 
 def test_a_published_run_cannot_be_gone_on_with(published: tuple[Workshop, RunRecord]) -> None:
