@@ -48,10 +48,9 @@ from services.gateway.tfs_grpc import TfsGrpc
 from services.gateway.tfs_rest import TfsRest
 from services.gateway.typed_grpc import Inference
 from services.gateway.typed_rest import TypedRest
-from services.rpc.call import Call, Method
+from services.rpc.call import Call, Method, Rules
 from services.rpc.reflection import reflection
 from services.rpc.server import Server
-from services.rpc.server_connection import Rules
 from services.rpc.services import methods_of
 from services.store import Store
 from services.stubs.inference import open_inference_pb2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -51,3 +51,12 @@ class Method:
 Admit = Callable[
     [Call], None
 ]  # before anything of a message is read, in the context of the method; raises Status for who may not call
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a server answers by: its methods by path, who may call, the most bytes of a message."""
+
+    methods: Mapping[str, Method]
+    admit: Admit
+    most_bytes: int

@@ -6,7 +6,8 @@ import asyncio
 import socket
 from contextlib import suppress
 
-from services.rpc.server_connection import Connections, Rules, ServerConnection
+from services.rpc.call import Rules
+from services.rpc.server_connection import Connections, ServerConnection
 
 
 class Server:

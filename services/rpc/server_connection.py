@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import aclosing
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from typing import Any
 
 from services.core.errors import Code
 from services.rpc import frames
-from services.rpc.call import Admit, Call, Metadata, Method
+from services.rpc.call import Call, Metadata, Method, Rules
 from services.rpc.connection import WINDOW, Connection
 from services.rpc.frames import Broken, Reason
 from services.rpc.headers import STATUS, STATUS_200, Blocks, Headers, literal
@@ -33,15 +33,6 @@ _TYPE = literal(b"content-type", b"application/grpc")
 _HEAD = STATUS_200 + _TYPE + literal(b"grpc-accept-encoding", ENCODINGS)
 _OK = literal(b"grpc-status", b"0")
 _UNSUPPORTED = literal(STATUS, b"415")
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What a server answers by: its methods by path, who may call, the most bytes of a message."""
-
-    methods: Mapping[str, Method]
-    admit: Admit
-    most_bytes: int
 
 
 class Connections:

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from services.core.errors import Code
 from services.rpc import frames
-from services.rpc.call import Method
+from services.rpc.call import Method, Rules
 from services.rpc.frames import Broken
 from services.rpc.headers import Blocks, literal
 from services.rpc.incoming import Incoming
 from services.rpc.messages import Status, prefixed, quoted, timeout_of, timeout_text, unquoted
-from services.rpc.server_connection import Connections, Rules, ServerConnection
+from services.rpc.server_connection import Connections, ServerConnection
 
 HEADERS = st.lists(st.tuples(st.binary(min_size=1, max_size=20), st.binary(max_size=300)), max_size=8)
 

@@ -15,13 +15,13 @@ import pytest
 from services.core.errors import Code
 from services.core.sockets import listen
 from services.rpc import frames
-from services.rpc.call import Call, Method
+from services.rpc.call import Call, Method, Rules
 from services.rpc.client import Channel
 from services.rpc.frames import Reason
 from services.rpc.headers import PATH, literal
 from services.rpc.messages import Status, prefixed
 from services.rpc.server import Server
-from services.rpc.server_connection import MOST_STREAMS, Rules
+from services.rpc.server_connection import MOST_STREAMS
 
 pytestmark = pytest.mark.anyio
 
