@@ -18,7 +18,7 @@ from services.rpc.messages import PREFIX_BYTES, Status, prefix_of, prefixed, tim
 from services.rpc.outgoing import Stream
 
 # Whoever says nothing while calls wait is asked whether he is there, and given up when he does not answer in as long.
-_PING_SECONDS = 10.0
+_PING_SECONDS = 6.0
 _MOST_PINGS = 2  # without data in between: gRPC's servers hang up on more (their grpc.http2.max_ping_strikes)
 _MOST_STREAMS = 2**30  # of one connection; then another one is made
 _AGENT = b"tensorgate"
