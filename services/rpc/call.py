@@ -48,15 +48,13 @@ class Method:
     talking: Talking | None = None
 
 
-Admit = Callable[
-    [Call], None
-]  # before anything of a message is read, in the context of the method; raises Status for who may not call
-
-
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What a server answers by: its methods by path, who may call, the most bytes of a message."""
+    """What a server answers by: its methods by path and the most bytes of a message.
+
+    `admit` is asked before a message is read, in the method's context; it raises Status for who may not call.
+    """
 
     methods: Mapping[str, Method]
-    admit: Admit
+    admit: Callable[[Call], None]
     most_bytes: int

@@ -22,7 +22,8 @@ class Channel:
         self._address = address
         self._connection: ClientConnection | None = None
         self._connecting: asyncio.Task[ClientConnection] | None = None
-        self._failed: tuple[float, Status] | None = None  # until when nobody tries again, and why
+        self._rests_until = 0.0  # after a failure, on the loop's clock
+        self._why = ""
         self._loop = asyncio.get_running_loop()
 
     async def unary(self, path: str, message: bytes, seconds: float) -> bytes:
@@ -40,8 +41,8 @@ class Channel:
 
     async def _connected(self, until: float) -> ClientConnection:
         """A new connection, which all who wait share. Raises Status."""
-        if self._failed is not None and self._loop.time() < self._failed[0]:
-            raise self._failed[1]
+        if self._loop.time() < self._rests_until:
+            raise Status(Code.UNAVAILABLE, self._why)
         if self._connecting is None:
             self._connecting = self._loop.create_task(self._connect())
             self._connecting.add_done_callback(_seen)  # its callers may all have gone away
@@ -59,9 +60,9 @@ class Channel:
                     lambda: ClientConnection(self._address), host.strip("[]"), int(port)
                 )
         except (OSError, TimeoutError) as error:
-            status = Status(Code.UNAVAILABLE, f"Could not connect to {self._address}: {error or 'it takes too long'}")
-            self._failed = self._loop.time() + _REST_SECONDS, status
-            raise status from None
+            self._rests_until = self._loop.time() + _REST_SECONDS
+            self._why = f"Could not connect to {self._address}: {str(error) or 'it takes too long'}"
+            raise Status(Code.UNAVAILABLE, self._why) from None
         finally:
             self._connecting = None
         self._connection = connection

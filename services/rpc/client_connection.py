@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -48,7 +47,7 @@ class NotProcessed(Exception):
     """The server says that it has not begun the call: another connection may have it."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Head:
     """Of an answer, or what follows it: what its headers say."""
 
@@ -56,9 +55,8 @@ class _Head:
     status: bytes | None
     text: bytes
 
-    @cached_property
     def failure(self) -> Status | None:
-        """What the call ends with; None: well, or not yet."""
+        """What a call ends with, made anew, as it is raised; None: well, or not yet."""
         if self.http_status not in (b"200", b""):
             said = self.http_status.decode(errors="replace")
             return Status(_HTTP_CODES.get(self.http_status, Code.UNKNOWN), f"The server answered HTTP {said}")
@@ -167,8 +165,8 @@ class ClientConnection(Connection[_Call]):
         if call is None:
             return
         self._pings = 0
-        if head.failure is not None:
-            self._finish(call, head.failure)
+        if (failure := head.failure()) is not None:
+            self._finish(call, failure)
         elif end:
             self._finish(call, None if head.status else Status(Code.INTERNAL, "The answer ended without a status"))
 
@@ -196,8 +194,7 @@ class ClientConnection(Connection[_Call]):
 
     def _give_up(self, call: _Call) -> None:
         self.out.forget(call.number)
-        if not self.transport.is_closing():
-            self.out.frames(frames.reset(call.number, Reason.CANCEL))
+        self.out.frames(frames.reset(call.number, Reason.CANCEL))
 
     def on_reset(self, stream: _Call, reason: int) -> None:
         """The server gave the call up."""

@@ -21,10 +21,10 @@ class Incoming:
         self._body = bytearray()
 
     def add(self, data: bytes) -> None:
-        """Some more."""
+        """Some more of the one message of a call."""
         self._body += data
-        if len(self._body) >= PREFIX_BYTES:
-            self._size(self._body)
+        if len(self._body) >= PREFIX_BYTES and len(self._body) > PREFIX_BYTES + self._size(self._body):
+            raise Status(Code.INTERNAL, f"This method takes one message. Received: {len(self._body)} bytes and more")
 
     def only(self, last: bytes) -> bytes:
         """The one message of a call, which ends with these bytes."""
@@ -33,8 +33,9 @@ class Incoming:
             raise Status(Code.INTERNAL, f"This method takes one whole message. Received: {len(body)} bytes")
         return self._unpacked(body)
 
-    def whole(self) -> Iterator[bytes]:
-        """Those that have come whole, each once."""
+    def several(self, data: bytes) -> Iterator[bytes]:
+        """Those of many that are whole now."""
+        self._body += data
         while len(self._body) >= PREFIX_BYTES:
             end = PREFIX_BYTES + self._size(self._body)
             if len(self._body) < end:

@@ -6,7 +6,6 @@ import math
 import re
 import struct
 import zlib
-from collections.abc import Sequence
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from services.core.errors import Code
@@ -24,13 +23,12 @@ _WINDOW_BITS = {b"gzip": 16 + zlib.MAX_WBITS, b"deflate": zlib.MAX_WBITS}
 
 
 class Status(Exception):
-    """How a call ends that does not end well. `metadata` goes with it, names in lower case."""
+    """How a call ends that does not end well."""
 
-    def __init__(self, code: Code, text: str, metadata: Sequence[tuple[str, str]] = ()) -> None:
+    def __init__(self, code: Code, text: str) -> None:
         super().__init__(f"{code.name}: {text}")
         self.code = code
         self.text = text
-        self.metadata = metadata
 
 
 def prefixed(message: bytes) -> bytes:

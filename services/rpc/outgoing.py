@@ -52,8 +52,9 @@ class Outgoing:
         self.open.pop(number, None)
 
     def frames(self, ready: bytes) -> None:
-        """What no window counts."""
-        self._transport.write(ready)
+        """What no window counts. Nobody hears what comes after the end of the connection."""
+        if not self._transport.is_closing():
+            self._transport.write(ready)
 
     def message(self, stream: Stream, data: bytes, *, before: bytes = b"", after: bytes = b"", end: bool) -> None:
         """Data between frames that are ready; `end`: nothing comes after them."""
@@ -62,7 +63,7 @@ class Outgoing:
             self._room -= size
             stream.room -= size
             last = frames.END_STREAM if end and not after else 0
-            self._transport.write(before + frames.frame(frames.DATA, last, stream.number, data) + after)
+            self.frames(before + frames.frame(frames.DATA, last, stream.number, data) + after)
             return
         stream.closes = end and not after
         stream.unsent.extend(part for part in (before, memoryview(data), after) if part)
@@ -73,7 +74,7 @@ class Outgoing:
         if stream.unsent:
             stream.unsent.append(ready)
         else:
-            self._transport.write(ready)
+            self.frames(ready)
 
     async def drain(self, stream: Stream) -> None:
         """Wait until the other side has taken what there is."""
@@ -92,8 +93,8 @@ class Outgoing:
             self._tell_drained(stream)
 
     def settings(self, payload: bytes) -> None:
-        """The other side's. Raises Broken."""
-        for setting, value in frames.settings_of(payload):
+        """The other side's; of one that is said again and again, the last. Raises Broken."""
+        for setting, value in dict(frames.settings_of(payload)).items():
             if setting == frames.INITIAL_WINDOW_SIZE:
                 if value > frames.LARGEST_WINDOW:
                     raise Broken(Reason.FLOW_CONTROL_ERROR, f"A window has 2^31-1 bytes at most. Received: {value}")
@@ -104,7 +105,7 @@ class Outgoing:
                 if not frames.LEAST_FRAME <= value < 2**24:
                     raise Broken(Reason.PROTOCOL_ERROR, f"A frame has 2^14 to 2^24-1 bytes. Received: {value}")
                 self._largest = value
-        self._transport.write(frames.frame(frames.SETTINGS, frames.ACK, 0))
+        self.frames(frames.frame(frames.SETTINGS, frames.ACK, 0))
         self._pump_all()
 
     def more(self, payload: bytes, number: int) -> None:
@@ -113,16 +114,17 @@ class Outgoing:
         more = frames.word_of(payload, "WINDOW_UPDATE")
         if not more:
             raise Broken(Reason.PROTOCOL_ERROR, "A window grows. Received: by 0 bytes")
+        blocked = self._room <= 0
         if not number:
             self._room += more
         elif stream is not None:
             stream.room += more
         if max(self._room, 0 if stream is None else stream.room) > frames.LARGEST_WINDOW:
             raise Broken(Reason.FLOW_CONTROL_ERROR, f"A window has 2^31-1 bytes at most. Received: {more} more")
-        if not number:
-            self._pump_all()
-        elif stream is not None:
+        if stream is not None:
             self._pump(stream)
+        elif blocked:
+            self._pump_all()
 
     def _pump_all(self) -> None:
         for stream in list(self.open.values()):
@@ -134,7 +136,7 @@ class Outgoing:
         while unsent:
             part = unsent[0]
             if isinstance(part, bytes):
-                self._transport.write(part)
+                self.frames(part)
                 unsent.popleft()
                 continue
             size = min(len(part), self._room, stream.room, self._largest)
@@ -144,7 +146,7 @@ class Outgoing:
             stream.room -= size
             rest = part[size:]
             last = frames.END_STREAM if stream.closes and not rest else 0
-            self._transport.write(frames.frame(frames.DATA, last, stream.number, bytes(part[:size])))
+            self.frames(frames.frame(frames.DATA, last, stream.number, bytes(part[:size])))
             if rest:
                 unsent[0] = rest
             else:

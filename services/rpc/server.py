@@ -19,7 +19,8 @@ class Server:
         self._listening: asyncio.Server | None = None
 
     async def start(self, listener: socket.socket) -> int:
-        """Take connections; the port."""
+        """Take connections; the port. The kernel finds out which clients are no longer there."""
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # connections inherit it
         loop = asyncio.get_running_loop()
         self._listening = await loop.create_server(
             lambda: ServerConnection(self._rules, self._connections), sock=listener

@@ -12,7 +12,7 @@ from typing import Any
 
 from services.core.errors import Code
 from services.rpc import frames
-from services.rpc.call import Call, Metadata, Method, Rules
+from services.rpc.call import Call, Metadata, Method, Rules, Unary
 from services.rpc.connection import WINDOW, Connection
 from services.rpc.frames import Broken, Reason
 from services.rpc.headers import STATUS, STATUS_200, Blocks, Headers, literal
@@ -190,19 +190,24 @@ class ServerConnection(Connection[_Answering]):
         if method.talking is not None and stream.inbox is not None:
             self._start(stream, self._stream_out(stream, method.talking(stream.inbox.read(), stream.call)))
         if end:
-            self.on_data(stream, b"", end=True)
+            self._take_in(stream, b"")
 
     def on_data(self, stream: _Answering, data: bytes, *, end: bool) -> None:
-        """Some of a call's messages; a method that takes one begins when that is whole."""
+        """Some of a call's messages."""
+        if stream.whole:
+            raise Broken(Reason.STREAM_CLOSED, "Nothing follows the end of a request. Received: more")
         stream.whole = end
+        self._take_in(stream, data)
+
+    def _take_in(self, stream: _Answering, data: bytes) -> None:
+        """A method that takes one message begins when that is whole."""
         try:
             if stream.inbox is not None:
-                stream.incoming.add(data)
-                for message in stream.incoming.whole():
+                for message in stream.incoming.several(data):
                     stream.inbox.put(message)
-                if end:
+                if stream.whole:
                     stream.inbox.end()
-            elif end:
+            elif stream.whole:
                 self._call(stream, stream.incoming.only(data))
                 return
             else:
@@ -210,7 +215,7 @@ class ServerConnection(Connection[_Answering]):
         except Status as error:
             self._finish(stream, error)
             return
-        if not end:
+        if not stream.whole:
             self.accept_more(stream)
 
     def on_reset(self, stream: _Answering, reason: int) -> None:
@@ -224,7 +229,7 @@ class ServerConnection(Connection[_Answering]):
     def _call(self, stream: _Answering, message: bytes) -> None:
         method, call = stream.method, stream.call
         if method.unary is not None:
-            self._start(stream, self._answer(stream, message))
+            self._start(stream, self._answer(stream, method.unary, message))
         elif method.streaming is not None:
             self._start(stream, self._stream_out(stream, method.streaming(message, call)))
 
@@ -233,9 +238,8 @@ class ServerConnection(Connection[_Answering]):
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _answer(self, stream: _Answering, message: bytes) -> None:
-        method, call = stream.method.unary, stream.call
-        assert method is not None  # or it would not have been started
+    async def _answer(self, stream: _Answering, method: Unary, message: bytes) -> None:
+        call = stream.call
         try:
             reply = await method(message, call)
         except Exception as error:  # the edge: whatever it was, the client gets a status
@@ -307,7 +311,7 @@ def _status_of(error: Exception, call: Call) -> Status:
 
 def _failed(failure: Status) -> bytes:
     number = literal(b"grpc-status", b"%d" % failure.code.value)
-    return number + literal(b"grpc-message", quoted(failure.text[:_MOST_TEXT])) + _metadata(failure.metadata)
+    return number + literal(b"grpc-message", quoted(failure.text[:_MOST_TEXT]))
 
 
 def _metadata(headers: Sequence[tuple[str, str]]) -> bytes:

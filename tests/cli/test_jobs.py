@@ -107,7 +107,7 @@ def test_a_run_that_is_refused_or_fails_there_ends_as_it_would_here(
 
 
 def interrupted(process: subprocess.Popen[str]) -> str:
-    """What it still says. Python loses an interrupt that comes while something is finalised; people press again."""
+    """What it still says. An interrupt just before a read begins is seen when that ends; people press again."""
     for _ in range(4):
         process.send_signal(signal.SIGINT)
         with suppress(subprocess.TimeoutExpired):

@@ -61,8 +61,7 @@ def test_messages_come_whole_however_they_are_cut(messages: list[bytes], cuts: l
     at = 0
     for number in range(len(stream)):
         size = cuts[number % len(cuts)]
-        incoming.add(stream[at : at + size])
-        got += incoming.whole()
+        got += incoming.several(stream[at : at + size])
         at += size
     assert got == messages
 

@@ -41,7 +41,8 @@ class Methods:
         return message
 
     async def refuse(self, message: bytes, call: Call) -> bytes:
-        raise Status(Code.NOT_FOUND, "100 % är nö\n", (("x-why", "so"),))
+        call.trailing = (("x-why", "so"),)
+        raise Status(Code.NOT_FOUND, "100 % är nö\n")
 
     async def fail(self, message: bytes, call: Call) -> bytes:
         raise ValueError("a secret")
@@ -300,6 +301,33 @@ async def test_who_does_not_speak_http_2_is_told_why_and_hung_up_on(name: str) -
         assert frames.goaway(0, reason)[3:9] in answer
         assert reason.to_bytes(4, "big") in answer
         assert await own.unary("/x/echo", b"the others", 30) == b"the others"
+
+
+async def test_a_request_ends_once_and_is_no_longer_than_it_says() -> None:
+    block = b"\x83\x86" + literal(PATH, b"/x/wait") + literal(b"content-type", b"application/grpc")
+    head = frames.PREFACE + frames.frame(frames.HEADERS, frames.END_HEADERS, 1, block)
+    last = frames.frame(frames.DATA, frames.END_STREAM, 1, prefixed(b""))
+    async with serving() as (_, _, address):
+        with raw(address) as connection:
+            connection.sendall(head + last + last)
+            answer = await asyncio.to_thread(_everything, connection)
+        assert Reason.STREAM_CLOSED.to_bytes(4, "big") + b"Nothing follows" in answer
+        with raw(address) as connection:
+            connection.sendall(head + frames.frame(frames.DATA, 0, 1, prefixed(b"") + b"and more"))
+            answer = b""
+            while b"takes one message" not in answer:
+                answer += (part := await asyncio.to_thread(connection.recv, 65_536))
+                assert part, answer
+
+
+async def test_an_error_that_is_told_a_thousand_times_is_a_new_one_each_time() -> None:
+    async with serving() as (_, _, address), ours(address) as own:
+        told: list[Status] = []
+        for _ in range(3):
+            with pytest.raises(Status) as caught:
+                await own.unary("/x/refuse", b"", 30)
+            told.append(caught.value)
+        assert len({id(one) for one in told}) == 3
 
 
 async def test_http_1_is_told_what_this_port_speaks() -> None:
