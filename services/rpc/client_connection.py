@@ -105,7 +105,8 @@ class ClientConnection(Connection[_Call]):
 
     def connection_made(self, transport: Any) -> None:
         """Begin."""
-        self.begin(transport, {frames.ENABLE_PUSH: 0}, frames.PREFACE)
+        super().connection_made(transport)
+        self.begin({frames.ENABLE_PUSH: 0}, frames.PREFACE)
 
     @property
     def usable(self) -> bool:

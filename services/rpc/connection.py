@@ -55,10 +55,13 @@ class Connection(asyncio.Protocol, ABC, Generic[S]):
     def on_pong(self) -> None:
         """A ping of ours was answered."""
 
-    def begin(self, transport: Any, settings: Mapping[int, int], preface: bytes = b"") -> None:
-        """Say what the other side may do."""
+    def connection_made(self, transport: Any) -> None:
+        """From now on we can write."""
         self.transport = transport
         self.out = Outgoing(transport)
+
+    def begin(self, settings: Mapping[int, int], preface: bytes = b"") -> None:
+        """Say what the other side may do."""
         ours = {
             frames.INITIAL_WINDOW_SIZE: WINDOW,
             frames.MAX_FRAME_SIZE: LARGEST_FRAME,

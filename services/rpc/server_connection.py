@@ -7,18 +7,18 @@ import logging
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import aclosing
 from contextvars import copy_context
-from dataclasses import dataclass
 from typing import Any
 
 from services.core.errors import Code
 from services.rpc import frames
-from services.rpc.call import Call, Metadata, Method, Rules, Unary
+from services.rpc.call import Call, Method, Rules, Unary
 from services.rpc.connection import WINDOW, Connection
 from services.rpc.frames import Broken, Reason
-from services.rpc.headers import STATUS, STATUS_200, Blocks, Headers, literal
+from services.rpc.headers import STATUS, STATUS_200, Blocks, literal
 from services.rpc.incoming import Inbox, Incoming
-from services.rpc.messages import ENCODINGS, IDENTITY, Status, prefixed, quoted, timeout_of
+from services.rpc.messages import ENCODINGS, Status, prefixed, quoted
 from services.rpc.outgoing import Stream
+from services.rpc.request_head import RequestHead, request_head
 
 _log = logging.getLogger(__name__)
 
@@ -55,28 +55,6 @@ class Connections:
             self.none.set()
 
 
-@dataclass(frozen=True, slots=True)
-class _Head:
-    """What a request's headers say."""
-
-    path: str
-    metadata: Metadata
-    seconds: float | None
-    encoding: bytes
-    is_grpc: bool
-
-
-def _head_of(headers: Headers) -> _Head:
-    said = dict(headers)
-    return _Head(
-        path=said.get(b":path", b"").decode(errors="replace"),
-        metadata=[header for header in headers if not header[0].startswith(b":")],
-        seconds=timeout_of(said.get(b"grpc-timeout", b"")),
-        encoding=said.get(b"grpc-encoding", IDENTITY),
-        is_grpc=said.get(b":method") == b"POST" and said.get(b"content-type", b"").startswith(b"application/grpc"),
-    )
-
-
 class _Answering(Stream):
     """A call and its answer."""
 
@@ -101,7 +79,7 @@ class ServerConnection(Connection[_Answering]):
         super().__init__()
         self._rules = rules
         self._connections = connections
-        self._blocks = Blocks(_head_of)
+        self._blocks = Blocks(request_head)
         self._tasks: set[asyncio.Task[None]] = set()
         self._preface = frames.PREFACE  # what is still to come of it
         self._loop = asyncio.get_running_loop()
@@ -109,8 +87,8 @@ class ServerConnection(Connection[_Answering]):
 
     def connection_made(self, transport: Any) -> None:
         """A client is there."""
+        super().connection_made(transport)
         self._connections.enter(self)
-        self.begin(transport, {frames.MAX_CONCURRENT_STREAMS: MOST_STREAMS})
         self._looking = self._loop.call_later(_LOOK_SECONDS, self._look)
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -134,7 +112,7 @@ class ServerConnection(Connection[_Answering]):
         super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
-        """First the preface, then frames."""
+        """First the preface, then frames. Who speaks HTTP/1 is answered in it."""
         if self._preface:
             size = min(len(self._preface), len(data))
             if data[:size] != self._preface[:size]:
@@ -142,6 +120,8 @@ class ServerConnection(Connection[_Answering]):
                 self.transport.close()
                 return
             self._preface, data = self._preface[size:], data[size:]
+            if not self._preface:
+                self.begin({frames.MAX_CONCURRENT_STREAMS: MOST_STREAMS})
         super().data_received(data)
 
     def _look(self) -> None:
@@ -164,7 +144,7 @@ class ServerConnection(Connection[_Answering]):
         if stream is not None:
             self.on_data(stream, b"", end=True)
 
-    def _begin(self, number: int, head: _Head, *, end: bool) -> None:
+    def _begin(self, number: int, head: RequestHead, *, end: bool) -> None:
         if len(self._tasks) >= _MOST_TASKS:
             raise Broken(Reason.ENHANCE_YOUR_CALM, f"At most {_MOST_TASKS} calls are given up at a time")
         if len(self.out.open) >= MOST_STREAMS or self.leaving:

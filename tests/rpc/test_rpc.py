@@ -334,4 +334,5 @@ async def test_http_1_is_told_what_this_port_speaks() -> None:
     async with serving() as (_, _, address):
         with raw(address) as connection:
             connection.sendall(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
-            assert b"speaks gRPC" in await asyncio.to_thread(_everything, connection)
+            answer = await asyncio.to_thread(_everything, connection)
+            assert answer.startswith(b"HTTP/1.1 400 ") and b"speaks gRPC" in answer
