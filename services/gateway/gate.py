@@ -17,18 +17,19 @@ from services.core.tfs_paths import is_tfs_path
 from services.gateway.caller import ANYONE, CALLER
 from services.gateway.faults import OPEN_INFERENCE, OPERATION_KEY, answer_error, is_open_inference_path
 from services.gateway.grpc_calls import name_request
-from services.gateway.health import HEALTH_SERVICE, OPEN_INFERENCE_SERVICE
+from services.gateway.health import OPEN_INFERENCE_SERVICE
 from services.gateway.keyring import Keyring
 from services.gateway.metrics import Metrics, Outcome
 from services.gateway.rate import RateLimited
 from services.rpc.call import Call
+from services.rpc.health import HEALTH
 from services.rpc.messages import Status
 
 _PROBES = {"/livez", "/readyz", "/v2/health/live", "/v2/health/ready"}
 _FREE = frozenset({*_PROBES, "/metrics", "/docs", "/openapi.json"})
 _FREE_FILES = "/static-offline-docs/"  # what /docs shows itself with
 _FREE_CALLS = (
-    f"/{HEALTH_SERVICE}/Check",  # not Watch: a stranger who does not read what he watches holds it up for all
+    f"/{HEALTH.full_name}/Check",  # not Watch: a stranger who does not read what he watches holds it up for all
     *(f"/{OPEN_INFERENCE_SERVICE}/{call}" for call in ("ServerLive", "ServerReady")),
 )
 _HEADER = b"authorization"

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from grpc_health.v1 import health_pb2
 from prometheus_client import CollectorRegistry
 
 from services.core.errors import InvalidArgument
@@ -26,7 +25,7 @@ from services.gateway.edge import Edge
 from services.gateway.gate import GrpcGate
 from services.gateway.gauges import Gauges, Load
 from services.gateway.grpc_calls import GrpcCalls
-from services.gateway.health import HEALTH_SERVICE, INFERENCE, OPEN_INFERENCE_SERVICE, Health
+from services.gateway.health import INFERENCE, OPEN_INFERENCE_SERVICE, Health
 from services.gateway.http_server import HttpServer
 from services.gateway.keyring import Keyring
 from services.gateway.listeners import Listeners, Ports, port_taken
@@ -49,6 +48,7 @@ from services.gateway.tfs_rest import TfsRest
 from services.gateway.typed_grpc import Inference
 from services.gateway.typed_rest import TypedRest
 from services.rpc.call import Call, Method, Rules
+from services.rpc.health import HEALTH
 from services.rpc.reflection import reflection
 from services.rpc.server import Server
 from services.rpc.services import methods_of
@@ -174,15 +174,14 @@ class Gateway:
             raise port_taken(host, port, error) from error
 
     def _rules(self) -> Rules:
-        inference, open_inference, health = (
-            next(iter(file.DESCRIPTOR.services_by_name.values()))
-            for file in (inference_pb2, open_inference_pb2, health_pb2)
+        inference, open_inference = (
+            next(iter(file.DESCRIPTOR.services_by_name.values())) for file in (inference_pb2, open_inference_pb2)
         )
-        services = (INFERENCE, PREDICTION, MODEL, OPEN_INFERENCE_SERVICE, HEALTH_SERVICE)
+        services = (INFERENCE, PREDICTION, MODEL, OPEN_INFERENCE_SERVICE, HEALTH.full_name)
         methods: dict[str, Method] = {
             **methods_of(inference, self._inference, self._unreadable),
             **methods_of(open_inference, self._open_inference, self._unreadable),
-            **methods_of(health, self._health.servicer, self._unreadable),
+            **methods_of(HEALTH, self._health.servicer, self._unreadable),
             **self._tfs.methods,
             **reflection(services),
         }

@@ -6,20 +6,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import grpc
-import grpc.aio
-
 from services.core.errors import Code, error_of
 from services.core.tfs import get_model_status_pb2, model_management_pb2, model_server_config_pb2
-from services.core.tfs_stubs import model_service_pb2_grpc
+from services.core.tfs_methods import PATHS
 from services.mirror.plan import Key, Served
+from services.rpc.client import Channel
+from services.rpc.messages import Status
 
 _STATUS_SECONDS = 5.0
 # A reload waits for models that are new to the server. It goes on when we stop waiting; the states say how it went.
 _RELOAD_SECONDS = 5.0
 # Still loading; or a new model did not become available, which TensorFlow Serving calls UNKNOWN.
-_TOLD_BY_STATES = (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNKNOWN)
-_CHANNEL_OPTIONS = (("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 1000))
+_TOLD_BY_STATES = (Code.DEADLINE_EXCEEDED, Code.UNKNOWN)
+_STATUS, _RELOAD = PATHS["GetModelStatus"], PATHS["HandleReloadConfigRequest"]
 
 _State = get_model_status_pb2.ModelVersionStatus.State
 
@@ -36,8 +35,7 @@ class ModelServer:
     """One model server; keeps nothing but the channel."""
 
     def __init__(self, address: str) -> None:
-        self._channel = grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS)
-        self._stub = model_service_pb2_grpc.ModelServiceStub(self._channel)
+        self._channel = Channel(address)
 
     async def close(self) -> None:
         """Hang up."""
@@ -56,11 +54,12 @@ class ModelServer:
         request = get_model_status_pb2.GetModelStatusRequest()
         request.model_spec.name = model
         try:
-            reply = await self._stub.GetModelStatus(request, timeout=_STATUS_SECONDS)
-        except grpc.aio.AioRpcError as error:
-            if error.code() is grpc.StatusCode.NOT_FOUND:
+            message = await self._channel.unary(_STATUS, request.SerializeToString(), _STATUS_SECONDS)
+        except Status as error:
+            if error.code is Code.NOT_FOUND:
                 return ()
-            raise error_of(Code[error.code().name], error.details() or "") from None
+            raise error_of(error.code, error.text) from None
+        reply = get_model_status_pb2.GetModelStatusResponse.FromString(message)
         return list(reply.model_version_status)
 
     async def reload(self, served: Mapping[str, tuple[Path, Served]]) -> None:
@@ -70,10 +69,10 @@ class ModelServer:
         """
         request = model_management_pb2.ReloadConfigRequest(config=config_of(served))
         try:
-            await self._stub.HandleReloadConfigRequest(request, timeout=_RELOAD_SECONDS)
-        except grpc.aio.AioRpcError as error:
-            if error.code() not in _TOLD_BY_STATES:
-                raise error_of(Code[error.code().name], error.details() or "") from None
+            await self._channel.unary(_RELOAD, request.SerializeToString(), _RELOAD_SECONDS)
+        except Status as error:
+            if error.code not in _TOLD_BY_STATES:
+                raise error_of(error.code, error.text) from None
 
 
 def config_of(served: Mapping[str, tuple[Path, Served]]) -> model_server_config_pb2.ModelServerConfig:

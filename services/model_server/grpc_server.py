@@ -2,81 +2,78 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
-import grpc
-from google.protobuf.message import DecodeError, Message
-from grpc_health.v1 import health, health_pb2_grpc
+from google.protobuf.message import DecodeError
 
 from services.core.errors import Code, TensorgateError
-from services.core.tfs_methods import METHODS
+from services.core.tfs_methods import METHODS, PATHS
 from services.model_server.model_service import ModelService
 from services.model_server.prediction_service import PredictionService
+from services.rpc.call import Call, Method, Rules, Unary
+from services.rpc.health import HEALTH, HealthServicer
+from services.rpc.messages import LARGEST_MESSAGE, Status
+from services.rpc.server import Server
+from services.rpc.services import methods_of
 
 log = logging.getLogger(__name__)
 
 Handler = Callable[[Any], Awaitable[bytes]]
-# No limit on message sizes, as in TensorFlow Serving; -1 is gRPC's word for that.
-_OPTIONS = (("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1), ("grpc.so_reuseport", 0))
 # What TensorFlow Serving answers RESOURCE_EXHAUSTED beyond; waiting requests are bounded by it.
-_MAX_CONCURRENT_RPCS = 1024
+MOST_CALLS = 1024
 
 
-class _Router(grpc.GenericRpcHandler):
-    """Looks up the method. Messages are parsed here, because a library's refusal would word its status differently."""
-
-    def __init__(self, methods: Mapping[str, tuple[type[Message], Handler]]) -> None:
-        self._handlers: Mapping[str, Any] = {
-            name: grpc.unary_unary_rpc_method_handler(_unary(message, handler))
-            for name, (message, handler) in methods.items()
-        }
-        self._unknown: Any = grpc.unary_unary_rpc_method_handler(_unimplemented)
-
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
-        return self._handlers.get(handler_call_details.method, self._unknown)
+def build_server(prediction: PredictionService, models: ModelService, with_health: bool) -> Server:
+    """A server with both services, and grpc.health.v1 if asked. No limit on message sizes, as in TensorFlow Serving."""
+    calls = _Calls()
+    health = methods_of(HEALTH, HealthServicer(), _unreadable) if with_health else {}
+    methods = {path: Method(unary=calls.unary(path, handler)) for path, handler in _handlers(prediction, models)}
+    return Server(Rules({**methods, **health}, admit=calls.admit, most_bytes=LARGEST_MESSAGE, unknown=""))
 
 
-def _unary(message: type[Message], handler: Handler) -> Callable[[bytes, Any], Awaitable[bytes]]:
-    async def call(request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
-        try:
-            return await handler(message.FromString(request))
-        except DecodeError:
-            code, text = Code.INTERNAL, ""
-        except TensorgateError as error:
-            code, text = error.code, error.message
-        except Exception:  # the edge of the service: a fault of ours becomes a status, its text stays here
-            log.exception("A request failed")
-            code, text = Code.INTERNAL, "Internal error; the server's log has it"
-        await context.abort(grpc.StatusCode[code.name], text)
+class _Calls:
+    """Those under way."""
 
-    return call
+    def __init__(self) -> None:
+        self._running = 0
 
+    def admit(self, call: Call) -> None:
+        """Before a message is read."""
+        if self._running >= MOST_CALLS:
+            raise Status(Code.RESOURCE_EXHAUSTED, f"At most {MOST_CALLS} calls are under way. Received: one more")
 
-async def _unimplemented(request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
-    await context.abort(grpc.StatusCode.UNIMPLEMENTED, "")
+    def unary(self, path: str, handler: Handler) -> Unary:
+        """The method at a path, within its caller's deadline."""
+        message = METHODS[path]
 
+        async def answer(data: bytes, call: Call) -> bytes:
+            self._running += 1
+            try:
+                async with asyncio.timeout_at(call.deadline):
+                    return await handler(message.FromString(data))
+            except DecodeError:
+                raise Status(Code.INTERNAL, "") from None
+            except TimeoutError:
+                raise Status(Code.DEADLINE_EXCEEDED, "Deadline Exceeded") from None
+            except TensorgateError as error:
+                raise Status(error.code, error.message) from None
+            except Exception:  # the edge of the service: a fault of ours becomes a status, its text stays here
+                log.exception("A request failed")
+                raise Status(Code.INTERNAL, "Internal error; the server's log has it") from None
+            finally:
+                self._running -= 1
 
-class _Health(health.aio.HealthServicer):
-    """The library's health service, with TensorFlow Serving's (that is, gRPC C++'s) text for an unknown name."""
-
-    async def Check(self, request: Any, context: Any) -> Any:
-        if request.service not in self._server_status:
-            await context.abort(grpc.StatusCode.NOT_FOUND, "service name unknown")
-        return await super().Check(request, context)
-
-
-def build_server(prediction: PredictionService, models: ModelService, with_health: bool) -> grpc.aio.Server:
-    """A server with both services, and grpc.health.v1 if asked; ports are added by the caller."""
-    server = grpc.aio.server(options=_OPTIONS, maximum_concurrent_rpcs=_MAX_CONCURRENT_RPCS)
-    if with_health:
-        health_pb2_grpc.add_HealthServicer_to_server(_Health(), server)
-    server.add_generic_rpc_handlers((_Router(_methods(prediction, models)),))
-    return server
+        return answer
 
 
-def _methods(prediction: PredictionService, models: ModelService) -> Mapping[str, tuple[type[Message], Handler]]:
+async def _unreadable(call: Call, size: int) -> Any:
+    raise Status(Code.INTERNAL, "")
+
+
+def _handlers(prediction: PredictionService, models: ModelService) -> Iterator[tuple[str, Handler]]:
     handlers: Mapping[str, Handler] = {
         "Predict": prediction.predict,
         "Classify": prediction.classify,
@@ -86,4 +83,4 @@ def _methods(prediction: PredictionService, models: ModelService) -> Mapping[str
         "GetModelStatus": models.get_model_status,
         "HandleReloadConfigRequest": models.handle_reload_config_request,
     }
-    return {path: (message, handlers[path.rpartition("/")[2]]) for path, message in METHODS.items()}
+    return ((PATHS[name], handler) for name, handler in handlers.items())

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import time
 from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
-import grpc
 from prometheus_client import CollectorRegistry
 
 from services.core.errors import InvalidArgument, TensorgateError, Unavailable
@@ -28,6 +28,7 @@ from services.model_server.servable import Servable
 from services.model_server.server_core import CoreOptions, ServerCore
 from services.model_server.settings import Settings, cores
 from services.model_server.warmup import warm_up
+from services.rpc import server as rpc
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ class Server:
         )
         self._core = ServerCore(self._manager, options)
         self._models = ModelService(self._core)
-        self._grpc: grpc.aio.Server | None = None
+        self._grpc: rpc.Server | None = None
         self._rest: RestServer | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -128,12 +129,7 @@ class Server:
         settings = self._settings
         prediction = PredictionService(self._core, runner, settings.enable_signature_method_name_check)
         self._grpc = build_server(prediction, self._models, settings.enable_grpc_healthcheck_service)
-        try:
-            port = self._grpc.add_insecure_port(f"{settings.host}:{settings.port}")
-        except RuntimeError as error:
-            raise Unavailable(f"Could not listen on {settings.host}:{settings.port}") from error
-        await self._grpc.start()
-        return port
+        return await self._grpc.start(_listener(settings.host, settings.port))
 
     async def _open_rest(self, runner: Runner) -> int:
         settings = self._settings
@@ -143,10 +139,7 @@ class Server:
             metrics_path=read_metrics_path(settings.monitoring_config_file),
             check_method=settings.enable_signature_method_name_check,
         )
-        try:
-            listener = listen(settings.host, settings.rest_api_port)
-        except OSError as error:
-            raise Unavailable(f"Could not listen on {settings.host}:{settings.rest_api_port}") from error
+        listener = _listener(settings.host, settings.rest_api_port)
         app = RestApp(self._core, runner, self._metrics, options)
         self._rest = RestServer(app)
         self._keep_going(self._rest.serve([listener]), "rest")
@@ -165,6 +158,13 @@ class Server:
             await self._grpc.stop(_GRACE_SECONDS)
         await self._manager.close()
         self._failed.cancel()
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    try:
+        return listen(host, port)
+    except OSError as error:
+        raise Unavailable(f"Could not listen on {host}:{port}") from error
 
 
 def _first_config(settings: Settings) -> model_server_config_pb2.ModelServerConfig:

@@ -58,3 +58,4 @@ class Rules:
     methods: Mapping[str, Method]
     admit: Callable[[Call], None]
     most_bytes: int
+    unknown: str = "No method of this server has that path."  # what is said of such a path

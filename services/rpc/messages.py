@@ -11,6 +11,7 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 from services.core.errors import Code
 
 PREFIX_BYTES = 5
+LARGEST_MESSAGE = 2**32 - 1  # bytes that a prefix can count
 IDENTITY = b"identity"
 ENCODINGS = b"identity, deflate, gzip"
 

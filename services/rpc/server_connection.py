@@ -163,7 +163,7 @@ class ServerConnection(Connection[_Answering]):
         try:
             stream.context.run(self._rules.admit, stream.call)
             if method is None:
-                raise Status(Code.UNIMPLEMENTED, "Method not found!")
+                raise Status(Code.UNIMPLEMENTED, self._rules.unknown)
         except Status as error:
             self._finish(stream, error)
             return

@@ -33,18 +33,17 @@ _QUERY = "A query is no part of a path."
 _NAMES = "No model in the store has such a name."
 _BOUND = "A request has at most 1024 instances, unless the gateway is told otherwise."
 _ENCODING = "A body that is encoded otherwise than by gzip is refused, not read as it is."
-_LIBRARY = "Text of gRPC's Python library, not of its C++ one."
+_UNKNOWN = "TensorFlow Serving says nothing of a method that it does not have."
 _REFLECTION = "The gateway's gRPC port can be asked what it offers."
 _TASKS = "A request for no inferences names no model."
 
 GATEWAY: Mapping[str, str] = {
     "grpc-0049": _LABELS,
     "grpc-0134": _TASKS,
-    "grpc-0192": _LIBRARY,
-    "grpc-0196": _LIBRARY,
-    "grpc-0198": _LIBRARY,
+    "grpc-0196": _UNKNOWN,
+    "grpc-0198": _UNKNOWN,
     "grpc-0199": _REFLECTION,
-    "grpc-0205": _LIBRARY,
+    "grpc-0205": _UNKNOWN,
     "rest-0013": _QUERY,
     "rest-0028": _LABELS,
     "rest-0030": _PATHS,
