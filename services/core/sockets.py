@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 
-_BACKLOG = 2048
+BACKLOG = 2048  # connections that nobody has taken yet
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -25,7 +25,7 @@ def listen_shared(host: str, port: int) -> socket.socket:
 def _listen(host: str, port: int, *, shared: bool) -> socket.socket:
     family, both = _family(host), host == "::"
     listener = socket.create_server(
-        (host, port), family=family, backlog=_BACKLOG, reuse_port=shared, dualstack_ipv6=both
+        (host, port), family=family, backlog=BACKLOG, reuse_port=shared, dualstack_ipv6=both
     )
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener

@@ -26,7 +26,6 @@ from services.gateway.gate import GrpcGate
 from services.gateway.gauges import Gauges, Load
 from services.gateway.grpc_calls import GrpcCalls
 from services.gateway.health import INFERENCE, OPEN_INFERENCE_SERVICE, Health
-from services.gateway.http_server import HttpServer
 from services.gateway.keyring import Keyring
 from services.gateway.listeners import Listeners, Ports, port_taken
 from services.gateway.metrics import Metrics
@@ -47,6 +46,7 @@ from services.gateway.tfs_grpc import TfsGrpc
 from services.gateway.tfs_rest import TfsRest
 from services.gateway.typed_grpc import Inference
 from services.gateway.typed_rest import TypedRest
+from services.http import server as http
 from services.rpc.call import Call, Method, Rules
 from services.rpc.health import HEALTH
 from services.rpc.reflection import reflection
@@ -131,19 +131,20 @@ class Gateway:
         stopping = asyncio.create_task(stop.wait())
         if listeners.shared:  # other workers answer; we do when we know of what
             await self._first_table(stopping)
-        rpc = Server(self._rules())
+        rpc, doors, operations = (
+            Server(self._rules()),
+            http.Server(self._edge),
+            http.Server(operations_app(self._pages)),
+        )
         grpc_port = await rpc.start(self._grpc_listener(listeners))
-        http = HttpServer(self._edge, self._settings.drain_seconds)
-        operations = HttpServer(operations_app(self._pages), self._settings.drain_seconds)
-        running = [stopping, polling, http.start(listeners.http, listeners.neighbours)]
+        await doors.start(listeners.http, listeners.neighbours)
         if listeners.operations is not None:
-            running.append(operations.start(listeners.operations))
+            await operations.start(listeners.operations)
         listening(listeners.ports(grpc_port))
-        await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((stopping, polling), return_when=asyncio.FIRST_COMPLETED)
         self._health.drain()
-        await asyncio.gather(self._drain(rpc), http.end())
-        if listeners.operations is not None:
-            await operations.end()  # last: until now it has said that we are not ready
+        await asyncio.gather(self._drain(rpc), doors.stop(self._settings.drain_seconds))
+        await operations.stop(_LAST_ANSWER_SECONDS)  # last: until now it has said that we are not ready
         for task in (polling, stopping):
             task.cancel()
             with suppress(asyncio.CancelledError):

@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from services.core.errors import InvalidArgument, TensorgateError, Unavailable
 from services.core.sockets import listen
 from services.core.tfs import model_server_config_pb2
+from services.http import server as http
 from services.model_server.config import read_metrics_path, read_model_config_file, single_model
 from services.model_server.grpc_server import build_server
 from services.model_server.manager import Manager, RetryPolicy
@@ -22,7 +23,6 @@ from services.model_server.metrics import Metrics
 from services.model_server.model_service import ModelService
 from services.model_server.prediction_service import PredictionService
 from services.model_server.rest import RestApp, RestOptions
-from services.model_server.rest_server import RestServer
 from services.model_server.runner import Runner
 from services.model_server.servable import Servable
 from services.model_server.server_core import CoreOptions, ServerCore
@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 
 _FEWEST_THREADS = 4
 _GRACE_SECONDS = 5.0
+_MOST_REQUESTS = 1024  # over REST; waiting requests are bounded by it
 
 
 class VersionLoader:
@@ -79,7 +80,7 @@ class Server:
         self._core = ServerCore(self._manager, options)
         self._models = ModelService(self._core)
         self._grpc: rpc.Server | None = None
-        self._rest: RestServer | None = None
+        self._rest: http.Server | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -140,16 +141,14 @@ class Server:
             check_method=settings.enable_signature_method_name_check,
         )
         listener = _listener(settings.host, settings.rest_api_port)
-        app = RestApp(self._core, runner, self._metrics, options)
-        self._rest = RestServer(app)
-        self._keep_going(self._rest.serve([listener]), "rest")
+        self._rest = http.Server(RestApp(self._core, runner, self._metrics, options), _MOST_REQUESTS)
+        await self._rest.start(listener)
         return int(listener.getsockname()[1])
 
     async def stop(self) -> None:
         """Finish what was begun, close the ports, unload every model."""
         if self._rest is not None:
-            self._rest.should_exit = True
-            await self._tasks.pop()
+            await self._rest.stop(_GRACE_SECONDS)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -12,7 +12,7 @@ import pytest
 from services.core.tensors import to_proto
 from services.core.tfs import predict_pb2
 from services.core.tfs_stubs import prediction_service_pb2_grpc
-from services.gateway import connection
+from services.http import connection
 from services.stubs.tensorgate.v1 import inference_pb2 as pb
 from tests.gateway.models import AFFINE
 from tests.gateway.world import World, eventually, world
