@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -29,15 +29,20 @@ import numpy as np
 import uvloop
 
 from services.core.card import CARD_PATH, InputField, OutputField, SignatureCard, Task
+from services.core.sockets import listen
 from services.core.tensors import to_proto
 from services.core.tfs import predict_pb2
-from services.core.tfs_methods import PREDICTION
+from services.core.tfs_methods import METHODS, PATHS, PREDICTION
+from services.gateway.backend import METADATA, PREDICT, STATUS
 from services.gateway.health import INFERENCE
+from services.rpc.call import Call, Method, Rules
+from services.rpc.messages import LARGEST_MESSAGE
+from services.rpc.server import Server
 from services.store import open_store
 from services.stubs.tensorgate.v1 import inference_pb2
 from tests.benchmarks.load import Ask, Load, check_installed, grpc_load, http_load
 from tests.benchmarks.page import table, write_section
-from tests.gateway.backend import Model, Signature, TinyServer, serving
+from tests.gateway.backend import Model, Signature, TinyServer
 from tests.gateway.models import card_of, png
 
 PICTURE = np.random.default_rng(1).random((28, 28)).round(4)
@@ -81,10 +86,22 @@ class NullServer(TinyServer):
 
 
 async def serve_nothing() -> None:
-    """The null model server's process."""
-    async with serving(NullServer({MODEL: {1: null_model()}})) as listener:
-        print(json.dumps({"address": listener.address}), flush=True)
-        await asyncio.Event().wait()
+    """The null model server's process. It speaks gRPC as the embedded one does, which takes it the least."""
+    null = NullServer({MODEL: {1: null_model()}})
+    methods = {PATHS[name]: unary(PATHS[name], getattr(null, name)) for name in (PREDICT, METADATA, STATUS)}
+    port = await Server(Rules(methods, lambda call: None, LARGEST_MESSAGE)).start(listen("127.0.0.1", 0))
+    print(json.dumps({"address": f"127.0.0.1:{port}"}), flush=True)
+    await asyncio.Event().wait()
+
+
+def unary(path: str, answer: Callable[[Any, Any], Awaitable[Any]]) -> Method:
+    """Messages where the wire has bytes."""
+
+    async def method(message: bytes, call: Call) -> bytes:
+        reply: bytes = (await answer(METHODS[path].FromString(message), call)).SerializeToString()
+        return reply
+
+    return Method(unary=method)
 
 
 def asks() -> Mapping[str, Ask]:

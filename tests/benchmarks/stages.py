@@ -56,8 +56,7 @@ PIXELS = PICTURE.astype(np.float32)[np.newaxis]
 NOTE = """
 Microseconds of processor time in one process, without network or model server; `whole` is a request from the HTTP
 server's hands and back. What is read of a request, said of a version or asked of a path again and again is worked out
-once. Uvicorn, a request with two bytes to answer, takes 25 us more, and a call over gRPC's Python some 100, shared by
-a batch.
+once.
 """
 
 Stage = Callable[[], Awaitable[Any]]
