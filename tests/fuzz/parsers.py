@@ -36,6 +36,7 @@ from services.gateway.schemas import ClassifyBody, ExplainBody, GenerateTextBody
 from services.gateway.stops import stops_of
 from services.stubs.inference import open_inference_pb2 as oip
 from services.stubs.tensorgate.v1 import inference_pb2 as pb
+from tests.fuzz import wires
 from tests.fuzz.mutations import JSON_WORDS, WIRE_WORDS, messages, mutated, token_wise
 from tests.gateway.backend import signature_def
 from tests.gateway.models import ALL, card_of, png
@@ -281,6 +282,7 @@ SEEDS: Mapping[str, Sequence[bytes]] = {
     + tuple(predict_request(_FLOATS.astype(kind), typed=True) for kind in ("f2", "c8", "i4", "u8")),
     "grpc_infer": (infer_request(raw=True), infer_request(raw=False)),
     "grpc_regress": (regress_request(),),
+    **wires.SEEDS,
 }
 _PARTS = (
     b"\r\n",
@@ -349,4 +351,6 @@ PARSERS: Mapping[str, Parser] = {
     "grpc_predict": _grpc(predict_pb2.PredictRequest, _tfs_inputs, "grpc_predict"),
     "grpc_infer": _grpc(oip.ModelInferRequest, _oip_inputs, "grpc_infer"),
     "grpc_regress": _grpc(pb.RegressRequest, _instances, "grpc_regress"),
+    "http": _binary(wires.read_http, "http", wires.HTTP_WORDS),
+    "grpc": _binary(wires.read_grpc, "grpc", wires.HTTP_2_WORDS),
 }

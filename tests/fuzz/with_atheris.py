@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 import atheris
 
-with atheris.instrument_imports(include=["services.core", "services.gateway"]):
+with atheris.instrument_imports(include=["services.core", "services.gateway", "services.http", "services.rpc"]):
     from tests.fuzz.parsers import PARSERS
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
 from hpack import Encoder
@@ -12,12 +11,12 @@ from hypothesis import strategies as st
 
 from services.core.errors import Code
 from services.rpc import frames
-from services.rpc.call import Method, Rules
 from services.rpc.frames import Broken
 from services.rpc.headers import Blocks, literal
 from services.rpc.incoming import Incoming
 from services.rpc.messages import Status, prefixed, quoted, timeout_of, timeout_text, unquoted
 from services.rpc.server_connection import Connections, ServerConnection
+from tests.fuzz.wires import RULES, Recorder
 
 HEADERS = st.lists(st.tuples(st.binary(min_size=1, max_size=20), st.binary(max_size=300)), max_size=8)
 
@@ -72,23 +71,6 @@ def test_a_message_larger_than_it_may_be_is_refused_by_its_first_bytes() -> None
     assert caught.value.code is Code.RESOURCE_EXHAUSTED
 
 
-class Recorder:
-    """A transport that keeps what is written."""
-
-    def __init__(self) -> None:
-        self.closed = False
-
-    def write(self, data: bytes) -> None: ...
-
-    def close(self) -> None:
-        self.closed = True
-
-    abort = close
-
-    def is_closing(self) -> bool:
-        return self.closed
-
-
 FRAMES = st.builds(
     frames.frame, st.integers(0, 10), st.integers(0, 255), st.integers(0, 9), st.binary(max_size=40)
 ) | st.binary(max_size=40)
@@ -96,12 +78,8 @@ FRAMES = st.builds(
 
 @given(st.lists(FRAMES, max_size=12))
 def test_no_bytes_from_a_client_raise_anything(sent: list[bytes]) -> None:
-    async def echo(message: bytes, call: Any) -> bytes:
-        return message
-
     async def take() -> None:
-        rules = Rules({"/x/echo": Method(unary=echo)}, lambda call: None, 1000)
-        connection, transport = ServerConnection(rules, Connections()), Recorder()
+        connection, transport = ServerConnection(RULES, Connections()), Recorder()
         connection.connection_made(transport)
         for data in (frames.PREFACE, *sent):
             if not transport.closed:
