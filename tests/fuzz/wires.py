@@ -123,7 +123,8 @@ SEEDS: Mapping[str, Sequence[bytes]] = {
 HTTP_WORDS = (
     b"\r\n", b"\r", b"\n", b"\0", b":", b" ", b"HTTP/1.1", b"HTTP/9.9", b"HTTP/1.0", b"-1",
     b"9" * 30, b"Content-Length: ", b"Transfer-Encoding: chunked\r\n", b"Connection: close\r\n",
-    b"Connection: Upgrade\r\n", b"Expect: 100-continue\r\n", b"CONNECT ", b"OPTIONS * ", b"HEAD ", b"\xff", b"%ff", b"http://", b"[::1",
+    b"Connection: Upgrade\r\n", b"Expect: 100-continue\r\n", b"CONNECT ", b"OPTIONS * ", b"HEAD ", b"\xff", b"%ff", b"http://",
+    b"[::1",
     b"0\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
 )  # fmt: skip
 HTTP_2_WORDS = (
