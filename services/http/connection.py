@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextvars import Context
 from dataclasses import dataclass, field
 from functools import lru_cache
 from http import HTTPStatus
@@ -171,7 +172,8 @@ class Connection(asyncio.Protocol):
             return
         connections.running += 1
         self._current = exchange
-        exchange.task = self._loop.create_task(exchange.run(connections.app))
+        # In a context of its own: this may be the task of the request before.
+        exchange.task = self._loop.create_task(exchange.run(connections.app), context=Context())
 
     def answered(self, exchange: Exchange) -> None:
         """Go on with the next request, if there is to be one."""

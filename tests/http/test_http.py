@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +19,7 @@ from services.http.server import Server
 pytestmark = pytest.mark.anyio
 
 LARGE = 1 << 22
+WHO = ContextVar("who", default="nobody")
 
 
 @dataclass
@@ -69,6 +71,11 @@ class App:
             self.cancelled.set()
             raise
         await answer(send, b"at last")
+
+    async def name(self, scope: Any, receive: Any, send: Any) -> None:
+        """Who asked, as far as it was said before."""
+        await answer(send, WHO.get().encode())
+        WHO.set("another")
 
     async def deaf(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer without reading."""
@@ -211,6 +218,11 @@ async def test_nonsense_after_a_request_is_told_after_its_answer(here: Here) -> 
     here.app.go.set()
     received = await asking
     assert received.index(b"at last") < received.index(b"400 Bad Request")
+
+
+async def test_what_is_known_of_one_request_is_not_known_of_the_next(here: Here) -> None:
+    received = await here.ask(request("/name", close=False) + request("/name"))
+    assert received.count(b"nobody") == 2
 
 
 async def test_a_request_that_is_answered_unread_does_not_harm_the_next(here: Here) -> None:
