@@ -74,8 +74,9 @@ class App:
 
     async def name(self, scope: Any, receive: Any, send: Any) -> None:
         """Who asked, as far as it was said before."""
-        await answer(send, WHO.get().encode())
+        who = WHO.get()
         WHO.set("another")
+        await answer(send, who.encode())
 
     async def deaf(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer without reading."""
