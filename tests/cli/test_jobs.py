@@ -155,7 +155,7 @@ def test_what_the_cluster_refuses_is_told_in_its_words(shell: Shell) -> None:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("--engine", "spark"), "local, kubernetes. Received: 'spark'"),
+        (("--engine", "spark"), "local, ray, kubernetes. Received: 'spark'"),
         (("--detach",), "--engine kubernetes. Received: --detach without it"),
         (("--engine", "kubernetes", "--resume", "x"), "Received: resume x"),
     ],
