@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,17 +18,20 @@ from ray.cluster_utils import Cluster
 from rich.console import Console
 
 from plugins.contract import HoldOut, KFold, Samples
+from services.core.errors import FailedPrecondition, InvalidArgument
 from services.store import open_store
-from services.trainer.fit.recipe import Engine, here
+from services.trainer.engines import RAY, engine_of
+from services.trainer.fit.recipe import Engine, Plan, here
 from services.trainer.journal import Bench
 from services.trainer.pipeline import TrainRequest, train
-from services.trainer.progress import PlainProgress
-from services.trainer.ray_models import RayModels
-from services.trainer.run_record import RunRecord, RunState
+from services.trainer.progress import EpochDone, PlainProgress
+from services.trainer.ray_models import Listener, RayModels, in_waves
+from services.trainer.run_record import RunRecord, RunState, read_records
+from services.trainer.settings import TrainerSettings
 from services.trainer.sources.datasets import DatasetFetcher
 from tests.trainer.rays import room_for_ray
 from tests.trainer.tiny_plugin import TinyConfig
-from tests.trainer.traced_plugin import Traced, TracedConfig, fill
+from tests.trainer.traced_plugin import FAULTY, Traced, TracedConfig, fill
 
 
 class FoldedConfig(TracedConfig):
@@ -130,10 +134,9 @@ def epochs_told(printed: str) -> list[str]:
     return sorted(line.partition(" eta ")[0] for line in printed.splitlines() if " epoch " in line)
 
 
-@pytest.mark.usefixtures("cluster")
 @pytest.mark.parametrize("plugin", [Folded(), Held()], ids=["folds", "hold-out"])
 def test_a_run_whose_worker_is_killed_in_the_middle_of_a_model_ends_with_the_figures_of_one_here(
-    plugin: Folded, workshop: Workshop
+    plugin: Folded, workshop: Workshop, cluster: Cluster
 ) -> None:
     local, told_here = workshop.run(plugin, here, "epochs=3")
 
@@ -144,8 +147,65 @@ def test_a_run_whose_worker_is_killed_in_the_middle_of_a_model_ends_with_the_fig
     assert workshop.lines(run) == workshop.lines(local)
     assert workshop.files(run) == workshop.files(local)
     assert sorted(set(epochs_told(told))) == epochs_told(told_here)
+    if len(run.folds) > 1:
+        machines = {f"machine {node.node_id}" for node in cluster.worker_nodes}
+        assert set(workshop.notes("machine")) == machines, "folds are trained side by side"
 
 
-def test_folds_are_trained_on_both_machines(workshop: Workshop, cluster: Cluster) -> None:
-    workshop.on_ray(Folded(), "epochs=2")
-    assert sorted(workshop.notes("machine")) == sorted(f"machine {node.node_id}" for node in cluster.worker_nodes)
+@pytest.mark.usefixtures("cluster")
+def test_a_fault_in_a_model_ends_the_run_as_it_would_here(workshop: Workshop) -> None:
+    with pytest.raises(ValueError, match="six units are too many"):
+        workshop.on_ray(Folded(), f"units={FAULTY}")
+    (record,) = read_records(workshop.home / "runs")
+    assert record.state is RunState.FAILED and record.error == "ValueError: six units are too many"
+
+
+def test_of_a_run_that_goes_on_nothing_is_trained_twice(workshop: Workshop) -> None:
+    local, _ = workshop.run(Held(), here, "epochs=1")
+    lines = workshop.lines(local)
+    again, told = workshop.on_ray(Held(), resume=local.id)
+    assert alike(again, local) and workshop.lines(again) == lines
+    assert "on Ray" not in told and not epochs_told(told)
+
+
+def test_the_time_left_is_that_of_folds_side_by_side() -> None:
+    plans = [Plan(f"fold {number + 1}", number, 10, (5 - number) * 10, False) for number in range(5)]
+    assert [plan.epochs_after for plan in in_waves(plans, 2)] == [30, 30, 20, 20, 10]
+    assert in_waves(plans, 1) == plans
+
+
+def test_what_workers_say_is_told_here_and_the_bar_is_of_all_of_them() -> None:
+    said: list[object] = []
+
+    class Bar(PlainProgress):
+        def batch(self, share: float) -> None:
+            said.append(share)
+
+        def step(self, text: str) -> None:
+            said.append(text)
+
+    listener = Listener(Bar(Console(quiet=True), time.monotonic), 2)
+    done = EpochDone("fold 1", 1, 2, {"loss": 0.5}, 3.0)
+    for name, told in (
+        ("fold 1", 0.0),
+        ("fold 1", done),
+        ("fold 1", 0.5),
+        ("fold 2", 0.0),
+        ("fold 2", "data"),
+        ("fold 2", 0.5),
+    ):
+        listener.hear(name, told)
+    listener.hear("fold 1", 0.0)
+    assert said == [0.0, str(done), 0.25, 0.25, "fold 2: data", 0.5, "fold 1 begins anew: its worker was lost", 0.25]
+
+
+def test_an_engine_that_cannot_be_is_refused() -> None:
+    with pytest.raises(InvalidArgument, match=r"local, ray\. Received: 'spark'"), engine_of("spark", TrainerSettings()):
+        pass
+
+
+def test_without_ray_the_error_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "services.trainer.ray_cluster")
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(FailedPrecondition, match=r"pip install 'tensorgate\[ray\]'"), engine_of(RAY, TrainerSettings()):
+        pass
