@@ -53,8 +53,7 @@ class Cluster:
 
     def template(self) -> Manifest:
         """The CronJob that deploy/ puts there. Raises NotFound."""
-        found: Manifest = self._ask(self.batch.read_namespaced_cron_job, TEMPLATE)
-        return found
+        return self.schedule(TEMPLATE)
 
     def start(self, job: Manifest) -> None:
         """Create it. Raises AlreadyExists."""
@@ -106,8 +105,13 @@ class Cluster:
             self._ask(self.batch.create_namespaced_cron_job, body=schedule)
         except AlreadyExists:
             name = schedule["metadata"]["name"]
-            check_ours(self._ask(self.batch.read_namespaced_cron_job, name))
+            check_ours(self.schedule(name))
             self._ask(self.batch.replace_namespaced_cron_job, name, body=schedule)
+
+    def schedule(self, name: str) -> Manifest:
+        """Raises NotFound."""
+        found: Manifest = self._ask(self.batch.read_namespaced_cron_job, name)
+        return found
 
     def schedules(self) -> list[Manifest]:
         """Those made after the template, which is none of them."""
@@ -116,7 +120,7 @@ class Cluster:
 
     def remove_schedule(self, name: str) -> None:
         """A job that it has started goes, too. Raises NotFound, FailedPrecondition if it is not ours."""
-        check_ours(self._ask(self.batch.read_namespaced_cron_job, name))
+        check_ours(self.schedule(name))
         self._ask(self.batch.delete_namespaced_cron_job, name, propagation_policy="Background")
 
     def _ask(self, call: Any, *name: str, **options: Any) -> Any:

@@ -89,6 +89,12 @@ def schedule_of(template: Manifest, name: str, words: Sequence[str], cron: str) 
     }
 
 
+def words_of(schedule: Manifest) -> list[str]:
+    """What a CronJob's container is told."""
+    (container,) = schedule["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    return list(container["args"])
+
+
 def check_ours(made: Manifest) -> None:
     """Only what was made after the template is changed or removed. Raises FailedPrecondition."""
     label, _, value = OURS.partition("=")
