@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -156,6 +157,18 @@ def test_a_schedule_is_made_changed_listed_and_removed(shell: Shell) -> None:
     assert row["tensorgate"] == "train jena_climate --label=stable --if-changed"
     assert shell.run("schedule", "jena_climate", "--remove")[1] == ["train-jena-climate is removed"]
     assert list(shell.server.objects["cronjobs"]) == ["trainer"]
+
+
+def test_the_operations_page_s_walk_to_a_weekly_training_runs(shell: Shell) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    block = page.partition("## Training again, every week, guarded")[2].partition("```sh\n")[2].partition("```")[0]
+    lines = [shlex.split(line, comments=True) for line in block.splitlines()]
+    assert len(lines) == 7
+    for program, *words in lines:
+        name = next(iter(shell.server.objects["jobs"]), "")
+        code, out, err = shell.run(*(name if word == "NAME" else word for word in words))
+        assert (program, code) == ("tensorgate", 0) and out, err
+    assert not shell.server.objects["jobs"] and list(shell.server.objects["cronjobs"]) == ["trainer"]
 
 
 def test_what_is_not_ours_is_neither_cancelled_nor_removed_nor_replaced(shell: Shell) -> None:
