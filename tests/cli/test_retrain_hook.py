@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import yaml
 
 from services.cli.cluster.hook import Hook, Notice, unfinished, wanted
 from services.cli.cluster.manifests import Training, schedule_of
 from services.core.errors import Unavailable
 from tests.cli.api_server import ApiServer, PodPlan, serving
 from tests.deploy.manifests import one
+from tests.polling import until
+from tests.ports import free_port
 
+ALERTMANAGER = "prometheus-alertmanager"  # as Debian calls it
 TOKEN = "a-token-of-a-test"
 SINCE = "2026-03-01T04:05:06.789Z"
 JOB = "train-mnist-0301040506"
@@ -119,6 +125,37 @@ def test_a_firing_alert_begins_the_model_s_own_scheduled_training(site: Site) ->
     assert jobs(site)[JOB]["spec"] == schedule["spec"]["jobTemplate"]["spec"]
     container = jobs(site)[JOB]["spec"]["template"]["spec"]["containers"][0]
     assert container["args"] == ["train", "mnist", "--label=stable", "--variant=convnet"]
+
+
+@pytest.mark.skipif(shutil.which(ALERTMANAGER) is None, reason=f"no {ALERTMANAGER}: make engines-check installs it")
+def test_alertmanager_itself_configured_as_the_operations_page_says_begins_it(site: Site, tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    (block,) = [block for block in page.split("```") if block.startswith("yaml\nroute:")]
+    config = yaml.safe_load(block.removeprefix("yaml\n"))
+    config["route"] |= {"receiver": "nobody", "group_wait": "0s"}
+    config["receivers"].append({"name": "nobody"})
+    (hook,) = config["receivers"][0]["webhook_configs"]
+    (tmp_path / "token").write_text(TOKEN)
+    hook["url"], hook["http_config"]["authorization"]["credentials_file"] = site.url, str(tmp_path / "token")
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    port = free_port()
+    flags = (f"--config.file={tmp_path / 'config.yaml'}", f"--storage.path={tmp_path / 'data'}")
+    places = (f"--web.listen-address=127.0.0.1:{port}", "--cluster.listen-address=")
+    with subprocess.Popen([ALERTMANAGER, *flags, *places], stderr=subprocess.DEVNULL) as process:
+        try:
+            until(lambda: is_ready(f"http://127.0.0.1:{port}/-/ready"), seconds=20)
+            told = [{"labels": alert()["labels"], "startsAt": SINCE}]
+            httpx.post(f"http://127.0.0.1:{port}/api/v2/alerts", json=told).raise_for_status()
+            until(lambda: list(jobs(site)) == [JOB], seconds=20)
+        finally:
+            process.terminate()
+
+
+def is_ready(url: str) -> bool:
+    try:
+        return httpx.get(url).status_code == 200
+    except httpx.ConnectError:
+        return False
 
 
 def test_a_model_is_trained_by_one_job_at_a_time(site: Site) -> None:
