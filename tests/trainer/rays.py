@@ -15,12 +15,15 @@ import ray
 from tests.polling import until
 
 
+_TOKEN = secrets.token_hex(32)  # a process reads it once, however many Rays it starts
+
+
 @contextmanager
 def room_for_ray() -> Iterator[str]:
     """The folder to start a Ray in, and its variables; at the end this process leaves it, and all of it ends."""
     before = signal.getsignal(signal.SIGTERM)  # Ray sets its own
     with TemporaryDirectory(prefix="ray") as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))  # else Ray keeps one in the home folder
+        patch.setenv("RAY_AUTH_TOKEN", _TOKEN)  # else Ray keeps one in the home folder
         patch.setenv("RAY_USAGE_STATS_ENABLED", "1")
         patch.setenv("TMPDIR", folder)  # of the workers: a killed one leaves its files
         yield folder  # pytest's own is too long a path for Ray's sockets
