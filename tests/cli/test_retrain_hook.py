@@ -7,7 +7,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -222,6 +225,30 @@ def test_a_cluster_out_of_reach_is_told_to_whoever_asks() -> None:
 
     with pytest.raises(Unavailable):
         Hook(Away(), TOKEN).hear(Notice.model_validate(notice(alert())))
+
+
+def test_two_notices_at_once_begin_one_job() -> None:
+    both = threading.Barrier(2, timeout=0.5)  # who takes turns does not meet there
+    started: list[Mapping[str, Any]] = []
+
+    class Slow:
+        def schedule(self, name: str) -> Mapping[str, Any]:
+            return schedule_of(one("laptop", "CronJob", "trainer"), name, ("train", "mnist"), "0 3 * * 0")
+
+        def jobs(self) -> list[Mapping[str, Any]]:
+            there = list(started)
+            with suppress(threading.BrokenBarrierError):
+                both.wait()
+            return there
+
+        def start(self, job: Mapping[str, Any]) -> None:
+            started.append(job)
+
+    hook = Hook(Slow(), TOKEN)
+    notices = [Notice.model_validate(notice(alert(since=f"2026-03-01T0{hour}:00:00Z"))) for hour in (1, 2)]
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(hook.hear, notices))
+    assert len(started) == 1
 
 
 def test_of_several_alerts_of_a_model_the_newest_counts() -> None:

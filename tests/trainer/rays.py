@@ -14,7 +14,6 @@ import ray
 
 from tests.polling import until
 
-
 _TOKEN = secrets.token_hex(32)  # a process reads it once, however many Rays it starts
 
 

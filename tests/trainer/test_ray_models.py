@@ -25,10 +25,11 @@ from services.trainer.fit.recipe import Engine, Plan, here
 from services.trainer.journal import Bench
 from services.trainer.pipeline import TrainRequest, train
 from services.trainer.progress import EpochDone, PlainProgress
-from services.trainer.ray_models import Listener, RayModels, in_waves
+from services.trainer.ray_models import Listener, RayModels, Told, in_waves
 from services.trainer.run_record import RunRecord, RunState, read_records
 from services.trainer.settings import TrainerSettings
 from services.trainer.sources.datasets import DatasetFetcher
+from tests.polling import until
 from tests.trainer.rays import room_for_ray
 from tests.trainer.tiny_plugin import TinyConfig
 from tests.trainer.traced_plugin import FAULTY, Traced, TracedConfig, fill
@@ -158,6 +159,22 @@ def test_a_fault_in_a_model_ends_the_run_as_it_would_here(workshop: Workshop) ->
         workshop.on_ray(Folded(), f"units={FAULTY}")
     (record,) = read_records(workshop.home / "runs")
     assert record.state is RunState.FAILED and record.error == "ValueError: six units are too many"
+
+
+@pytest.mark.usefixtures("cluster")
+def test_who_stops_a_run_stops_its_workers(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(listener: Listener, name: str, told: Told) -> None:
+        if isinstance(told, EpochDone):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Listener, "hear", stop)
+    with pytest.raises(KeyboardInterrupt):
+        workshop.on_ray(Folded(), "epochs=100000")
+    workers = [Path("/proc") / note.name.partition("-")[2] for note in (workshop.home / "notes").glob("8-*")]
+    assert workers
+    until(lambda: not any(worker.exists() for worker in workers), seconds=20)
+    (record,) = read_records(workshop.home / "runs")
+    assert record.state is RunState.RUNNING, "it can be gone on with"
 
 
 def test_of_a_run_that_goes_on_nothing_is_trained_twice(workshop: Workshop) -> None:

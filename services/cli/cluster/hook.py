@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal, Protocol
 
-from pydantic import BaseModel, ValidationError
+from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
 from services.cli.cluster.manifests import Manifest, check_ours, job_name, job_of, schedule_name, state_of, words_of
 from services.core.errors import (
@@ -38,7 +38,7 @@ class Alert(BaseModel):
 
     status: Literal["firing", "resolved"]
     labels: Mapping[str, str]
-    startsAt: datetime
+    since: AwareDatetime = Field(alias="startsAt")
 
 
 class Notice(BaseModel):
@@ -67,8 +67,8 @@ class Schedules(Protocol):
 def wanted(notice: Notice) -> Mapping[str, datetime]:
     """The models that firing alerts name, and since when; an alert without the label `model` names none."""
     firing = [alert for alert in notice.alerts if alert.status == "firing" and alert.labels.get("model")]
-    newest_last = sorted(firing, key=lambda alert: alert.startsAt)
-    return {alert.labels["model"]: alert.startsAt.astimezone(UTC) for alert in newest_last}
+    newest_last = sorted(firing, key=lambda alert: alert.since)
+    return {alert.labels["model"]: alert.since.astimezone(UTC) for alert in newest_last}
 
 
 def retrain(cluster: Schedules, model: str, since: datetime) -> str:
@@ -136,6 +136,7 @@ def hook_server(hook: Hook, address: tuple[str, int]) -> ThreadingHTTPServer:
 class _Handler(BaseHTTPRequestHandler):
     asks: Hook
     protocol_version = "HTTP/1.1"
+    server_version, sys_version = "tensorgate", ""
     timeout = _SILENT_SECONDS
 
     def do_GET(self) -> None:
