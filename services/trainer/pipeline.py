@@ -167,8 +167,16 @@ def _walk(request: TrainRequest, bench: Bench, config: Config, journal: Journal)
     with journal.timed("fit") as note:
         each_epoch = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: note())
         record, folder = journal.record, journal.folder
-        watchers, engine = (each_epoch,), bench.engine
-        recipe = Recipe(plugin, record.variant, config, record.metric, folder, progress, watchers, engine)
+        recipe = Recipe(
+            plugin,
+            record.variant,
+            config,
+            record.metric,
+            folder,
+            progress,
+            watchers=(each_epoch,),
+            engine=bench.engine,
+        )
         model, folds, final = fit_all(recipe, data.train)
     journal.note(folds=folds, final=final, parameters=model.count_params())
     with journal.timed("evaluate"):
