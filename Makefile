@@ -12,7 +12,7 @@ ifneq ($(wildcard ../shared/conformance),)
 export TENSORGATE_CONFORMANCE ?= $(realpath ../shared/conformance)
 endif
 
-.PHONY: help install up test fuzz conformance check deploy-check monitoring monitoring-check format proto lock clean
+.PHONY: help install up test fuzz conformance check deploy-check engines-check monitoring monitoring-check format proto lock clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*##/ {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,12 @@ deploy-check: install  ## check deploy/ with every tool; build all images and ru
 	  && apt-get install -y -q --no-install-recommends buildah debootstrap prometheus; break; }; done
 	$(BIN)/pytest tests/deploy
 
+engines-check: install  ## training on Ray and Kubernetes, and Alertmanager's alerts that begin it (as root, two minutes)
+	@command -v prometheus-alertmanager > /dev/null || { apt-get update -q \
+	  && apt-get install -y -q --no-install-recommends prometheus-alertmanager; }
+	$(BIN)/pytest tests/trainer/test_ray_engine.py tests/trainer/test_ray_models.py tests/cli/test_jobs.py \
+	  tests/cli/test_retrain_hook.py
+
 monitoring: install  ## write Prometheus's rules and Grafana's dashboards from deploy/alerts.py and deploy/dashboards.py
 	$(BIN)/python -m deploy.monitoring
 
@@ -88,7 +94,7 @@ LOCKS := deploy/requirements
 lock:  ## pin the newest allowed versions in requirements.lock, and in deploy/requirements what each image has of them
 	echo tensorflow-cpu | $(COMPILE) --upgrade --extra train --extra dev pyproject.toml - -o requirements.lock
 	$(COMPILE) -c requirements.lock $(TERMINAL:%=--no-emit-package %) pyproject.toml -o $(LOCKS)/serving.lock
-	echo tensorflow-cpu | $(COMPILE) -c requirements.lock --extra train pyproject.toml - -o $(LOCKS)/training.lock
+	echo tensorflow-cpu | $(COMPILE) -c requirements.lock --extra train --extra kubernetes pyproject.toml - -o $(LOCKS)/training.lock
 	printf 'cyclonedx-bom\nsetuptools\n' | $(COMPILE) -c requirements.lock - -o $(LOCKS)/image.lock
 	sed -i '/^tensorflow==/,/^[a-z]/{/^tensorflow==/d;/^    --hash/d}' requirements.lock $(LOCKS)/*.lock
 

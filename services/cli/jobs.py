@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import signal
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 from services.cli.cluster.following import follow
+from services.cli.cluster.hook import Hook, hook_server
 from services.cli.cluster.manifests import (
     JobState,
     Manifest,
@@ -20,11 +24,13 @@ from services.cli.cluster.manifests import (
     schedule_of,
     state_of,
     why,
+    words_of,
 )
 from services.cli.console import EXIT_REJECTED, JsonFlag, print_json, print_rows
 from services.cli.settings import CliSettings
 from services.core.errors import FailedPrecondition, Internal, InvalidArgument
 from services.core.refs import STABLE
+from services.core.telemetry import configure_logging
 from services.trainer.progress import progress_on
 
 if TYPE_CHECKING:
@@ -33,6 +39,8 @@ if TYPE_CHECKING:
 IfChangedFlag = Annotated[
     bool, typer.Option("--if-changed", help="Only if the data are others than those `stable` was trained on.")
 ]
+
+_LEAST_TOKEN = 16
 
 jobs = typer.Typer(help="List, follow and cancel the jobs that train on a cluster.", invoke_without_command=True)
 
@@ -98,6 +106,30 @@ def schedule(
     print(f"{name} trains at {cron!r}")
 
 
+def retrain_hook(
+    token_file: Annotated[
+        Path, typer.Option(exists=True, dir_okay=False, help="Holds the bearer token that Alertmanager sends.")
+    ],
+    host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 takes a free one.")] = 8085,
+) -> None:
+    """Begin a model's scheduled training when Alertmanager posts an alert with the label `model` to /retrain.
+
+    tensorgate retrain-hook --token-file token
+    """
+    token = token_file.read_text().strip()
+    if len(token) < _LEAST_TOKEN:
+        raise InvalidArgument(
+            f"A token has {_LEAST_TOKEN} characters or more. Received: {token_file} with {len(token)}"
+        )
+    configure_logging()
+    server = hook_server(Hook(_cluster(), token), (host, port))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # process 1 of a container ends at no signal by itself
+    print(f"listening on http://{host}:{server.server_port}/retrain", flush=True)
+    with server, suppress(KeyboardInterrupt):
+        server.serve_forever()
+
+
 def start_job(training: Training, detach: bool) -> None:
     """Make a job that trains, and follow it unless `detach`. Raises TensorgateError."""
     cluster = _cluster()
@@ -140,8 +172,7 @@ def _job_row(job: Manifest) -> dict[str, Any]:
 
 def _schedule_row(each: Manifest) -> dict[str, Any]:
     spec, last = each["spec"], each.get("status", {}).get("lastScheduleTime", "")
-    (container,) = spec["jobTemplate"]["spec"]["template"]["spec"]["containers"]
-    told = " ".join(container["args"])
+    told = " ".join(words_of(each))
     return {"schedule": each["metadata"]["name"], "cron": spec["schedule"], "last": last, "tensorgate": told}
 
 

@@ -18,7 +18,7 @@ from services.core.tensorflow_settings import loading_tensorflow
 from services.trainer.discovery import load_entry_point, plugin_names
 from services.trainer.run_record import RunRecord, RunState, read_records
 
-LOCAL, KUBERNETES = "local", "kubernetes"
+LOCAL, RAY, KUBERNETES = "local", "ray", "kubernetes"
 
 
 def train(
@@ -30,18 +30,24 @@ def train(
     force: Annotated[bool, typer.Option("--force", help="Publish even if the gate says no.")] = False,
     resume: Annotated[str | None, typer.Option(help="Go on with a run that was killed, by its id.")] = None,
     if_changed: IfChangedFlag = False,
-    engine: Annotated[str, typer.Option(help="local: here; kubernetes: a job on a cluster that has deploy/.")] = LOCAL,
+    engine: Annotated[
+        str,
+        typer.Option(help="local: here; ray: models on Ray (RAY_ADDRESS, or here); kubernetes: a job there."),
+    ] = LOCAL,
     detach: Annotated[bool, typer.Option("--detach", help="Leave when the job is made.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Train a plugin and publish the model, if it beats its baseline and the current `stable`.
 
     tensorgate train mnist --variant convnet --set epochs=5
+    tensorgate train boston_housing --engine ray
     tensorgate train mnist --engine kubernetes
     """
-    if engine != LOCAL:
+    if engine not in (LOCAL, RAY, KUBERNETES):
+        raise InvalidArgument(f"A run trains on one of: {LOCAL}, {RAY}, {KUBERNETES}. Received: {engine!r}")
+    if engine == KUBERNETES:
         training = Training(plugin, variant, tuple(settings or ()), model, label, force, if_changed)
-        _check_engine(engine, resume, as_json)
+        _check_job(resume, as_json)
         start_job(training, detach)
         return
     if detach:
@@ -57,15 +63,14 @@ def train(
         label=label or None,
         force=force,
         resume=resume,
+        engine=engine,
     )
     if if_changed and unchanged(request, CliSettings()):
         return
     _end(train_and_publish(request, CliSettings()), as_json)
 
 
-def _check_engine(engine: str, resume: str | None, as_json: bool) -> None:
-    if engine != KUBERNETES:
-        raise InvalidArgument(f"A run trains on one of: {LOCAL}, {KUBERNETES}. Received: {engine!r}")
+def _check_job(resume: str | None, as_json: bool) -> None:
     if resume is not None or as_json:
         raise InvalidArgument(
             f"A job keeps no runs to go on with, and its record stays there. Received: resume {resume}, json {as_json}"

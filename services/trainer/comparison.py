@@ -21,9 +21,9 @@ from services.core.errors import InvalidArgument
 from services.store import open_store
 from services.trainer.configuration import resolve_config, variant_of
 from services.trainer.discovery import load_plugin
-from services.trainer.fit.fitting import Recipe
 from services.trainer.fit.precision import make_deterministic
 from services.trainer.fit.protocols import best_epoch
+from services.trainer.fit.recipe import Recipe
 from services.trainer.journal import Bench
 from services.trainer.pipeline import fewer, fit_folds
 from services.trainer.progress import progress_on

@@ -31,9 +31,9 @@ from plugins.contract import (
 )
 from services.core.errors import FailedPrecondition, InvalidArgument
 from services.trainer.configuration import validate_config
-from services.trainer.fit.fitting import Recipe
 from services.trainer.fit.precision import make_deterministic
 from services.trainer.fit.protocols import cuts
+from services.trainer.fit.recipe import Recipe
 from services.trainer.heads import as_scores
 from services.trainer.journal import Bench
 from services.trainer.pipeline import TrainRequest, bench_of, fewer, fit_all, train

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from plugins.contract import Datasets, Plugin
 from services.store import Store
+from services.trainer.fit.recipe import Engine, here
 from services.trainer.progress import RunProgress
 from services.trainer.run_folder import RunFolder
 from services.trainer.run_record import RunRecord, write_record
@@ -34,6 +35,7 @@ class Bench:
     store: Store
     runs: Path
     progress: RunProgress
+    engine: Engine = here
 
 
 class Journal:

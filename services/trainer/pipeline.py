@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,10 +23,12 @@ from services.core.refs import STABLE, check_label, check_model_name
 from services.store import Store, open_store
 from services.trainer.configuration import resolve_config, validate_config, variant_of
 from services.trainer.discovery import load_plugin
+from services.trainer.engines import LOCAL, engine_of
 from services.trainer.environment import environment
-from services.trainer.fit.fitting import Recipe, Stage, fit, fresh_model
+from services.trainer.fit.fitting import fit, fresh_model
 from services.trainer.fit.precision import make_deterministic
 from services.trainer.fit.protocols import FINAL, best_epoch, cuts, trains_again
+from services.trainer.fit.recipe import Plan, Recipe
 from services.trainer.interval import Interval, figure_interval
 from services.trainer.journal import Bench, Journal
 from services.trainer.progress import figures_text, progress_on
@@ -50,11 +53,13 @@ class TrainRequest:
     label: str | None = STABLE  # moved to the new version; None: none is
     force: bool = False  # publish against the gate's verdict
     resume: str | None = None  # the id of a run that was killed: goes on with what it was asked
+    engine: str = LOCAL  # where models are trained; the rest is done here
 
 
 def train_and_publish(request: TrainRequest, settings: TrainerSettings) -> RunRecord:
     """Train an installed plugin with this machine's store, datasets and terminal. Raises TensorgateError."""
-    return train(request, bench_of(request.plugin, settings))
+    with engine_of(request.engine, settings) as engine:
+        return train(request, replace(bench_of(request.plugin, settings), engine=engine))
 
 
 def unchanged(request: TrainRequest, settings: TrainerSettings) -> bool:
@@ -162,7 +167,16 @@ def _walk(request: TrainRequest, bench: Bench, config: Config, journal: Journal)
     with journal.timed("fit") as note:
         each_epoch = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: note())
         record, folder = journal.record, journal.folder
-        recipe = Recipe(plugin, record.variant, config, record.metric, folder, progress, watchers=(each_epoch,))
+        recipe = Recipe(
+            plugin,
+            record.variant,
+            config,
+            record.metric,
+            folder,
+            progress,
+            watchers=(each_epoch,),
+            engine=bench.engine,
+        )
         model, folds, final = fit_all(recipe, data.train)
     journal.note(folds=folds, final=final, parameters=model.count_params())
     with journal.timed("evaluate"):
@@ -199,14 +213,14 @@ def fit_all(recipe: Recipe, train: Samples) -> tuple[Any, tuple[StageRecord, ...
         model = fresh_model(recipe, recipe.config.seed, train)
         return model, (), StageRecord(name=FINAL, best_epoch=0, history={})
     if isinstance(protocol, AllData):
-        model, final = fit(recipe, Stage(FINAL, 0, recipe.config.epochs, 0, published=True, train=train))
+        model, (final,) = _fit_plans(recipe, train, [Plan(FINAL, 0, recipe.config.epochs, 0, published=True)])
         return model, (), final
     model, folds = fit_folds(recipe, train)
     if not trains_again(protocol):
         return model, folds, folds[0]
     best = best_epoch(recipe.metric, [fold.history for fold in folds])
     recipe.progress.step(f"training on all {len(train)} samples for {best} epochs, which validated best")
-    model, final = fit(recipe, Stage(FINAL, len(folds), best, 0, published=True, train=train))
+    model, (final,) = _fit_plans(recipe, train, [Plan(FINAL, len(folds), best, 0, published=True)])
     return model, folds, final
 
 
@@ -214,13 +228,18 @@ def fit_folds(recipe: Recipe, train: Samples) -> tuple[Any, tuple[StageRecord, .
     """Train the models that are validated: the last of them, and all their records."""
     protocol, epochs = recipe.protocol, recipe.config.epochs
     parts, again = cuts(protocol, len(train), recipe.config.seed), trains_again(protocol)
-    folds = []
-    for number, cut in enumerate(parts):
-        after = (len(parts) - number - 1 + again) * epochs
-        stage = Stage(cut.name, number, epochs, after, not again, train.take(cut.train), train.take(cut.validation))
-        model, record = fit(recipe, stage)
-        folds.append(record)
-    return model, tuple(folds)
+    after = [(len(parts) - number - 1 + again) * epochs for number in range(len(parts))]
+    plans = [Plan(cut.name, number, epochs, after[number], not again, cut) for number, cut in enumerate(parts)]
+    return _fit_plans(recipe, train, plans)
+
+
+def _fit_plans(recipe: Recipe, train: Samples, plans: Sequence[Plan]) -> tuple[Any, tuple[StageRecord, ...]]:
+    recipe.engine(recipe, plans)
+    records = []
+    for plan in plans:
+        model, record = fit(recipe, plan.stage(train))
+        records.append(record)
+    return model, tuple(records)
 
 
 def _can_be_told(record: RunRecord) -> bool:

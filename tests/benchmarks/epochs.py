@@ -29,8 +29,9 @@ from plugins.jena_climate.data import read_table
 from plugins.jena_climate.gaps import fill_gaps
 from services.trainer.configuration import resolve_config
 from services.trainer.discovery import load_plugin
-from services.trainer.fit.fitting import Recipe, Stage, fit
+from services.trainer.fit.fitting import fit
 from services.trainer.fit.precision import make_deterministic
+from services.trainer.fit.recipe import Recipe, Stage
 from services.trainer.progress import PlainProgress
 from services.trainer.run_folder import RunFolder
 from services.trainer.run_record import metric_record

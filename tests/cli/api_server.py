@@ -100,7 +100,7 @@ def serving(server: ApiServer, folder: Path) -> Iterator[Path]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
         http.daemon_threads = True
-        thread = threading.Thread(target=http.serve_forever)
+        thread = threading.Thread(target=http.serve_forever, args=(0.02,))  # seconds until it sees that it shall end
         thread.start()
         try:
             yield _kubeconfig(f"http://127.0.0.1:{http.server_port}", folder)

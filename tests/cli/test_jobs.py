@@ -1,10 +1,11 @@
-"""Training on a cluster: the command, in a process of its own, and the official client talk to a tiny API server."""
+"""Training on a cluster: the command and the official client talk to a tiny API server."""
 
 from __future__ import annotations
 
 import io
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -12,10 +13,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import kubernetes.config
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
+from services.cli.__main__ import app
+from services.cli.cluster import following
 from services.cli.cluster.following import Unheard
+from services.cli.console import EXIT_ERROR
+from services.core.errors import TensorgateError
 from services.trainer.progress import BarProgress, EpochDone, PlainProgress, tell_again
 from tests.cli.api_server import ApiServer, PodPlan, serving
 from tests.deploy.manifests import one
@@ -30,12 +37,13 @@ LINES = (
 
 @dataclass(frozen=True)
 class Shell:
-    """Runs the command with a kubeconfig."""
+    """Runs the command with a kubeconfig: in this process, because the client takes seconds to import."""
 
     server: ApiServer
     kubeconfig: Path
 
     def begin(self, *words: str) -> subprocess.Popen[str]:
+        """In a process of its own, as a person does."""
         # Tests in the background of a shell are told to ignore Ctrl-C, and so would be what they start.
         ours = signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
@@ -51,17 +59,22 @@ class Shell:
 
     def run(self, *words: str) -> tuple[int, list[str], str]:
         """Exit code, lines of output, errors."""
-        process = self.begin(*words)
-        out, err = process.communicate(timeout=60)
-        return process.returncode, out.splitlines(), err
+        result = CliRunner().invoke(app, words)
+        if isinstance(result.exception, TensorgateError):
+            return EXIT_ERROR, result.stdout.splitlines(), result.exception.message
+        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+        return result.exit_code, result.stdout.splitlines(), result.stderr
 
 
 @pytest.fixture
-def shell(tmp_path: Path) -> Iterator[Shell]:
+def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
     """A cluster to which the laptop's overlay was applied."""
     server = ApiServer([PodPlan(LINES)])
     server.objects["cronjobs"]["trainer"] = dict(one("laptop", "CronJob", "trainer"))
     with serving(server, tmp_path) as kubeconfig:
+        for module in (kubernetes.config, kubernetes.config.kube_config):  # they read KUBECONFIG once, when imported
+            monkeypatch.setattr(module, "KUBE_CONFIG_DEFAULT_LOCATION", str(kubeconfig))
+        monkeypatch.setattr(following, "_PAUSE_SECONDS", 0.01)
         yield Shell(server, kubeconfig)
 
 
@@ -146,16 +159,39 @@ def test_a_schedule_is_made_changed_listed_and_removed(shell: Shell) -> None:
     assert list(shell.server.objects["cronjobs"]) == ["trainer"]
 
 
+def test_the_operations_page_s_walk_to_a_weekly_training_runs(shell: Shell) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    block = page.partition("## Training again, every week, guarded")[2].partition("```sh\n")[2].partition("```")[0]
+    lines = [shlex.split(line, comments=True) for line in block.splitlines()]
+    assert len(lines) == 7
+    for program, *words in lines:
+        name = next(iter(shell.server.objects["jobs"]), "")
+        code, out, err = shell.run(*(name if word == "NAME" else word for word in words))
+        assert (program, code) == ("tensorgate", 0) and out, err
+    assert not shell.server.objects["jobs"] and list(shell.server.objects["cronjobs"]) == ["trainer"]
+
+
+def test_what_is_not_ours_is_neither_cancelled_nor_removed_nor_replaced(shell: Shell) -> None:
+    theirs = {"metadata": {"name": "train-mnist", "labels": {"app.kubernetes.io/name": "another"}}}
+    shell.server.objects["jobs"]["train-mnist"] = theirs
+    shell.server.objects["cronjobs"]["train-mnist"] = theirs
+    for words in ("jobs cancel train-mnist", "schedule mnist --remove", "schedule mnist --cron @weekly"):
+        code, _, err = shell.run(*words.split())
+        assert code == 1 and "label app.kubernetes.io/name=trainer. Received: train-mnist without it" in err
+    assert shell.server.objects["jobs"]["train-mnist"] == shell.server.objects["cronjobs"]["train-mnist"] == theirs
+
+
 def test_what_the_cluster_refuses_is_told_in_its_words(shell: Shell) -> None:
     shell.server.forbidden = True
-    code, _, err = shell.run("jobs")
-    assert code == 1 and "The cluster says: you may not look at that" in err
+    process = shell.begin("jobs")
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1 and "The cluster says: you may not look at that" in err
 
 
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("--engine", "spark"), "local, kubernetes. Received: 'spark'"),
+        (("--engine", "spark"), "local, ray, kubernetes. Received: 'spark'"),
         (("--detach",), "--engine kubernetes. Received: --detach without it"),
         (("--engine", "kubernetes", "--resume", "x"), "Received: resume x"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -100,6 +101,15 @@ def test_a_frozen_part_is_run_once_and_the_whole_model_comes_back(tmp_path: Path
     np.testing.assert_array_equal(before.get_layer("base").kernel, model.get_layer("base").kernel)
     assert not np.array_equal(before.get_layer("head").kernel, model.get_layer("head").kernel)
     assert len(validated.history["val_accuracy"]) == CONFIG.epochs
+
+
+def test_of_a_model_that_is_trained_already_only_what_judges_it_goes_through_the_frozen_part(tmp_path: Path) -> None:
+    recipe = recipe_of(Frozen(), tmp_path, CONFIG)
+    _, first, _ = fit_all(recipe, draw(120, 1))
+    shutil.rmtree(recipe.folder.features)
+    _, again, _ = fit_all(recipe, draw(120, 1))
+    assert again == first
+    assert [part.name for part in (recipe.folder.features / "hold-out").iterdir()] == ["validation"]
 
 
 def test_training_behind_a_frozen_part_is_training_with_it_frozen(tmp_path: Path) -> None:

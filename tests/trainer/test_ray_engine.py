@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import os
-import secrets
-import signal
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import optuna
 import pytest
@@ -20,50 +17,32 @@ from rich.console import Console
 from services.core.errors import FailedPrecondition, InvalidArgument
 from services.store import open_store
 from services.trainer.configuration import resolve_config
+from services.trainer.fit.recipe import Assignment
 from services.trainer.journal import Bench
 from services.trainer.progress import PlainProgress
 from services.trainer.run_record import RunState
 from services.trainer.sources.datasets import DatasetFetcher
 from services.trainer.study.ray_engine import RayEngine
-from services.trainer.study.trial import Assignment
 from services.trainer.study.tuning import TuneRequest, open_study, tune
-from tests.polling import until
+from tests.trainer.rays import room_for_ray
 from tests.trainer.traced_plugin import DEADLY, FAULTY, Traced, fill
 
 GOOD, BAD = 3e-2, 1e-6  # learning rates
 
 
-def processes_of(folder: str) -> list[str]:
-    """The command lines that name the folder of a Ray."""
-    lines = []
-    for file in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            lines.append(file.read_text())
-        except (FileNotFoundError, ProcessLookupError):  # it has just ended
-            continue
-    return [line for line in lines if folder in line]
-
-
 @pytest.fixture(scope="module")
 def on_ray() -> Iterator[None]:
     """A Ray with two processors for this process; nothing of it is left."""
-    before = signal.getsignal(signal.SIGTERM)  # Ray sets its own
-    with TemporaryDirectory(prefix="ray") as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))  # else Ray keeps one in the home folder
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "1")
-        patch.setenv("TMPDIR", folder)  # of the workers: a killed one leaves its files
+    with room_for_ray() as folder:
         ray.init(
             "local",
             num_cpus=2,
             include_dashboard=False,
             log_to_driver=False,
-            _temp_dir=folder,  # pytest's own is too long a path for Ray's sockets
+            _temp_dir=folder,
             _node_ip_address="127.0.0.1",
         )
         yield
-        ray.shutdown()
-        signal.signal(signal.SIGTERM, before)
-        until(lambda: not processes_of(folder), seconds=20)
 
 
 @pytest.fixture(scope="module")

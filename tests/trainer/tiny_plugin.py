@@ -29,7 +29,7 @@ from plugins.contract import (
     Task,
     Variant,
 )
-from services.trainer.fit.fitting import Recipe
+from services.trainer.fit.recipe import Recipe
 from services.trainer.progress import PlainProgress
 from services.trainer.run_folder import RunFolder
 from services.trainer.run_record import MetricRecord

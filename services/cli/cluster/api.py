@@ -13,7 +13,7 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.config.config_exception import ConfigException
 from urllib3.exceptions import HTTPError
 
-from services.cli.cluster.manifests import OURS, TEMPLATE, Manifest
+from services.cli.cluster.manifests import OURS, TEMPLATE, Manifest, check_ours
 from services.core.errors import (
     AlreadyExists,
     FailedPrecondition,
@@ -53,8 +53,7 @@ class Cluster:
 
     def template(self) -> Manifest:
         """The CronJob that deploy/ puts there. Raises NotFound."""
-        found: Manifest = self._ask(self.batch.read_namespaced_cron_job, TEMPLATE)
-        return found
+        return self.schedule(TEMPLATE)
 
     def start(self, job: Manifest) -> None:
         """Create it. Raises AlreadyExists."""
@@ -71,7 +70,8 @@ class Cluster:
         return sorted(found, key=lambda job: str(job["metadata"].get("creationTimestamp", "")))
 
     def cancel(self, name: str) -> None:
-        """Remove a job with its pods, which are told to stop. Raises NotFound."""
+        """Remove a job with its pods, which are told to stop. Raises NotFound, FailedPrecondition if it is not ours."""
+        check_ours(self.job(name))
         self._ask(self.batch.delete_namespaced_job, name, propagation_policy="Background")
 
     def pods(self, job: str) -> list[Manifest]:
@@ -100,11 +100,18 @@ class Cluster:
                 response.close()
 
     def set_schedule(self, schedule: Manifest) -> None:
-        """Create it, or put it in the place of the one of its name."""
+        """Create it, or put it in the place of the one of its name. Raises FailedPrecondition if that is not ours."""
         try:
             self._ask(self.batch.create_namespaced_cron_job, body=schedule)
         except AlreadyExists:
-            self._ask(self.batch.replace_namespaced_cron_job, schedule["metadata"]["name"], body=schedule)
+            name = schedule["metadata"]["name"]
+            check_ours(self.schedule(name))
+            self._ask(self.batch.replace_namespaced_cron_job, name, body=schedule)
+
+    def schedule(self, name: str) -> Manifest:
+        """Raises NotFound."""
+        found: Manifest = self._ask(self.batch.read_namespaced_cron_job, name)
+        return found
 
     def schedules(self) -> list[Manifest]:
         """Those made after the template, which is none of them."""
@@ -112,7 +119,8 @@ class Cluster:
         return [schedule for schedule in found if schedule["metadata"]["name"] != TEMPLATE]
 
     def remove_schedule(self, name: str) -> None:
-        """A job that it has started goes, too. Raises NotFound."""
+        """A job that it has started goes, too. Raises NotFound, FailedPrecondition if it is not ours."""
+        check_ours(self.schedule(name))
         self._ask(self.batch.delete_namespaced_cron_job, name, propagation_policy="Background")
 
     def _ask(self, call: Any, *name: str, **options: Any) -> Any:

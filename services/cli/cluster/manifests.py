@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import Any
 
 from services.cli.console import EXIT_REJECTED
-from services.core.errors import InvalidArgument
+from services.core.errors import FailedPrecondition, InvalidArgument
 
 TEMPLATE = "trainer"
 OURS = "app.kubernetes.io/name=trainer"  # selects what was made after the template, which has this label
@@ -87,6 +87,22 @@ def schedule_of(template: Manifest, name: str, words: Sequence[str], cron: str) 
         "metadata": {"name": name, "labels": labels},
         "spec": spec,
     }
+
+
+def words_of(schedule: Manifest) -> list[str]:
+    """What a CronJob's container is told."""
+    (container,) = schedule["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    return list(container["args"])
+
+
+def check_ours(made: Manifest) -> None:
+    """Only what was made after the template is changed or removed. Raises FailedPrecondition."""
+    label, _, value = OURS.partition("=")
+    name, labels = made["metadata"]["name"], made["metadata"].get("labels") or {}
+    if labels.get(label) != value:
+        raise FailedPrecondition(
+            f"Jobs and schedules of Tensorgate's have the label {OURS}. Received: {name} without it"
+        )
 
 
 def _with_words(job: Manifest, words: Sequence[str]) -> dict[str, Any]:

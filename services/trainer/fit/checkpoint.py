@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from services.trainer.run_folder import RunFolder
 from services.trainer.run_record import History
 
 Epoch = Mapping[str, float]  # an epoch's figures by name
@@ -27,6 +28,10 @@ class Progressed:
     def history(self) -> History:
         """The figures by name."""
         return {name: tuple(epoch[name] for epoch in self.epochs) for name in self.epochs[-1]} if self.epochs else {}
+
+    def is_end(self, epochs: int) -> bool:
+        """Is there nothing left to train, of so many epochs?"""
+        return self.stopped or len(self.epochs) == epochs
 
 
 class StateFile:
@@ -57,6 +62,11 @@ class StateFile:
         with np.load(self._path) as stored:
             for number, variable in enumerate(_variables(model)):
                 variable.assign(stored[f"v{number}"])
+
+
+def state_file(folder: RunFolder, stage: str) -> StateFile:
+    """How far a model of the run came."""
+    return StateFile(folder.checkpoints(stage) / "state.npz")
 
 
 def _variables(model: Any) -> list[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,52 +11,20 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from plugins.contract import EVALUATION_BATCH, Config, EvaluationProtocol, Plugin, Samples
+from plugins.contract import EVALUATION_BATCH, Config, Samples
 from services.trainer.fit.activations import ActivationLog
 from services.trainer.fit.balance import class_weights
-from services.trainer.fit.checkpoint import Checkpoint, StateFile
+from services.trainer.fit.checkpoint import Checkpoint, state_file
 from services.trainer.fit.frozen import features
 from services.trainer.fit.log import EpochLog, Lines, trim_lines, trim_rows
 from services.trainer.fit.precision import precision
 from services.trainer.fit.projector import write_projector
 from services.trainer.fit.protocols import best_epoch
+from services.trainer.fit.recipe import Recipe, Stage
 from services.trainer.fit.snapshots import Snapshots
-from services.trainer.progress import RunProgress
-from services.trainer.run_folder import RunFolder
-from services.trainer.run_record import MetricRecord, StageRecord
+from services.trainer.run_record import StageRecord
 
 _MOST_STEPS_AT_ONCE = 32
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What all models of a run have in common."""
-
-    plugin: Plugin[Any]
-    variant: str
-    config: Config
-    metric: MetricRecord
-    folder: RunFolder
-    progress: RunProgress
-    watchers: tuple[Any, ...] = ()  # Keras callbacks besides our own
-
-    @property
-    def protocol(self) -> EvaluationProtocol:
-        """How the variant is evaluated."""
-        return self.plugin.variants[self.variant].protocol or self.plugin.protocol
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One model to train."""
-
-    name: str
-    number: int  # in the run, from 0: its seed is the run's seed plus this
-    epochs: int
-    epochs_after: int  # of the models that come later in the run, for the time left
-    published: bool
-    train: Samples
-    validation: Samples | None = None
 
 
 def fresh_model(recipe: Recipe, seed: int, train: Samples) -> Any:
@@ -81,9 +49,9 @@ def fit(recipe: Recipe, stage: Stage) -> tuple[Any, StageRecord]:
     model.jit_compile = recipe.config.jit_compile
     model.steps_per_execution = steps_at_once(steps_of(left.train, recipe.config))
     model.optimizer.build(model.trainable_variables)  # now, so that a checkpoint has somewhere to go
-    file = StateFile(recipe.folder.checkpoints(stage.name) / "state.npz")
+    file = state_file(recipe.folder, stage.name)
     progressed = file.read()
-    if progressed.stopped or len(progressed.epochs) == stage.epochs:
+    if progressed.is_end(stage.epochs):
         file.restore(model)
     else:
         followers = _followers(recipe, left)
@@ -124,7 +92,9 @@ def _without_frozen_part(recipe: Recipe, stage: Stage, model: Any) -> tuple[Any,
     rest = keras.Model(frozen.output, model.output)
     rest.compile_from_config(model.get_compile_config())
     validation = run(stage.validation, "validation") if stage.validation is not None else None
-    return rest, replace(stage, train=run(stage.train, "train"), validation=validation)
+    trained = state_file(recipe.folder, stage.name).read().is_end(stage.epochs)
+    train = stage.train if trained else run(stage.train, "train")
+    return rest, replace(stage, train=train, validation=validation)
 
 
 def _train(model: Any, recipe: Recipe, stage: Stage, callbacks: list[Any]) -> None:

@@ -1,16 +1,9 @@
-"""Trials on Ray: each is a task on any machine of the cluster, while the study stays in the process that asked for it.
-
-No folder needs to be seen by all machines: settings go out and figures come back over Ray. A worker has Tensorgate and
-the plugin installed; it fetches the data itself.
-"""
+"""Trials on Ray: each is a task on any machine, while the study stays in the process that asked for it."""
 
 from __future__ import annotations
 
-import logging
 import math
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,21 +15,19 @@ from optuna.trial import Trial, TrialState
 from ray.exceptions import RayError, RayTaskError
 from rich.console import Console
 
-from services.core.errors import Unavailable
+from services.trainer.fit.recipe import Assignment
 from services.trainer.progress import PlainProgress
-from services.trainer.settings import TrainerSettings
-from services.trainer.sources.datasets import DatasetFetcher
+from services.trainer.ray_cluster import datasets_of_worker, errors_as_here, on_ray, room
 from services.trainer.sources.downloads import Say
 from services.trainer.study.desk import Desk
-from services.trainer.study.trial import Assignment, Draw, hopeless_in, run_trial, try_again
+from services.trainer.study.trial import Draw, hopeless_in, run_trial, try_again
 
 
 @dataclass(frozen=True)
 class RayEngine:
-    """Runs trials on the Ray at RAY_ADDRESS, or else on this machine's, which is started if there is none.
+    """`mirror` is where workers look for datasets; `say` gets a sentence for each thing that happens.
 
-    `mirror` is where workers look for datasets; `parallel` is how many trials are run at once (None: as many as Ray has
-    GPUs, or else processors); `say` gets a sentence for each thing that happens.
+    `parallel` is how many trials are run at once (None: as many as Ray has GPUs, or else processors).
     """
 
     mirror: str
@@ -45,36 +36,15 @@ class RayEngine:
 
     def __call__(self, study: optuna.Study, draw: Draw, count: int) -> None:
         """Raises Unavailable when Ray cannot be reached or goes away, and what a trial raises."""
-        try:
-            with _on_ray():
-                self._start(study, draw).run(count)
-        except (RayError, ConnectionError) as error:
-            if isinstance(error, RayTaskError) and not isinstance(error.cause, RayError):
-                raise error.cause from error  # what the trial raised, as it would here
-            raise Unavailable(
-                f"Ray, at RAY_ADDRESS or started here, is there from the first trial to the last. Received: {error}"
-            ) from error
+        with on_ray(), errors_as_here():
+            self._start(study, draw).run(count)
 
     def _start(self, study: optuna.Study, draw: Draw) -> _Round:
-        has = ray.cluster_resources()
-        gpus = int(has.get("GPU", 0))
-        parallel = self.parallel or max(1, gpus or int(has.get("CPU", 1)))
+        there = room()
+        parallel = self.parallel or there.at_once
         self.say(f"trials run on Ray, {parallel} at once")
-        task = ray.remote(num_gpus=min(gpus, 1), max_retries=0)(_work)  # tried again as a trial, for the study to see
+        task = there.task(_work, tries_again=0)  # tried again as a trial, for the study to see
         return _Round(study, draw, task, ray.remote(num_cpus=0)(Desk).remote(), self, parallel)
-
-
-@contextmanager
-def _on_ray() -> Iterator[None]:
-    """Joined to Ray; a process that is so already stays joined. A Ray started here sends no usage statistics."""
-    if ray.is_initialized():
-        yield
-        return
-    ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-    try:
-        yield
-    finally:
-        ray.shutdown()
 
 
 @dataclass
@@ -134,7 +104,7 @@ class _Round:
 def _work(assignment: Assignment, mirror: str, desk: Any, number: int) -> float | None:
     """A worker's part: the trial's best validation figure, or None if the study found it hopeless."""
     progress = PlainProgress(Console(), time.monotonic)  # Ray keeps it as the worker's log
-    datasets = DatasetFetcher(TrainerSettings().datasets_folder, mirror, progress.step)
+    datasets = datasets_of_worker(mirror, progress.step)
 
     def hopeless(epoch: int, figure: float) -> bool:
         return bool(ray.get(desk.hopeless.remote(number, epoch, figure)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,25 +10,17 @@ import keras
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from plugins.contract import Config, Datasets, Plugin
-from services.trainer.fit.fitting import Recipe, Stage, fit
+from plugins.contract import Datasets
+from services.trainer.fit.fitting import fit
 from services.trainer.fit.precision import make_deterministic
 from services.trainer.fit.protocols import cuts
+from services.trainer.fit.recipe import Assignment, Recipe, Stage
 from services.trainer.pipeline import fewer
 from services.trainer.progress import RunProgress
 from services.trainer.run_folder import RunFolder
 from services.trainer.run_record import MetricRecord, metric_record
 
 _TRIES, _MOST_TRIES = "tries", 3
-
-
-@dataclass(frozen=True)
-class Assignment:
-    """What one trial trains. It can be sent anywhere: the data are fetched where it is run."""
-
-    plugin: Plugin[Any]
-    variant: str
-    config: Config
 
 
 Draw = Callable[[Trial], Assignment]  # settings for a trial that the study has begun

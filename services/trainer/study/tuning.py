@@ -18,15 +18,16 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from plugins.contract import AllData, Plugin, Range, Search, Untrained
 from services.core.errors import FailedPrecondition, InvalidArgument
 from services.trainer.configuration import resolve_config, variant_of
+from services.trainer.engines import ENGINES, LOCAL, needs_ray
+from services.trainer.fit.recipe import Assignment
 from services.trainer.journal import Bench
 from services.trainer.pipeline import TrainRequest, bench_of, train
 from services.trainer.report.study_report import StudyReport, write_study_report
 from services.trainer.run_record import RunRecord
 from services.trainer.settings import TrainerSettings
-from services.trainer.study.trial import Assignment, Draw, Engine, hopeless_in, run_trial, try_again
+from services.trainer.study.trial import Draw, Engine, hopeless_in, run_trial, try_again
 
 SAMPLERS = ("tpe", "random")
-ENGINES = ("local", "ray")
 _JOURNAL = "journal.log"
 _UNPRUNED_TRIALS, _UNPRUNED_EPOCHS = 4, 1
 
@@ -41,7 +42,7 @@ class TuneRequest:
     overrides: tuple[str, ...] = ()
     trials: int = 20
     sampler: str = "tpe"
-    engine: str = "local"
+    engine: str = LOCAL
     parallel: int | None = None  # trials at once on Ray; as many as it has room for
 
 
@@ -85,7 +86,7 @@ def _checked(request: TuneRequest, plugin: Plugin[Any]) -> tuple[str, Mapping[st
         )
     if request.engine not in ENGINES:
         raise InvalidArgument(f"A study runs on one of: {', '.join(ENGINES)}. Received: {request.engine!r}")
-    if request.parallel is not None and (request.engine == "local" or request.parallel < 1):
+    if request.parallel is not None and (request.engine == LOCAL or request.parallel < 1):
         raise InvalidArgument(
             "Trials in parallel, one or more, run on the engine ray; locally they take turns. "
             f"Received: {request.engine}, {request.parallel}"
@@ -94,16 +95,10 @@ def _checked(request: TuneRequest, plugin: Plugin[Any]) -> tuple[str, Mapping[st
 
 
 def _engine(request: TuneRequest, bench: Bench, folder: Path, mirror: str) -> Engine:
-    if request.engine == "local":
+    if request.engine == LOCAL:
         return Here(bench, folder)
-    try:
-        from services.trainer.study.ray_engine import RayEngine  # large, and installed by those who ask for it
-    except ModuleNotFoundError as error:
-        if error.name != "ray":
-            raise
-        raise FailedPrecondition(
-            "Trials run on Ray where it is installed: pip install 'tensorgate[ray]'. Received: none here"
-        ) from None
+    with needs_ray():
+        from services.trainer.study.ray_engine import RayEngine
     return RayEngine(mirror, request.parallel, bench.progress.step)
 
 

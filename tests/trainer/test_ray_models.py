@@ -1,0 +1,228 @@
+"""A run's models are trained on a Ray of two machines, in processes of its own; the run ends as if they were not."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+import ray
+from ray.cluster_utils import Cluster
+from rich.console import Console
+
+from plugins.contract import HoldOut, KFold, Samples
+from services.core.errors import FailedPrecondition, InvalidArgument
+from services.store import open_store
+from services.trainer.engines import RAY, engine_of
+from services.trainer.fit.recipe import Engine, Plan, here
+from services.trainer.journal import Bench
+from services.trainer.pipeline import TrainRequest, train
+from services.trainer.progress import EpochDone, PlainProgress
+from services.trainer.ray_models import Listener, RayModels, Told, in_waves
+from services.trainer.run_record import RunRecord, RunState, read_records
+from services.trainer.settings import TrainerSettings
+from services.trainer.sources.datasets import DatasetFetcher
+from tests.polling import until
+from tests.trainer.rays import room_for_ray
+from tests.trainer.tiny_plugin import TinyConfig
+from tests.trainer.traced_plugin import FAULTY, Traced, TracedConfig, fill
+
+
+class FoldedConfig(TracedConfig):
+    """After which epoch the first worker to get there is killed."""
+
+    deadly_epoch: int = 0
+
+
+class Folded(Traced):
+    """Three folds, then everything; notes the machine and the process of each model."""
+
+    name = "folded"
+    config: ClassVar[type[TinyConfig]] = FoldedConfig
+    protocol = KFold(3)
+    settings: FoldedConfig
+    epochs_seen = 0
+
+    def build_model(self, config: TinyConfig, variant: str, train: Samples) -> Any:
+        assert isinstance(config, FoldedConfig)
+        self.settings, self.epochs_seen = config, 0
+        if os.getpid() != config.driver:
+            (config.notes / f"machine {ray.get_runtime_context().get_node_id()}").touch()
+        return super().build_model(config, variant, train)
+
+    def snapshot(self, model: Any) -> bytes | None:
+        self.epochs_seen += 1
+        last_words = self.settings.notes / f"killed {os.getpid()}"
+        if self.epochs_seen == self.settings.deadly_epoch and not list(self.settings.notes.glob("killed *")):
+            last_words.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return None
+
+
+class Held(Folded):
+    """One model, which is also the one to publish."""
+
+    protocol = HoldOut(50)  # type: ignore[assignment]
+
+
+@dataclass
+class Workshop:
+    """A folder with a mirror of the data, where the same run can be had from several engines."""
+
+    home: Path
+
+    def run(self, plugin: Folded, engine: Engine, *overrides: str, resume: str | None = None) -> tuple[RunRecord, str]:
+        """The record, and what was printed."""
+        printed, notes = io.StringIO(), self.home / "notes"
+        notes.mkdir(exist_ok=True)
+        progress = PlainProgress(Console(file=printed, width=300), time.monotonic)
+        datasets = DatasetFetcher(self.home / "cache", str(self.home / "mirror"), progress.step)
+        bench = Bench(plugin, datasets, open_store(str(self.home / "store")), self.home / "runs", progress, engine)
+        asked = () if resume else (f"notes={notes}", f"driver={os.getpid()}", *overrides)
+        return train(TrainRequest(plugin.name, overrides=asked, resume=resume), bench), printed.getvalue()
+
+    def on_ray(self, plugin: Folded, *overrides: str, resume: str | None = None) -> tuple[RunRecord, str]:
+        return self.run(plugin, RayModels(str(self.home / "mirror")), *overrides, resume=resume)
+
+    def notes(self, kind: str) -> list[str]:
+        return [note.name for note in (self.home / "notes").glob(f"{kind} *")]
+
+    def files(self, run: RunRecord) -> set[str]:
+        """Names in the run's folder; TensorBoard's have the time and the process in them."""
+        folder = self.home / "runs" / run.id
+        files = [file for file in folder.rglob("*") if file.is_file()]
+        return {str((file.parent if "tfevents" in file.name else file).relative_to(folder)) for file in files}
+
+    def lines(self, run: RunRecord) -> list[str]:
+        return sorted((self.home / "runs" / run.id / "metrics.jsonl").read_text().splitlines())
+
+
+@pytest.fixture
+def workshop(tmp_path: Path) -> Workshop:
+    fill(tmp_path / "mirror")
+    return Workshop(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """A Ray of a head that has no processor and two machines that have one each."""
+    with room_for_ray() as folder:
+        (Path(folder) / "ray").mkdir()  # where Ray looks by itself, and Cluster does not ask
+        common = {"include_dashboard": False, "temp_dir": f"{folder}/ray"}
+        made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **common})
+        for _ in range(2):
+            made.add_node(num_cpus=1, **common)
+        ray.init(made.address, log_to_driver=False)
+        yield made
+        ray.shutdown()
+        made.shutdown()
+
+
+def alike(one: RunRecord, other: RunRecord) -> bool:
+    """All that a run found out."""
+    fields = ("state", "metrics", "folds", "final", "interval", "parameters", "gate", "samples", "data_sha256")
+    return all(getattr(one, field) == getattr(other, field) for field in fields)
+
+
+def epochs_told(printed: str) -> list[str]:
+    return sorted(line.partition(" eta ")[0] for line in printed.splitlines() if " epoch " in line)
+
+
+@pytest.mark.parametrize("plugin", [Folded(), Held()], ids=["folds", "hold-out"])
+def test_a_run_whose_worker_is_killed_in_the_middle_of_a_model_ends_with_the_figures_of_one_here(
+    plugin: Folded, workshop: Workshop, cluster: Cluster
+) -> None:
+    local, told_here = workshop.run(plugin, here, "epochs=3")
+
+    run, told = workshop.on_ray(plugin, "epochs=3", "deadly_epoch=2")
+
+    assert len(workshop.notes("killed")) == 1 and "begins anew: its worker was lost" in told
+    assert run.state is RunState.REJECTED and alike(run, local)
+    assert workshop.lines(run) == workshop.lines(local)
+    assert workshop.files(run) == workshop.files(local)
+    assert sorted(set(epochs_told(told))) == epochs_told(told_here)
+    if len(run.folds) > 1:
+        machines = {f"machine {node.node_id}" for node in cluster.worker_nodes}
+        assert set(workshop.notes("machine")) == machines, "folds are trained side by side"
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_fault_in_a_model_ends_the_run_as_it_would_here(workshop: Workshop) -> None:
+    with pytest.raises(ValueError, match="six units are too many"):
+        workshop.on_ray(Folded(), f"units={FAULTY}")
+    (record,) = read_records(workshop.home / "runs")
+    assert record.state is RunState.FAILED and record.error == "ValueError: six units are too many"
+
+
+@pytest.mark.usefixtures("cluster")
+def test_who_stops_a_run_stops_its_workers(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(listener: Listener, name: str, told: Told) -> None:
+        if isinstance(told, EpochDone):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Listener, "hear", stop)
+    with pytest.raises(KeyboardInterrupt):
+        workshop.on_ray(Folded(), "epochs=100000")
+    workers = [Path("/proc") / note.name.partition("-")[2] for note in (workshop.home / "notes").glob("8-*")]
+    assert workers
+    until(lambda: not any(worker.exists() for worker in workers), seconds=20)
+    (record,) = read_records(workshop.home / "runs")
+    assert record.state is RunState.RUNNING, "it can be gone on with"
+
+
+def test_of_a_run_that_goes_on_nothing_is_trained_twice(workshop: Workshop) -> None:
+    local, _ = workshop.run(Held(), here, "epochs=1")
+    lines = workshop.lines(local)
+    again, told = workshop.on_ray(Held(), resume=local.id)
+    assert alike(again, local) and workshop.lines(again) == lines
+    assert "on Ray" not in told and not epochs_told(told)
+
+
+def test_the_time_left_is_that_of_folds_side_by_side() -> None:
+    plans = [Plan(f"fold {number + 1}", number, 10, (5 - number) * 10, False) for number in range(5)]
+    assert [plan.epochs_after for plan in in_waves(plans, 2)] == [30, 30, 20, 20, 10]
+    assert in_waves(plans, 1) == plans
+
+
+def test_what_workers_say_is_told_here_and_the_bar_is_of_all_of_them() -> None:
+    said: list[object] = []
+
+    class Bar(PlainProgress):
+        def batch(self, share: float) -> None:
+            said.append(share)
+
+        def step(self, text: str) -> None:
+            said.append(text)
+
+    listener = Listener(Bar(Console(quiet=True), time.monotonic), 2)
+    done = EpochDone("fold 1", 1, 2, {"loss": 0.5}, 3.0)
+    for name, told in (
+        ("fold 1", 0.0),
+        ("fold 1", done),
+        ("fold 1", 0.5),
+        ("fold 2", 0.0),
+        ("fold 2", "data"),
+        ("fold 2", 0.5),
+    ):
+        listener.hear(name, told)
+    listener.hear("fold 1", 0.0)
+    assert said == [0.0, str(done), 0.25, 0.25, "fold 2: data", 0.5, "fold 1 begins anew: its worker was lost", 0.25]
+
+
+def test_an_engine_that_cannot_be_is_refused() -> None:
+    with pytest.raises(InvalidArgument, match=r"local, ray\. Received: 'spark'"), engine_of("spark", TrainerSettings()):
+        pass
+
+
+def test_without_ray_the_error_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "services.trainer.ray_cluster")
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(FailedPrecondition, match=r"pip install 'tensorgate\[ray\]'"), engine_of(RAY, TrainerSettings()):
+        pass
