@@ -9,7 +9,7 @@ import sys
 CODE = """
 import logging
 from services.core.telemetry import configure_logging
-configure_logging()
+configure_logging(in_json=False)
 for name in ("services.gateway.router", "httpx", "tensorflow"):
     for level in ("debug", "info", "warning", "error"):
         getattr(logging.getLogger(name), level)("%s %s", name, level)
