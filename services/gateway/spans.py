@@ -1,4 +1,4 @@
-"""Spans by OpenTelemetry's library, loaded where there is a collector. Attributes are named by its semantic conventions.
+"""Spans by OpenTelemetry's library, loaded where there is a collector; attributes have its semantic conventions' names.
 
 The library reads the other variables of its standard: sampling (by default the client's decision, else all), the
 service's name, the queue's bounds, headers and certificates for the collector. A thread of its own exports, from a
@@ -34,10 +34,8 @@ _FLUSH_SECONDS = 3.0  # for what is left when the process ends; the library's ow
 
 def provider() -> TracerProvider:
     """Exports to the collector that OpenTelemetry's variables name."""
-    ours = Resource({SERVICE_NAME: "tensorgate-gateway"})
-    made = TracerProvider(
-        resource=Resource.create().merge(ours).merge(OTELResourceDetector().detect()), shutdown_on_exit=False
-    )
+    ours = Resource.create().merge(Resource({SERVICE_NAME: "tensorgate-gateway"}))
+    made = TracerProvider(resource=ours.merge(OTELResourceDetector().detect()), shutdown_on_exit=False)
     made.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     return made
 
@@ -92,9 +90,9 @@ class Trace:
         asked: Attributes = {_MODEL: made.model, **({_VERSION: made.version} if made.version else {})}
         self._span.set_attributes(asked)
         host, _, port = made.address.rpartition(":")
-        rows = {} if made.rows is None else {"tensorgate.batch.rows": made.rows}
-        server = {"server.address": host.strip("[]"), "server.port": int(port)}
-        attributes: Attributes = {**_rpc(made.path), **server, **asked, "tensorgate.batch.requests": requests, **rows}
+        server: Attributes = {"server.address": host.strip("[]"), "server.port": int(port)}
+        batch: Attributes = {"tensorgate.batch.rows": made.rows} if made.rows is not None else {}
+        attributes = {**_rpc(made.path), **server, **asked, "tensorgate.batch.requests": requests, **batch}
         return CallSpan(self._tracer.start_span("call", self._within, SpanKind.CLIENT, attributes))
 
     def end_http(self, name: str, status: int, attributes: Attributes, code: Code) -> None:
