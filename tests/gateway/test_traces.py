@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import httpx
 import numpy as np
 import pytest
 
@@ -356,6 +358,20 @@ def test_a_collector_that_hangs_does_not_keep_the_process(environment: pytest.Mo
             until(collector.asked.is_set, seconds=10)
             running.process.send_signal(signal.SIGTERM)
             assert running.process.wait(20) == 0
+
+
+def test_logs_in_json_name_the_request_and_its_trace(
+    collector: Collector, environment: pytest.MonkeyPatch, store: Path, tmp_path: Path
+) -> None:
+    environment.setenv("TENSORGATE_LOG", "json")
+    log = tmp_path / "log"
+    with log.open("wb") as stderr, gateway(store, stderr=stderr, access_log=True) as running:
+        headers = {"X-Request-Id": "mine", **traceparent(23)}
+        httpx.post(f"{running.http}/api/models/houses/regress", json={"instance": {"rooms": 2}}, headers=headers)
+        assert running.process.poll() is None
+    lines = map(json.loads, log.read_text().splitlines())
+    (line,) = (line for line in lines if line.get("path") == "/api/models/houses/regress")
+    assert (line["request_id"], line["trace_id"], line["status"]) == ("mine", f"{23:032x}", 200)
 
 
 def test_off_nothing_of_opentelemetry_is_loaded(environment: pytest.MonkeyPatch) -> None:
