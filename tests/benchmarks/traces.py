@@ -14,7 +14,7 @@ import statistics
 import subprocess
 import tarfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,7 +36,7 @@ from tests.gateway.collector import collecting
 ROOT = Path(__file__).parents[2]
 HTTP, RPC = ":predict, one number", "gRPC Predict, 28x28"
 CONNECTIONS = 32
-OFF = "off"
+KINDS = ("without", "off", "1 %", "all")
 SAMPLER = {"OTEL_TRACES_SAMPLER": "parentbased_traceidratio"}
 
 
@@ -49,7 +49,7 @@ class Gateway:
     grpc: int
     spent: dict[str, list[float]] = field(default_factory=lambda: {HTTP: [], RPC: []})
 
-    def drive(self, seconds: float) -> None:
+    def drive(self, seconds: int) -> None:
         """One turn."""
         before = cpu_seconds(self.pid)
         load = http_load(self.http, asks()[HTTP], CONNECTIONS, seconds)
@@ -63,30 +63,33 @@ class Gateway:
 def main() -> None:
     """Print a line a kind of request and gateway."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--seconds", type=float, default=2)
+    options.add_argument("--seconds", type=int, default=2)
     options.add_argument("--turns", type=int, default=5)
+    options.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     options.add_argument("--without", default="", help="the commit to compare with")
     chosen = options.parse_args()
     check_installed("wrk", "h2load")
     with ExitStack() as stack:
-        gateways = dict(_gateways(stack, chosen.without or _before_traces()))
+        gateways = dict(_gateways(stack, chosen.without or _before_traces(), chosen.kinds))
         time.sleep(1)  # the first poll finds the model
         for gateway in gateways.values():
             looked_at(gateway.http, asks()[HTTP])
-            gateway.drive(chosen.seconds / 2)
+            gateway.drive(1)
             for spent in gateway.spent.values():
                 spent.clear()  # its first requests are slower
+        in_turn = list(gateways.values())
         for _ in range(chosen.turns):
-            for gateway in gateways.values():
+            for gateway in in_turn:
                 gateway.drive(chosen.seconds)
+            in_turn.reverse()  # what the one before leaves behind meets each
     for request in (HTTP, RPC):
-        off = statistics.median(gateways[OFF].spent[request])
+        first = statistics.median(gateways[chosen.kinds[0]].spent[request])
         for name, gateway in gateways.items():
             middle = statistics.median(gateway.spent[request])
-            print(f"{request:<24} {name:<8} {middle:6.0f} us   {middle / off:.3f} of off")
+            print(f"{request:<24} {name:<8} {middle:6.0f} us   {middle / first:.3f} of {chosen.kinds[0]}")
 
 
-def _gateways(stack: ExitStack, commit: str) -> Iterator[tuple[str, Gateway]]:
+def _gateways(stack: ExitStack, commit: str, chosen: Sequence[str]) -> Iterator[tuple[str, Gateway]]:
     folder, old = (Path(stack.enter_context(TemporaryDirectory())) for _ in range(2))
     publish(folder)
     archive = subprocess.run(["git", "archive", commit, "services"], cwd=ROOT, capture_output=True, check=True).stdout
@@ -97,11 +100,12 @@ def _gateways(stack: ExitStack, commit: str) -> Iterator[tuple[str, Gateway]]:
     traced = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint}
     kinds: Mapping[str, tuple[Path, Mapping[str, str]]] = {
         "without": (old, {}),
-        OFF: (ROOT, {}),
+        "off": (ROOT, {}),
         "1 %": (ROOT, {**traced, **SAMPLER, "OTEL_TRACES_SAMPLER_ARG": "0.01"}),
         "all": (ROOT, traced),
     }
-    for name, (code, environment) in kinds.items():
+    for name in chosen:
+        code, environment = kinds[name]
         pid, ports = stack.enter_context(
             process(
                 *("-m", "services.gateway"),
