@@ -255,7 +255,9 @@ def _context_of(batch: Sequence[_Waiting]) -> Context:
     if len(batch) == 1:
         return batch[0].context
     context = Context()
-    context.run(TRACES.set, tuple(trace for waiting in batch for trace in waiting.context.get(TRACES, ())))
+    traces = [trace for waiting in batch for trace in waiting.context.get(TRACES, ())]
+    if traces:
+        context.run(TRACES.set, traces)
     return context
 
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import SERVICE_NAME, OTELResourceDetector, Resource
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -29,13 +29,16 @@ Attributes = Mapping[str, str | int]
 _W3C = TraceContextTextMapPropagator()
 _HEADERS = frozenset(name.encode() for name in _W3C.fields)
 _MODEL, _VERSION = "tensorgate.model", "tensorgate.version"
+_MOST_CHARACTERS = 1024  # of an attribute: clients choose paths and names, and spans wait in a queue
 _FLUSH_SECONDS = 3.0  # for what is left when the process ends; the library's own 30 are more than a pod is given
 
 
 def provider() -> TracerProvider:
     """Exports to the collector that OpenTelemetry's variables name."""
     ours = Resource.create().merge(Resource({SERVICE_NAME: "tensorgate-gateway"}))
-    made = TracerProvider(resource=ours.merge(OTELResourceDetector().detect()), shutdown_on_exit=False)
+    named = ours.merge(OTELResourceDetector().detect())
+    limits = SpanLimits(max_attribute_length=_MOST_CHARACTERS)
+    made = TracerProvider(resource=named, span_limits=limits, shutdown_on_exit=False)
     made.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     return made
 
@@ -118,7 +121,7 @@ class Trace:
 
 
 class CallSpan:
-    """One request's part in a call of the model server; of a request that is not sampled its door's span."""
+    """One request's part in a call of the model server; of one that is not sampled, or has ended, its door's span."""
 
     def __init__(self, span: Span) -> None:
         self._span = span
@@ -132,6 +135,8 @@ class CallSpan:
 
     def end(self, code: Code) -> None:
         """The model server has answered, or is no longer waited for."""
+        if not self._span.is_recording():
+            return
         self._span.set_attribute("rpc.grpc.status_code", code.value)
         if code is not Code.OK:
             self._span.set_attribute("error.type", code.name)

@@ -16,7 +16,7 @@ import httpx
 import numpy as np
 import pytest
 
-from services.core.errors import FailedPrecondition, InvalidArgument
+from services.core.errors import FailedPrecondition, InvalidArgument, Unavailable
 from services.core.tensors import to_proto
 from services.core.tfs import predict_pb2
 from services.core.tfs_stubs import prediction_service_pb2_grpc
@@ -202,6 +202,44 @@ async def test_what_is_the_clients_fault_is_no_error(here: World, collector: Col
     assert (await regress(here, "nothing", **traceparent(10))).status_code == 404
     door, others = await trace_of(collector, 10)
     assert (door.failed, door.attributes["error.type"], others) == (False, "NOT_FOUND", [])
+
+
+async def test_what_a_client_writes_is_cut_in_spans(here: World, collector: Collector) -> None:
+    request = inference_pb2.RegressRequest(model=inference_pb2.Model(name="x" * 100_000))
+    with pytest.raises(grpc.aio.AioRpcError):
+        await here.inference.Regress(request, metadata=tuple(traceparent(24).items()))
+    door, _ = await trace_of(collector, 24)
+    assert door.attributes["tensorgate.model"] == "x" * 1024
+
+
+async def test_a_call_that_is_made_again_says_nothing_of_who_has_left_since(
+    here: World, collector: Collector, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second = asyncio.Event(), asyncio.Event()
+    fail = failing(Unavailable("not now"), times=1)
+
+    async def pause() -> None:
+        if len(here.server.calls) == 1:
+            await first.wait()
+        else:
+            await second.wait()
+            await fail()
+
+    here.server.pause = pause
+    asking = [asyncio.create_task(regress(here, **traceparent(25)))]
+    await eventually(lambda: here.has_called(1))
+    asking += [asyncio.create_task(regress(here, **traceparent(number))) for number in (26, 27)]
+    await eventually(lambda: _queued(here, 2))
+    first.set()
+    await eventually(lambda: here.has_called(2))
+    asking[1].cancel()
+    await trace_of(collector, 26)
+    second.set()
+    assert {(await asking[number]).status_code for number in (0, 2)} == {200}
+    _, others = await trace_of(collector, 27)
+    assert [(span.name, span.failed) for span in others] == [("queue", False), ("call", True), ("call", False)]
+    await eventually(lambda: _called(collector, 26))
+    assert not [record for record in caplog.records if record.name.startswith("opentelemetry")]
 
 
 async def test_paths_that_are_not_ours_name_no_span(here: World, collector: Collector) -> None:
@@ -429,3 +467,7 @@ def _house() -> Any:
 
 async def _queued(here: World, requests: int) -> bool:
     return await here.metric('tensorgate_gateway_queued_requests{model="houses"}') == requests
+
+
+async def _called(collector: Collector, number: int) -> bool:
+    return [span.name for span in collector.of(f"{number:032x}") if span.kind == CLIENT] == ["call"]
