@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -79,3 +80,26 @@ def test_another_word_for_the_log_is_refused(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("TENSORGATE_LOG", "xml")
     with pytest.raises(InvalidArgument, match=r"text or json\. Received: 'xml'"):
         logs_in_json()
+
+
+def test_what_the_command_logs_beside_its_output_is_in_json_too(tmp_path: Path) -> None:
+    broken = tmp_path / "runs" / "one" / "run.json"
+    broken.parent.mkdir(parents=True)
+    broken.write_text("{}")
+    environment = {**os.environ, "TENSORGATE_LOG": "json", "TENSORGATE_HOME": str(tmp_path)}
+    command = [sys.executable, "-m", "services.cli", "runs"]
+    run = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    (line,) = map(json.loads, run.stderr.splitlines())
+    assert line["message"].startswith(f"{broken} cannot be read")
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["services.gateway", "services.mirror", "services.model_server --model_base_path=/nowhere", "services.cli plugins"],
+)
+def test_each_process_asks_how_to_log_before_it_begins(command: str) -> None:
+    environment = {**os.environ, "TENSORGATE_LOG": "xml"}
+    run = subprocess.run([sys.executable, "-m", *command.split()], capture_output=True, text=True, env=environment)
+    assert run.returncode not in (0, None)
+    assert "TENSORGATE_LOG is text or json. Received: 'xml'" in " ".join(run.stderr.split())
+    assert "Traceback" not in run.stderr
