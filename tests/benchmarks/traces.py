@@ -1,10 +1,10 @@
 """What traces cost the gateway: its processor time a request without collector, and with one, in turns.
 
 Run: python -m tests.benchmarks.traces [--seconds 2] [--turns 9] [--kinds without off] [--without COMMIT] prints medians
-and their ratios to the first. `without` is the gateway of a commit, by default the last one that knew nothing of traces
-(what else has changed since shows, too); `off` is this one without a collector, `1 %` and `all` sample so many of the
-requests. Each turn has processes of its own, one a kind: two of the same code differ by several per cent. To see
-by how much, compare off with itself: --without HEAD.
+and lowest, and their ratios to the first. `without` is the gateway of a commit, by default the last one that knew
+nothing of traces (what else has changed since shows, too); `off` is this one without a collector, `1 %` and `all` sample
+so many of the requests. Each turn has processes of its own, one a kind: two of the same code differ by several per
+cent. To see by how much, compare off with itself: --without HEAD.
 """
 
 from __future__ import annotations
@@ -85,10 +85,12 @@ def main() -> None:
                 told[name].append(_spent(place, name, chosen.seconds))
             order.reverse()
     for request in (HTTP, RPC):
-        middle = {name: statistics.median(spent[request] for spent in each) for name, each in told.items()}
+        first = sorted(spent[request] for spent in told[chosen.kinds[0]])
         for name in chosen.kinds:
-            ratio = middle[name] / middle[chosen.kinds[0]]
-            print(f"{request:<24} {name:<8} {middle[name]:6.1f} us   {ratio:.3f} of {chosen.kinds[0]}")
+            spent = sorted(one[request] for one in told[name])
+            middle, lowest = statistics.median(spent), spent[0]
+            ratios = f"{middle / statistics.median(first):.3f}, lowest {lowest / first[0]:.3f}, of {chosen.kinds[0]}"
+            print(f"{request:<24} {name:<8} {middle:6.1f} us, lowest {lowest:6.1f} us   {ratios}")
 
 
 def _spent(place: Place, name: str, seconds: int) -> Spent:
