@@ -24,7 +24,7 @@ from services.gateway.settings import TracesSettings
 from services.gateway.tracing import open_tracing
 from services.stubs.tensorgate.v1 import inference_pb2
 from tests.gateway.collector import Collector, Told, collecting
-from tests.gateway.several import Held, failing, regress
+from tests.gateway.several import MODELS, Held, failing, regress
 from tests.gateway.test_keys import line
 from tests.gateway.test_process import gateway, store
 from tests.gateway.world import World, eventually, world
@@ -184,6 +184,27 @@ async def test_a_request_that_waits_alone_is_traced_as_itself(here: World, colle
     await asyncio.gather(*asking)
     _, (_, call) = await trace_of(collector, 7)
     assert here.server.metadata[1]["traceparent"] == f"00-{7:032x}-{call.id}-01"
+
+
+async def test_a_wait_for_a_free_model_server_is_a_span(collector: Collector) -> None:
+    tracing = open_tracing(TracesSettings())
+    assert tracing is not None
+    async with world(MODELS, tracing=tracing, server_calls=1) as here:
+        held = Held(here.server, "houses")
+        here.server.pause = held.pause
+        first = asyncio.create_task(regress(here))
+        await eventually(lambda: here.has_called(1))
+        request = inference_pb2.RegressRequest(model=inference_pb2.Model(name="affine"))
+        request.instances.add().inputs["x"].number = 1
+        second = here.inference.Regress(request, metadata=tuple(traceparent(28).items()))
+        await eventually(lambda: _waits(here))
+        held.let_go.set()
+        assert (await first).status_code == 200
+        await second
+    tracing.close()
+    door, (slot, call) = await trace_of(collector, 28)
+    assert (slot.name, slot.parent, call.name) == ("slot", door.id, "call")
+    assert door.begin <= slot.begin < slot.end <= call.begin
 
 
 async def test_a_fault_is_an_error_of_call_and_door_over_rest_and_grpc(here: World, collector: Collector) -> None:
@@ -471,3 +492,7 @@ async def _queued(here: World, requests: int) -> bool:
 
 async def _called(collector: Collector, number: int) -> bool:
     return [span.name for span in collector.of(f"{number:032x}") if span.kind == CLIENT] == ["call"]
+
+
+async def _waits(here: World) -> bool:
+    return await here.metric('tensorgate_gateway_requests_in_flight{protocol="grpc"}') == 1
