@@ -4,7 +4,7 @@ Run: python -m tests.benchmarks.traces [--seconds 2] [--turns 9] [--kinds withou
 and lowest, and their ratios to the first. `without` is the gateway of a commit, by default the last one that knew
 nothing of traces (what else has changed since shows, too); `off` is this one without a collector, `1 %` and `all`
 sample so many of the requests. Each turn has processes of its own, one a kind: two of the same code differ by several
-per cent. To see by how much, compare off with itself: --without HEAD.
+per cent, on a busy machine by twenty. To see by how much, compare off with itself: --without HEAD.
 """
 
 from __future__ import annotations
