@@ -93,7 +93,7 @@ LOCKS := deploy/requirements
 
 lock:  ## pin the newest allowed versions in requirements.lock, and in deploy/requirements what each image has of them
 	echo tensorflow-cpu | $(COMPILE) --upgrade --extra train --extra dev pyproject.toml - -o requirements.lock
-	$(COMPILE) -c requirements.lock $(TERMINAL:%=--no-emit-package %) pyproject.toml -o $(LOCKS)/serving.lock
+	$(COMPILE) -c requirements.lock $(TERMINAL:%=--no-emit-package %) --extra tracing pyproject.toml -o $(LOCKS)/serving.lock
 	echo tensorflow-cpu | $(COMPILE) -c requirements.lock --extra train --extra kubernetes pyproject.toml - -o $(LOCKS)/training.lock
 	printf 'cyclonedx-bom\nsetuptools\n' | $(COMPILE) -c requirements.lock - -o $(LOCKS)/image.lock
 	sed -i '/^tensorflow==/,/^[a-z]/{/^tensorflow==/d;/^    --hash/d}' requirements.lock $(LOCKS)/*.lock

@@ -18,7 +18,7 @@ DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted(
 def _dependencies() -> set[str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    wanted = project["dependencies"] + extras["train"] + extras["kubernetes"] + extras["ray"]
+    wanted = project["dependencies"] + [line for name in extras if name != "dev" for line in extras[name]]
     return {re.split(r"[\[>=<]", line)[0] for line in wanted}
 
 

@@ -9,6 +9,8 @@ import typer
 from services.cli import batching, jobs, keys, models, predict, reproduce, training, up
 from services.cli.console import EXIT_ERROR, print_error
 from services.core.errors import TensorgateError
+from services.core.settings import logs_in_json
+from services.core.telemetry import configure_logging
 from services.core.tensorflow_settings import quiet_tensorflow, share_gpu
 
 app = typer.Typer(
@@ -45,6 +47,8 @@ def main() -> None:
     quiet_tensorflow(errors=True)
     share_gpu()
     try:
+        if logs_in_json():
+            configure_logging(in_json=True)  # else what is logged beside the progress is a plain line
         app()
     except TensorgateError as error:
         print_error(error.message)

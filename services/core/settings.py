@@ -9,6 +9,8 @@ from pydantic_settings import BaseSettings
 
 from services.core.errors import InvalidArgument
 
+LOG = "TENSORGATE_LOG"
+
 S = TypeVar("S", bound=BaseSettings)
 
 HTTP_PORT, GRPC_PORT = 8080, 8090  # where the gateway listens, and where everybody looks for it
@@ -26,3 +28,11 @@ def read_settings(settings: type[S], **given: Any) -> S:
     if strange:
         raise InvalidArgument(f"The settings here are {', '.join(sorted(known))}. Received: {', '.join(strange)}")
     return settings(**given)
+
+
+def logs_in_json() -> bool:
+    """Whether the log is in JSON (`json`) or text (`text`, the default). Raises InvalidArgument."""
+    given = os.environ.get(LOG) or "text"
+    if given not in ("text", "json"):
+        raise InvalidArgument(f"{LOG} is text or json. Received: {given!r}")
+    return given == "json"

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from services.core.errors import TensorgateError
-from services.core.settings import read_settings
+from services.core.settings import logs_in_json, read_settings
 from services.core.telemetry import configure_logging
 from services.gateway.listeners import Ports, open_listeners
 from services.gateway.settings import GatewaySettings
@@ -22,8 +22,8 @@ from services.gateway.workers import run_workers
 def main() -> None:
     """Run until SIGTERM or Ctrl-C."""
     given = _arguments()
-    configure_logging()
     try:
+        configure_logging(in_json=logs_in_json())
         settings = read_settings(GatewaySettings, **given)
         with open_listeners(settings) as listeners:
             if settings.workers > 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -19,19 +20,24 @@ from services.gateway.hot_paths import HotPaths
 from services.gateway.keyring import Keyring
 from services.gateway.operations import Doors, Operation, infer, openai, operations, typed
 from services.gateway.pages import Pages
+from services.gateway.traced_doors import TracedDoors
+
+if TYPE_CHECKING:
+    from services.gateway.spans import Tracing
 
 OPENAPI, DOCS, DOCS_FILES = "/openapi.json", "/docs", "/static-offline-docs/"
 _HANDLERS = {TensorgateError: answer_error, Exception: answer_error, HTTPException: answer_http_error}
 
 
-def create_app(doors: Doors, keyring: Keyring | None, *, probes: bool) -> ASGIApp:
+def create_app(doors: Doors, keyring: Keyring | None, tracing: Tracing | None, *, probes: bool) -> ASGIApp:
     """Everything HTTP; `probes`: those and the metrics, too. With a keyring nobody comes in without a key."""
     every = operations(doors, probes=probes)
     documents = Documents(every, locked=keyring is not None)
     pages = Starlette(routes=[*map(_route, every), *documents.routes()], exception_handlers=_HANDLERS)
     asked = {_words(one.path): one.endpoint for one in (*typed(doors.typed), *infer(doors.open_inference))}
     hot = HotPaths(asked, {(one.method, one.path): one.endpoint for one in openai(doors)}, doors.tfs.answer, pages)
-    return hot if keyring is None else Gate(hot, hot.find, keyring)
+    told = hot if tracing is None else TracedDoors(hot, tracing)
+    return told if keyring is None else Gate(told, hot.find, keyring)
 
 
 def operations_app(pages: Pages) -> ASGIApp:

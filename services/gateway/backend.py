@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -19,6 +19,8 @@ from services.core.tfs import (
 from services.core.tfs_methods import PATHS, REPLIES
 from services.gateway.overload import Overloaded
 from services.gateway.request import Call, Columns
+from services.gateway.tracing import TRACES, ModelCall, traced
+from services.rpc.call import Metadata
 from services.rpc.client import Channel
 from services.rpc.messages import Status
 
@@ -48,7 +50,7 @@ class Backend:
         for name, array in call.columns.items():
             request.inputs[name].CopyFrom(to_proto(array))
         remaining = call.deadline - asyncio.get_running_loop().time()
-        reply = await self._ask(PREDICT, request, remaining)
+        reply = await self._ask(PREDICT, request, remaining, rows=call.rows)
         return {name: from_proto(tensor) for name, tensor in reply.outputs.items()}
 
     async def forward(self, method: str, request: Any, deadline: float) -> Any:
@@ -69,10 +71,18 @@ class Backend:
         reply.metadata["signature_def"].Unpack(signatures)
         return dict(signatures.signature_def)
 
-    async def _ask(self, method: str, request: Any, seconds: float) -> Any:
+    def _ask(self, method: str, request: Any, seconds: float, *, rows: int | None = None) -> Awaitable[Any]:
         path = PATHS[method]
+        if not TRACES.get():
+            return self._send(path, request, seconds, ())
+        spec = request.tasks[0].model_spec if hasattr(request, "tasks") else request.model_spec
+        made = ModelCall(self.address, path, spec.name, spec.version.value, rows)
+        return traced(made, lambda metadata: self._send(path, request, seconds, metadata))
+
+    async def _send(self, path: str, request: Any, seconds: float, metadata: Metadata) -> Any:
+        message = request.SerializeToString()
         try:
-            reply = REPLIES[path].FromString(await self._channel.unary(path, request.SerializeToString(), seconds))
+            reply = REPLIES[path].FromString(await self._channel.unary(path, message, seconds, metadata=metadata))
         except Status as error:
             if error.code in _GONE and self._answers:  # once, not at each poll
                 self._answers = False

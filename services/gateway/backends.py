@@ -16,6 +16,7 @@ from services.gateway.request import Call, Columns
 from services.gateway.retries import RetryBudget, Tried, pause_before_next
 from services.gateway.routing_table import Servable
 from services.gateway.slots import Server, Slots
+from services.gateway.tracing import TRACES
 
 T = TypeVar("T")
 Send = Callable[[Backend], Awaitable[T]]
@@ -104,7 +105,10 @@ class Backends:
     async def _wait(self, model: str, servers: Sequence[Server]) -> Server:
         began = self._clock()
         server = await self._slots.wait(model, servers)
-        self._metrics.spent(model, "slot", self._clock() - began)
+        seconds = self._clock() - began
+        self._metrics.spent(model, "slot", seconds)
+        for trace in TRACES.get():
+            trace.waited("slot", seconds)
         return server
 
     async def _hedged(self, server: Server, model: str, having: Sequence[Server], send: Send[T]) -> T:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any, Protocol
@@ -21,6 +22,7 @@ from services.core.errors import Internal, InvalidArgument, TensorgateError
 from services.gateway.overload import Overloaded
 from services.gateway.request import Call, Columns
 from services.gateway.routing_table import Servable
+from services.gateway.tracing import TRACES
 
 Predict = Callable[[Call], Awaitable[Columns]]
 
@@ -66,6 +68,7 @@ class _Waiting:
     rows: int
     size: int
     since: float
+    context: Context  # its caller's: in whose name it is sent
     result: asyncio.Future[Columns]
 
 
@@ -147,7 +150,7 @@ class Batcher:
                 f"{self._queued_bytes} bytes wait"
             )
         loop = asyncio.get_running_loop()
-        waiting = _Waiting(call, rows, size, loop.time(), loop.create_future())
+        waiting = _Waiting(call, rows, size, loop.time(), copy_context(), loop.create_future())
         lane.queue.append(waiting)
         lane.rows += rows
         self._queued_bytes += size
@@ -171,7 +174,9 @@ class Batcher:
         now = loop.time()
         for waiting in batch:
             self._counts.spent(waiting.call.servable.name, "queue", now - waiting.since)
-        task = loop.create_task(self._run(batch))
+            for trace in waiting.context.get(TRACES, ()):
+                trace.waited("queue", now - waiting.since)
+        task = loop.create_task(self._run(batch), context=_context_of(batch))
         self._tasks.add(task)
 
         def ended(task: asyncio.Task[None]) -> None:
@@ -220,7 +225,7 @@ class Batcher:
     async def _one_by_one(self, batch: Sequence[_Waiting]) -> None:
         for waiting in batch:
             if not waiting.result.done():
-                await self._answer(waiting)
+                await asyncio.get_running_loop().create_task(self._answer(waiting), context=waiting.context)
 
     async def _answer(self, waiting: _Waiting) -> None:
         try:
@@ -243,6 +248,17 @@ def _joined(calls: Sequence[Call]) -> Call:
     columns = {name: np.concatenate([call.columns[name] for call in calls]) for name in first.columns}
     rows = sum(call.rows or 0 for call in calls)
     return Call(first.servable, first.signature, columns, rows, max(call.deadline for call in calls))
+
+
+def _context_of(batch: Sequence[_Waiting]) -> Context:
+    """Of one request its caller's; what is done for several is in nobody's name but their traces'."""
+    if len(batch) == 1:
+        return batch[0].context
+    context = Context()
+    traces = [trace for waiting in batch for trace in waiting.context.get(TRACES, ())]
+    if traces:
+        context.run(TRACES.set, traces)
+    return context
 
 
 def _share(outputs: Columns, batch: Sequence[_Waiting]) -> None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import logging
 import time
 
-import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.core.errors import Code
-from services.gateway.faults import CODE_KEY, OPERATION_KEY, REQUEST_ID_KEY
+from services.core.telemetry import REQUEST, Facts
+from services.gateway.faults import OPERATION_KEY, REQUEST_ID_KEY, code_of
 from services.gateway.metrics import Metrics, Outcome
 from services.gateway.request_id import request_id_of
 
@@ -34,6 +33,7 @@ class Edge:
         started = time.monotonic()
         given = next((value.decode("latin-1") for name, value in scope["headers"] if name == _HEADER), None)
         scope[REQUEST_ID_KEY] = request_id = request_id_of(given)
+        REQUEST.set({"request_id": request_id})
         header = (_HEADER, request_id.encode())
         status = 0
 
@@ -52,18 +52,18 @@ class Edge:
             self._count(scope, status, time.monotonic() - started)
 
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
-        code = scope.get(CODE_KEY, Code.OK if 0 < status < 400 else Code.CANCELLED if not status else Code.INTERNAL)
+        code = code_of(scope, status)
         operation = scope.get(OPERATION_KEY)
         model = scope.get("path_params", {}).get("model", "")
         if operation is not None:
             self._metrics.request(Outcome(operation[0], operation[1], model, code.name, seconds))
         if self._access_log:
-            facts = {
-                "request_id": scope[REQUEST_ID_KEY],
-                "method": scope["method"],
-                "path": scope["path"],
-                "status": status,
-                "code": code.name,
-                "seconds": round(seconds, 6),
-            }
-            _access.info("%s", orjson.dumps(facts).decode())
+            facts = Facts(
+                REQUEST.get(),
+                method=scope["method"],
+                path=scope["path"],
+                status=status,
+                code=code.name,
+                seconds=round(seconds, 6),
+            )
+            _access.info(facts)

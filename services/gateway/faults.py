@@ -9,6 +9,7 @@ import orjson
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.types import Scope
 
 from services.core.errors import HTTP_STATUS, Code, TensorgateError
 from services.core.tfs_json import error_body
@@ -26,6 +27,14 @@ OPEN_INFERENCE = "open_inference"  # and in Open Inference's
 _FAULT_OF_OURS = "The gateway failed to answer; the request id finds the reason in its log."
 # TensorFlow's graph errors go on after this with names of nodes that mean nothing to a client.
 _GRAPH_NODES = "\n\t [["
+
+
+def code_of(scope: Scope, status: int) -> Code:
+    """What an HTTP request ended with; `status` 0: nothing was answered."""
+    known: Code | None = scope.get(CODE_KEY)
+    if known is not None:
+        return known
+    return Code.OK if 0 < status < 400 else Code.INTERNAL if status else Code.CANCELLED
 
 
 def public_text(error: Exception) -> tuple[Code, str]:

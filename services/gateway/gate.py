@@ -47,7 +47,7 @@ class Gate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on in its caller's name, or refuse it unread."""
         path = scope["path"]
-        if path in _FREE or path.startswith(_FREE_FILES):
+        if is_free(path):
             CALLER.set(ANYONE)
             return await self._app(scope, receive, send)
         try:
@@ -59,6 +59,11 @@ class Gate:
             response = await answer_error(Request(scope), error)
             return await response(scope, receive, send)
         await self._app(scope, receive, send)
+
+
+def is_free(path: str) -> bool:
+    """Whether anybody may ask there."""
+    return path in _FREE or path.startswith(_FREE_FILES)
 
 
 def _door(path: str) -> str:

@@ -7,8 +7,10 @@ import logging
 import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from services.core.errors import Code
+from services.core.telemetry import REQUEST
 from services.gateway.bodies import MOST_SECONDS
 from services.gateway.faults import public_text
 from services.gateway.metrics import Metrics, Outcome
@@ -16,6 +18,9 @@ from services.gateway.overload import seconds_until_retry
 from services.gateway.request_id import request_id_of
 from services.rpc.call import Call
 from services.rpc.messages import Status
+
+if TYPE_CHECKING:
+    from services.gateway.spans import Tracing
 
 _log = logging.getLogger(__name__)
 
@@ -27,8 +32,9 @@ _PUSHBACK = "grpc-retry-pushback-ms"  # how a client that retries by itself is t
 class GrpcCalls:
     """All calls under way on the gRPC port. `seconds` is the budget of one that states no deadline."""
 
-    def __init__(self, metrics: Metrics, seconds: float) -> None:
+    def __init__(self, metrics: Metrics, seconds: float, tracing: Tracing | None = None) -> None:
         self._metrics = metrics
+        self._tracing = tracing
         self._seconds = seconds
         self.running = 0
         self.idle = asyncio.Event()  # set while no call is under way
@@ -49,6 +55,7 @@ class GrpcCalls:
         self.running += 1
         self.idle.clear()
         request_id = name_request(call)
+        trace = None if self._tracing is None else self._tracing.begin_call(call.path, call.metadata, model)
         try:
             yield
             code = Code.OK
@@ -62,6 +69,8 @@ class GrpcCalls:
             self.running -= 1
             if not self.running:
                 self.idle.set()
+            if trace is not None:
+                trace.end_rpc(code)
             self._metrics.request(Outcome(*operation, model, code.name, clock() - started))
 
 
@@ -69,6 +78,7 @@ def name_request(call: Call, error: Exception | None = None) -> str:
     """The request's id, which its answer carries whatever comes of it; `error`, if that is known already."""
     given = next((value for name, value in call.metadata if name == _REQUEST_ID), None)
     request_id = request_id_of(None if given is None else given.decode("latin-1"))
+    REQUEST.set({"request_id": request_id})
     call.trailing = _trailing(request_id, error)
     return request_id
 

@@ -9,7 +9,7 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry
 
@@ -56,6 +56,9 @@ from services.store import Store
 from services.stubs.inference import open_inference_pb2
 from services.stubs.tensorgate.v1 import inference_pb2
 
+if TYPE_CHECKING:
+    from services.gateway.spans import Tracing
+
 _FIRST_TABLE_SECONDS = 5.0
 _LAST_ANSWER_SECONDS = 0.3  # a call that has ended still has its answer on the way
 
@@ -63,7 +66,8 @@ _LAST_ANSWER_SECONDS = 0.3  # a call that has ended still has its answer on the 
 class Gateway:
     """All parts of one gateway process. Build it inside the event loop that runs it.
 
-    It counts in `registry`; `/metrics` shows that, or `shown`, the sum over several workers.
+    It counts in `registry`; `/metrics` shows that, or `shown`, the sum over several workers. With
+    `tracing` each request has a trace.
     """
 
     def __init__(
@@ -73,6 +77,7 @@ class Gateway:
         registry: CollectorRegistry,
         *,
         shown: CollectorRegistry | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self._settings = settings
         self._metrics = Metrics(registry)
@@ -104,10 +109,10 @@ class Gateway:
         )
         self._pages = Pages(self._table, self._health, registry if shown is None else shown)
         doors = Doors(typed, tfs, openai, images, open_inference, self._pages)
-        app = create_app(doors, self._keyring, probes=settings.operations_port is None)
+        app = create_app(doors, self._keyring, tracing, probes=settings.operations_port is None)
         self._edge = Edge(app, self._metrics, settings.access_log)
         self._admit = _anyone if self._keyring is None else GrpcGate(self._keyring, self._metrics).admit
-        self._calls = GrpcCalls(self._metrics, settings.timeout_seconds)
+        self._calls = GrpcCalls(self._metrics, settings.timeout_seconds, tracing)
         self._inference = Inference(plane, self._table, self._calls)
         self._open_inference = OpenInferenceGrpc(plane, repository, self._calls)
         self._tfs = TfsGrpc(plane, backends, self._calls, settings.body_bytes)

@@ -11,8 +11,10 @@ from typing import Annotated
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from services.core.errors import FailedPrecondition
+from services.core.errors import FailedPrecondition, InvalidArgument
 from services.core.settings import GRPC_PORT, HTTP_PORT
+
+_OTLP = "http/protobuf"
 
 
 class GatewaySettings(BaseSettings):
@@ -63,6 +65,33 @@ class GatewaySettings(BaseSettings):
                 "(`tensorgate key` makes one), or set TENSORGATE_GATEWAY_ALLOW_ANYONE=true. "
                 f"Received: TENSORGATE_GATEWAY_HTTP_HOST {self.http_host!r}, and no keys"
             )
+
+
+class TracesSettings(BaseSettings):
+    """OpenTelemetry's own variables, as far as they say whether there are traces. Its library reads the others."""
+
+    model_config = SettingsConfigDict(env_prefix="OTEL_", env_ignore_empty=True, frozen=True)
+
+    exporter_otlp_endpoint: str = Field(default="", description="the collector, http://host:4318; none: no traces")
+    exporter_otlp_traces_endpoint: str = Field(default="", description="the same with its path, for traces alone")
+    exporter_otlp_protocol: str = Field(default=_OTLP, description="this and no other")
+    exporter_otlp_traces_protocol: str = Field(default="", description="the same, for traces alone")
+    traces_exporter: str = Field(default="otlp", description="none: no traces")
+    sdk_disabled: bool = Field(default=False, description="true: no traces")
+
+    @property
+    def endpoint(self) -> str | None:
+        """The collector; None: no traces. Raises InvalidArgument for one that cannot be asked."""
+        endpoint = self.exporter_otlp_traces_endpoint or self.exporter_otlp_endpoint
+        if not endpoint or self.sdk_disabled or self.traces_exporter == "none":
+            return None
+        protocol = self.exporter_otlp_traces_protocol or self.exporter_otlp_protocol
+        if protocol != _OTLP or not endpoint.startswith(("http://", "https://")):
+            raise InvalidArgument(
+                f"Traces go to an http:// or https:// address (OTEL_EXPORTER_OTLP_ENDPOINT) as {_OTLP} "
+                f"(OTEL_EXPORTER_OTLP_PROTOCOL). Received: {endpoint!r} and {protocol!r}"
+            )
+        return endpoint
 
 
 def _is_loopback(host: str) -> bool:

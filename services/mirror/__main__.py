@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
 
 from services.core.errors import FailedPrecondition, InvalidArgument
-from services.core.settings import read_settings
+from services.core.settings import logs_in_json, read_settings
 from services.core.telemetry import configure_logging
 from services.mirror.cache import Cache
 from services.mirror.folder import MirrorFolder
@@ -56,8 +56,8 @@ async def run(settings: MirrorSettings, store: Store) -> None:
 
 def main() -> None:
     """Run until SIGTERM or Ctrl-C."""
-    configure_logging()
     try:
+        configure_logging(in_json=logs_in_json())
         settings = read_settings(MirrorSettings)
         asyncio.run(run(settings, open_store(settings.store)))
     except (FailedPrecondition, InvalidArgument, ValidationError) as error:

@@ -9,6 +9,7 @@ import sys
 import uvloop
 
 from services.core.errors import TensorgateError
+from services.core.settings import logs_in_json
 from services.core.signals import stop_on_signals
 from services.core.telemetry import configure_logging
 from services.core.tensorflow_settings import quiet_tensorflow, share_gpu
@@ -39,10 +40,10 @@ async def _serve(settings: Settings) -> None:
 def main() -> None:
     """Serve until SIGTERM or Ctrl-C; exit 255 when the flags or the first models do not allow a start."""
     settings = parse(sys.argv[1:])
-    configure_logging()
     quiet_tensorflow(errors=False)
     share_gpu()
     try:
+        configure_logging(in_json=logs_in_json())
         uvloop.run(_serve(settings))
     except TensorgateError as error:
         print(f"Failed to start server. Error: {error.code.name}: {error.message}", file=sys.stderr)

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from services.core.errors import Code
+from services.rpc.call import Metadata
 from services.rpc.client_connection import ClientConnection, NotProcessed
 from services.rpc.frames import Reason
 from services.rpc.messages import Status
@@ -26,15 +27,15 @@ class Channel:
         self._why = ""
         self._loop = asyncio.get_running_loop()
 
-    async def unary(self, path: str, message: bytes, seconds: float) -> bytes:
-        """The answer's message. Raises Status."""
+    async def unary(self, path: str, message: bytes, seconds: float, *, metadata: Metadata = ()) -> bytes:
+        """The answer's message; `metadata` go with the call. Raises Status."""
         until = self._loop.time() + seconds
         for _ in range(2):
             connection = self._connection
             if connection is None or not connection.usable:
                 connection = await self._connected(until)
             try:
-                return await connection.call(path, message, until)
+                return await connection.call(path, message, until, metadata=metadata)
             except NotProcessed as error:
                 refused = Status(Code.UNAVAILABLE, str(error))
         raise refused

@@ -10,6 +10,7 @@ from typing import Any
 
 from services.core.errors import Code
 from services.rpc import frames
+from services.rpc.call import Metadata
 from services.rpc.connection import WINDOW, Connection
 from services.rpc.frames import Reason
 from services.rpc.headers import AUTHORITY, HTTP, PATH, POST, Blocks, Headers, literal
@@ -119,10 +120,10 @@ class ClientConnection(Connection[_Call]):
             self._looking.cancel()
         self._fail_all(f"The connection was lost: {error}" if error else "The connection was closed")
 
-    async def call(self, path: str, message: bytes, until: float) -> bytes:
+    async def call(self, path: str, message: bytes, until: float, *, metadata: Metadata) -> bytes:
         """The answer's message. Raises Status, or NotProcessed."""
         left = until - self._loop.time()
-        call = self._begun(path, message, left)
+        call = self._begun(path, message, left, metadata=metadata)
         timer = self._loop.call_later(max(left, 0), call.fail, Status(Code.DEADLINE_EXCEEDED, "Deadline Exceeded"))
         try:
             return await call.answer
@@ -132,13 +133,15 @@ class ClientConnection(Connection[_Call]):
                 self._give_up(call)
             self.close_if_left()
 
-    def _begun(self, path: str, message: bytes, left: float) -> _Call:
+    def _begun(self, path: str, message: bytes, left: float, *, metadata: Metadata) -> _Call:
         self.last = number = self.last + 2 if self.last else 1
         if number > _MOST_STREAMS:
             self.leaving = True
         call = self.streams[number] = _Call(number, WINDOW, self._loop.create_future())
         self.out.begin(call)
         block = self._head(path) + literal(b"grpc-timeout", timeout_text(left))
+        for name, value in metadata:
+            block += literal(name, value)
         head = frames.frame(frames.HEADERS, frames.END_HEADERS, number, block)
         self.out.message(call, prefixed(message), before=head, end=True)
         if self._looking is None:

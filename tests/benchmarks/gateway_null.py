@@ -133,10 +133,18 @@ def calls() -> Mapping[str, tuple[str, bytes]]:
 
 
 @contextmanager
-def process(*command: str, **settings: Any) -> Iterator[tuple[int, Any]]:
-    """A process: its id, and the JSON line it prints when it is ready."""
-    environment = {**os.environ, **{f"TENSORGATE_GATEWAY_{key.upper()}": str(value) for key, value in settings.items()}}
-    running = subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE, text=True, env=environment)
+def process(
+    *command: str, code: Path | None = None, environment: Mapping[str, str] | None = None, **settings: Any
+) -> Iterator[tuple[int, Any]]:
+    """A process of the code in a folder (None: here): its id, and the JSON line it prints when it is ready."""
+    ours = {f"TENSORGATE_GATEWAY_{key.upper()}": str(value) for key, value in settings.items()}
+    running = subprocess.Popen(
+        [sys.executable, *command],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=code,
+        env={**os.environ, **(environment or {}), **ours},
+    )
     assert running.stdout is not None
     try:
         yield running.pid, json.loads(running.stdout.readline())

@@ -34,12 +34,13 @@ Model = Mapping[str, Signature]
 @dataclass
 class TinyServer(prediction_service_pb2_grpc.PredictionServiceServicer, model_service_pb2_grpc.ModelServiceServicer):
     """Loaded models by name and version. `pause` is awaited in every Predict; `calls` remembers each one,
-    `budgets` the time it was given."""
+    `budgets` the time it was given, `metadata` what came with it."""
 
     loaded: dict[str, dict[int, Model]] = field(default_factory=dict)
     pause: Callable[[], Awaitable[None]] = lambda: asyncio.sleep(0)
     calls: list[tuple[str, int, str, int]] = field(default_factory=list)
     budgets: list[float | None] = field(default_factory=list)
+    metadata: list[Mapping[str, Any]] = field(default_factory=list)
     cancelled: int = 0
 
     async def Predict(self, request: Any, context: Any) -> Any:
@@ -54,6 +55,7 @@ class TinyServer(prediction_service_pb2_grpc.PredictionServiceServicer, model_se
             rows = max((array.shape[0] for array in columns.values() if array.ndim), default=0)
             self.calls.append((spec.name, spec.version.value, spec.signature_name, rows))
             self.budgets.append(context.time_remaining())
+            self.metadata.append(dict(context.invocation_metadata()))
             await self.pause()
             outputs = signature.function(columns)
         except asyncio.CancelledError:

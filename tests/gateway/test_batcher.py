@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.core.errors import Internal, InvalidArgument, Unavailable
+from services.core.telemetry import REQUEST
 from services.core.tensors import Array
 from services.gateway.batcher import Batcher, BatchLimits
 from services.gateway.overload import Overloaded
@@ -218,6 +219,29 @@ async def test_when_all_callers_have_left_the_call_is_cancelled_and_the_lane_goe
     door.open.set()
     assert (await batcher.predict(call([4])))["y"].tolist() == [9]
     assert not batcher._lanes
+
+
+async def test_a_call_is_made_in_the_name_of_its_one_request_or_in_nobodys() -> None:
+    door = Door()
+    names: list[str] = []
+
+    async def predict(item: Call) -> Columns:
+        names.append(REQUEST.get().get("request_id", ""))
+        return await door.predict(item)
+
+    async def asked(name: str, item: Call) -> Columns:
+        REQUEST.set({"request_id": name})
+        return await batcher.predict(item)
+
+    batcher = Batcher(predict, BatchLimits(batch_rows=2), Uncounted())
+    asking = [asked("a", call([1])), asked("b", call([2])), asked("c", call([-3])), asked("d", call([4]))]
+    tasks = [asyncio.create_task(one) for one in asking]
+    await start(batcher)
+    door.open.set()
+    answers = await asyncio.gather(*tasks, return_exceptions=True)
+    assert isinstance(answers[2], InvalidArgument)
+    assert door.batches == [[1], [2, -3], [2], [-3], [4]]
+    assert names == ["a", "", "b", "c", "d"]
 
 
 async def test_an_output_without_a_row_for_each_row_is_asked_for_one_by_one() -> None:

@@ -54,9 +54,13 @@ def environment(room: str = "gateway", **settings: Any) -> dict[str, str]:
 
 
 @contextmanager
-def started(command: list[str], room: str = "gateway", **settings: Any) -> Iterator[tuple[subprocess.Popen[str], Any]]:
+def started(
+    command: list[str], room: str = "gateway", *, stderr: Any = None, **settings: Any
+) -> Iterator[tuple[subprocess.Popen[str], Any]]:
     """A process, and the JSON line it prints when it is ready; killed at the end if it is still there."""
-    process = subprocess.Popen(command, env=environment(room, **settings), stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, env=environment(room, **settings), stdout=subprocess.PIPE, stderr=stderr, text=True
+    )
     try:
         assert process.stdout is not None
         yield process, json.loads(process.stdout.readline())

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc.aio
 import httpx
@@ -23,6 +23,9 @@ from services.store import Store, open_store
 from services.stubs.tensorgate.v1 import inference_pb2_grpc
 from tests.gateway.backend import Listener, Model, TinyServer, serving
 from tests.gateway.models import ALL, card_of
+
+if TYPE_CHECKING:
+    from services.gateway.spans import Tracing
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,12 @@ class World:
 
 @asynccontextmanager
 async def world(
-    models: Mapping[str, Model] = ALL, *, key: str = "", servers: int = 1, **settings: Any
+    models: Mapping[str, Model] = ALL,
+    *,
+    key: str = "",
+    servers: int = 1,
+    tracing: Tracing | None = None,
+    **settings: Any,
 ) -> AsyncIterator[World]:
     """Tiny models as version 1, labelled stable, behind a gateway; settings override defaults, `rest` sends `key`."""
     tiny = [TinyServer() for _ in range(servers)]
@@ -108,7 +116,7 @@ async def world(
                 **settings,
             }
             store = open_store(folder)
-            doors = await stack.enter_async_context(_running(GatewaySettings(**chosen), store, key))
+            doors = await stack.enter_async_context(_running(GatewaySettings(**chosen), store, key, tracing=tracing))
             here = World(Path(folder), store, listeners, tiny, *doors)
             for name, model in models.items():
                 here.go_live(name, model)
@@ -118,12 +126,12 @@ async def world(
 
 @asynccontextmanager
 async def _running(
-    settings: GatewaySettings, store: Store, key: str
+    settings: GatewaySettings, store: Store, key: str, *, tracing: Tracing | None
 ) -> AsyncIterator[tuple[httpx.AsyncClient, grpc.aio.Channel, str]]:
     stop = asyncio.Event()
     ports: asyncio.Future[Ports] = asyncio.get_running_loop().create_future()
     with open_listeners(settings) as listeners:
-        gateway = Gateway(settings, store, CollectorRegistry())
+        gateway = Gateway(settings, store, CollectorRegistry(), tracing=tracing)
         running = asyncio.create_task(gateway.run(listeners, stop, ports.set_result))
         bound = await ports
         host = settings.http_host
