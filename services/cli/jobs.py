@@ -30,6 +30,7 @@ from services.cli.console import EXIT_REJECTED, JsonFlag, print_json, print_rows
 from services.cli.settings import CliSettings
 from services.core.errors import FailedPrecondition, Internal, InvalidArgument
 from services.core.refs import STABLE
+from services.core.settings import logs_in_json
 from services.core.telemetry import configure_logging
 from services.trainer.progress import progress_on
 
@@ -122,7 +123,7 @@ def retrain_hook(
         raise InvalidArgument(
             f"A token has {_LEAST_TOKEN} characters or more. Received: {token_file} with {len(token)}"
         )
-    configure_logging()
+    configure_logging(in_json=logs_in_json())
     server = hook_server(Hook(_cluster(), token), (host, port))
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # process 1 of a container ends at no signal by itself
     print(f"listening on http://{host}:{server.server_port}/retrain", flush=True)
