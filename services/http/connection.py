@@ -90,16 +90,33 @@ class Connection(asyncio.Protocol):
             return
         self._head_bytes += len(data)
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:  # which is declined: the request is answered as it is, and is the last
-            self._fault = "A connection over HTTP/1.1 stays one."
-            self.leave()
+            self._read_requests(data)
         except httptools.HttpParserError:
             self._stop("Invalid HTTP request received.")
         if self._coming is not None:
             self._due = self._loop.time() + BODY_SECONDS
         elif self._in_head and self._head_bytes > MOST_HEAD_BYTES:
             self._stop(f"The head of a request has at most {MOST_HEAD_BYTES} bytes.")
+
+    def _read_requests(self, data: bytes) -> None:
+        while data:
+            try:
+                self._parser.feed_data(data)
+                return
+            except httptools.HttpParserUpgrade as wish:
+                data = self._without_wish() + data[wish.args[0] :]
+
+    def _without_wish(self) -> bytes:
+        """The head of a request that would rather speak something else (RFC 9110, 7.8), as one that would not; the
+        parser takes what follows such a wish for that other protocol, and not for the request's body.
+        """
+        method = self._parser.get_method()
+        if method == b"CONNECT":
+            raise httptools.HttpParserError("This is no proxy")
+        lines = [b"%b %b HTTP/%b" % (method, self._url, self._parser.get_http_version().encode())]
+        lines += [b"%b: %b" % header for header in self._headers if header[0] != b"upgrade"]
+        self._parser = httptools.HttpRequestParser(self)
+        return b"\r\n".join([*lines, b"", b""])
 
     def _stop(self, fault: str) -> None:
         """Read no more; what was asked before is answered before the fault is told."""
@@ -128,6 +145,8 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         """Its head is here. Others may be before it."""
         self._in_head = False
+        if self._parser.should_upgrade():
+            return  # it comes again, without that wish
         path, raw_path, query = _known(self._url) if len(self._url) <= _MOST_KNOWN else _parts(self._url)
         scope = {
             **self._common,

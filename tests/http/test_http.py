@@ -202,11 +202,16 @@ async def test_a_client_that_waits_to_send_its_body_is_told_to(here: Here) -> No
 
 async def test_an_upgrade_is_declined_and_the_request_is_answered(here: Here) -> None:
     upgrade = ("Upgrade: h2c", "Connection: Upgrade, HTTP2-Settings", "HTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA")
-    received = await here.ask(request("/told", *upgrade, close=False) + b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
-    assert received.startswith(b"HTTP/1.1 200 OK\r\n") and received.count(b"HTTP/1.1") == 1
+    wishes = [request("/echo", *upgrade, method="POST", body=body, close=False) for body in (b"one", b"two")]
+    received = await here.ask(b"".join(wishes) * 300 + request("/told", *upgrade) + request("/told"))
+    assert received.count(b"HTTP/1.1 200 OK\r\n") == 601
+    assert received.index(b"\r\n\r\none") < received.index(b"\r\n\r\ntwo") < received.index(b"('GET'")
 
 
-@pytest.mark.parametrize("nonsense", [b"\x16\x03\x01\x02\x00\x01", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"])
+CONNECT = b"CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+@pytest.mark.parametrize("nonsense", [b"\x16\x03\x01\x02\x00\x01", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", CONNECT])
 async def test_nonsense_is_told_so_and_hung_up_on(here: Here, nonsense: bytes) -> None:
     received = await here.ask(nonsense)
     assert received.startswith(b"HTTP/1.1 400 Bad Request\r\n")
