@@ -19,7 +19,6 @@ from services.http.exchange import Exchange, plain
 MOST_HEAD_BYTES = 1 << 16  # of a request line and headers
 HEAD_SECONDS, BODY_SECONDS = 10.0, 30.0  # for a whole head; between two pieces of a body
 IDLE_SECONDS = 75.0  # between two requests: longer than load balancers keep a connection
-_LOOK_SECONDS = 5.0
 _MOST_UNREAD = 1 << 16  # bytes of a body that the application has not asked for
 _MOST_KNOWN = 256  # bytes of a target that is worth remembering
 
@@ -71,7 +70,7 @@ class Connection(asyncio.Protocol):
             "client": _address(transport, "peername"),
         }
         self._due = self._loop.time() + HEAD_SECONDS
-        self._looking = self._loop.call_later(min(_LOOK_SECONDS, HEAD_SECONDS / 2), self._look)
+        self._looking = self._loop.call_later(HEAD_SECONDS / 2, self._look)
 
     def connection_lost(self, error: Exception | None) -> None:
         """The client is gone, or has all its answers."""
@@ -274,7 +273,7 @@ class Connection(asyncio.Protocol):
         if self._due is not None and self._due <= now and self._reading:
             self.transport.close()
         else:
-            self._looking = self._loop.call_later(min(_LOOK_SECONDS, HEAD_SECONDS / 2), self._look)
+            self._looking = self._loop.call_later(HEAD_SECONDS / 2, self._look)
 
 
 def _address(transport: asyncio.Transport, what: str) -> tuple[str, int] | None:

@@ -160,7 +160,7 @@ class Exchange:
     def _write(self, body: bytes, *, more: bool) -> None:
         if self.complete or not (self._begun or self._head):
             raise RuntimeError("A body stands between the head of an answer and its end")
-        head, self._head, self._begun = self._head, b"", True
+        head, self._head = self._head, b""
         if self._bare:
             body = b""
         elif self._chunked:
@@ -170,6 +170,7 @@ class Exchange:
             self._left -= len(body)
             if self._left < 0 or (self._left and not more):
                 raise RuntimeError("A body has as many bytes as its head says")
+        self._begun = True
         if len(body) < _SMALL:
             self._line.write(head + body)
         else:
