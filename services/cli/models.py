@@ -9,7 +9,7 @@ import typer
 
 from services.cli.console import EXIT_FAULTS, JsonFlag, print_json, print_rows
 from services.cli.settings import CliSettings
-from services.core.errors import DataLoss, InvalidArgument
+from services.core.errors import DataLoss, InvalidArgument, NotFound
 from services.core.refs import STABLE, ModelRef, parse_ref
 from services.store import Labels, Store, open_store
 from services.store.garbage import collect_garbage
@@ -92,29 +92,38 @@ def prune(
 def label(
     model: Annotated[str, typer.Argument(help="The model's name.")],
     name: Annotated[str, typer.Argument(metavar="LABEL", help="stable, canary, or any other name.")],
-    version: Annotated[int | None, typer.Argument(help="Where it shall point.")] = None,
+    version: Annotated[int | None, typer.Argument(help="Where it shall point; left out: the newest version.")] = None,
     remove: Annotated[bool, typer.Option("--remove", help="Take the label away.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Move a label to a version; running gateways follow within seconds.
 
+    tensorgate label mnist stable
     tensorgate label mnist stable 3
     """
-    if (version is None) != remove:
-        raise InvalidArgument(f"Give a version, or --remove. Received: version {version}, remove {remove}")
+    if remove and version is not None:
+        raise InvalidArgument(f"--remove goes without a version. Received: version {version}")
     store = _store()
-    if version is None:
+    if remove:
         store.remove_label(model, name)
     else:
+        version = _newest(store, model) if version is None else version
         store.move_label(model, name, version)
     if as_json:
         print_json({"model": model, "label": name, "version": version})
     else:
-        print(f"{model}@{name} is gone" if version is None else f"{model}@{name} -> {version}")
+        print(f"{model}@{name} is gone" if remove else f"{model}@{name} -> {version}")
 
 
 def _store() -> Store:
     return open_store(CliSettings().store_url)
+
+
+def _newest(store: Store, model: str) -> int:
+    versions = store.versions(model)
+    if not versions:
+        raise NotFound(f"A label points at a version in the store. Received: model {model!r}, which has none")
+    return versions[-1]
 
 
 def _readable(labels: Labels | DataLoss) -> Labels:

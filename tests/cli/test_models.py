@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from services.cli.__main__ import app
-from services.core.errors import FailedPrecondition, InvalidArgument
+from services.core.errors import FailedPrecondition, InvalidArgument, NotFound
 from services.store import Store, open_store
 
 
@@ -52,8 +52,19 @@ def test_a_label_is_moved_and_removed(home: Path) -> None:
     assert _store(home).labels("m") == {}
 
 
+def test_a_label_without_a_version_is_moved_to_the_newest(home: Path) -> None:
+    assert "m@stable -> 2" in _run(home, "label", "m", "stable").stdout
+    assert json.loads(_run(home, "label", "m", "canary", "--json").stdout) == {
+        "model": "m",
+        "label": "canary",
+        "version": 2,
+    }
+    assert _store(home).labels("m") == {"stable": 2, "canary": 2}
+
+
 def test_a_label_needs_a_version_that_exists(home: Path) -> None:
-    assert isinstance(_run(home, "label", "m", "stable").exception, InvalidArgument)
+    assert isinstance(_run(home, "label", "other", "stable").exception, NotFound)
+    assert isinstance(_run(home, "label", "m", "stable", "2", "--remove").exception, InvalidArgument)
     assert isinstance(_run(home, "label", "m", "stable", "9").exception, FailedPrecondition)
 
 
