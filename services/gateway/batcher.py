@@ -70,6 +70,13 @@ class _Waiting:
     since: float
     context: Context  # its caller's: in whose name it is sent
     result: asyncio.Future[Columns]
+    batch: Sequence[_Waiting] = ()  # it left together with these
+    task: asyncio.Task[None] | None = None  # ... in this task
+
+    def leave(self) -> None:
+        """Its caller has gone. A batch that nobody wants any more is not waited for."""
+        if self.task is not None and all(waiting.result.cancelled() for waiting in self.batch):
+            self.task.cancel()
 
 
 @dataclass(slots=True)
@@ -154,7 +161,11 @@ class Batcher:
         lane.queue.append(waiting)
         lane.rows += rows
         self._queued_bytes += size
-        return await waiting.result
+        try:
+            return await waiting.result
+        except asyncio.CancelledError:
+            waiting.leave()
+            raise
 
     def _go_on(self, key: Any, lane: _Lane, passes: int = _PASSES) -> None:
         """After a call: send what has queued up, or close the lane. Until then the lane still has that call."""
@@ -186,7 +197,7 @@ class Batcher:
 
         task.add_done_callback(ended)
         for waiting in batch:
-            waiting.result.add_done_callback(lambda _: _stop_if_unwanted(task, batch))
+            waiting.batch, waiting.task = batch, task
 
     def _take(self, lane: _Lane) -> Sequence[_Waiting]:
         """The next batch: those still wanted, in order, within the bounds; a request larger than these goes alone."""
@@ -281,11 +292,6 @@ def _settle(task: asyncio.Task[None], batch: Sequence[_Waiting]) -> None:
     for waiting in batch:
         if not waiting.result.done():
             waiting.result.set_exception(fault or Internal("The batch ended without an answer."))
-
-
-def _stop_if_unwanted(task: asyncio.Task[None], batch: Sequence[_Waiting]) -> None:
-    if all(waiting.result.cancelled() for waiting in batch):
-        task.cancel()
 
 
 def _bytes_of(array: Any) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import ml_dtypes  # noqa: F401 - registers bfloat16 by name with NumPy
@@ -14,6 +15,7 @@ from services.core.card import InputField
 from services.core.errors import received
 from services.core.tensors import Array, holds
 
+_FEW = 4096  # numbers; more are worth several threads to BLAS, which they would not be to us
 _NO_NUMBERS = frozenset({str, bytes})
 
 
@@ -61,15 +63,39 @@ def _numbers(field: InputField, values: Sequence[Any]) -> Array:
 
 def _cast(field: InputField, array: Array) -> Array:
     dtype = np.dtype(field.dtype)
+    if _all_fit(array, dtype):
+        cast, valid = array.astype(dtype), True
+    else:
+        cast, valid = _cast_each(array, dtype)
+    if not valid or _outside(field, cast):
+        raise FieldError(f"{field.name} is {_rule(field)}")
+    return np.ascontiguousarray(cast)
+
+
+def _all_fit(array: Array, dtype: np.dtype[Any]) -> bool:
+    """Whether no number is too large for the type, or none at all, as far as their sum of squares tells: it is found in
+    a fifth of the time that it takes to look at each, of which most is the same for one number as for hundreds.
+    """
+    if not array.dtype.kind == dtype.kind == "f" or array.size > _FEW:
+        return False
+    return bool(np.vdot(array, array) < _largest_square(dtype))
+
+
+@cache
+def _largest_square(dtype: np.dtype[Any]) -> float:
+    largest = float(np.finfo(dtype).max)
+    return largest * largest
+
+
+def _cast_each(array: Array, dtype: np.dtype[Any]) -> tuple[Array, bool]:
+    """The numbers as that type, and whether all are still what they were."""
     with np.errstate(over="ignore", invalid="ignore"):
         cast = array.astype(dtype)
     if dtype.kind in "biu":
         valid = array.dtype.kind == dtype.kind == "b" or (array.dtype.kind != "b" and np.array_equal(cast, array))
     else:
         valid = array.dtype.kind != "b" and bool(np.isfinite(cast).all())
-    if not valid or _outside(field, cast):
-        raise FieldError(f"{field.name} is {_rule(field)}")
-    return np.ascontiguousarray(cast)
+    return cast, valid
 
 
 def _outside(field: InputField, array: Array) -> bool:

@@ -58,7 +58,7 @@ async def draw(plane: DataPlane, request: Request, *, partial_ok: bool = False) 
     asked, work = clock(), _PACE.least
     until = request.deadline - (min(_WAY_BACK, _WAY_BACK * (request.deadline - asked)) if partial_ok else 0)
     with plane.metrics.making(Task.GENERATE_IMAGE):
-        answer = await plane.predict(replace(request, payload=_Begin(request.payload)))
+        answer = await plane.predict(request._replace(payload=_Begin(request.payload)))
         while (drawing := _seen(plane, answer, work)).progress < 1:
             work = _PACE.after(work, clock() - asked)
             yield drawing

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from services.core.card import Card, InputField, SignatureCard, Task
 from services.core.errors import InvalidArgument, NotFound, received
@@ -15,8 +15,7 @@ from services.gateway.routing_table import Servable
 _TARGET = "target"  # of an explanation: the class it is about
 
 
-@dataclass(frozen=True, slots=True)
-class Instances:
+class Instances(NamedTuple):
     """Rows by field name for a task. Signature "": the first of the task that knows every name and lacks none.
 
     `written`: they come from a form or a query, where numbers are text.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
@@ -11,6 +10,7 @@ from services.core.refs import ModelRef
 from services.gateway.admission import Admission
 from services.gateway.batcher import Batcher
 from services.gateway.caller import check_allowed
+from services.gateway.deadlines import Deadlines
 from services.gateway.metrics import Metrics
 from services.gateway.request import Answer, Call, Request, call_of
 from services.gateway.routing_table import Servable
@@ -38,6 +38,7 @@ class DataPlane:
         self._admission = admission
         self._router = router
         self._batcher = batcher
+        self._deadlines = Deadlines()
 
     def route(self, ref: ModelRef) -> Servable:
         """The version that would answer now. Raises PermissionDenied, NotFound or Unavailable."""
@@ -63,7 +64,7 @@ class DataPlane:
         """
         self._admission.admit(ref, deadline)
         try:
-            async with asyncio.timeout_at(deadline):
+            with self._deadlines.at(deadline):
                 answer = ask(self._router.route(ref))
                 try:
                     return await answer

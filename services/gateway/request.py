@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from services.core.refs import ModelRef
 from services.core.tensors import Array
@@ -13,8 +12,7 @@ from services.gateway.routing_table import Servable
 Columns = Mapping[str, Array]
 
 
-@dataclass(frozen=True, slots=True)
-class Tensors:
+class Tensors(NamedTuple):
     """What one signature is asked: one array an input."""
 
     signature: str
@@ -29,8 +27,7 @@ class Payload(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One question to one model. `deadline` is on the event loop's clock, in seconds."""
 
     ref: ModelRef
@@ -38,8 +35,7 @@ class Request:
     deadline: float
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """A request that has been routed: which version is asked what. `rows` is None where inputs differ in axis 0."""
 
     servable: Servable
@@ -49,8 +45,7 @@ class Call:
     deadline: float
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What a version said: one array an output, with the rows of the request it answers."""
 
     servable: Servable
