@@ -3,7 +3,8 @@
 A lane is one (model, version, signature, names, row shapes, types): rows in a lane can share a call. A lane has one
 call in flight for each model server that has the version. A request that finds its lane free goes out at once, in its
 caller's own task; the others queue, and leave together when a call returns. So a lone request waits for nobody, and
-load makes batches by itself.
+load makes batches by itself. Where a batch takes long the next has fewer rows: 64 pictures that grow step by step must
+not become one call that nobody can leave for half a minute.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import numpy as np
 
 from services.core.errors import Internal, InvalidArgument, TensorgateError
 from services.gateway.overload import Overloaded
+from services.gateway.pace import Pace
 from services.gateway.request import Call, Columns
 from services.gateway.routing_table import Servable
 from services.gateway.tracing import TRACES
@@ -52,7 +54,9 @@ class Counts(Protocol):
 class BatchLimits:
     """Bounds of one batch and of what waits: rows and bytes of a batch, rows a lane, bytes in all lanes together.
 
-    `calls_alone` bounds the calls under way that no batch can take.
+    A batch of less than `short` seconds lets the lane's next have twice as many rows, up to these; one of more than
+    `long` seconds lets it have half as many as that had. `calls_alone` bounds the calls under way that no batch can
+    take.
     """
 
     batch_rows: int = 128
@@ -60,6 +64,8 @@ class BatchLimits:
     queue_rows: int = 4096
     queue_bytes: int = 256 << 20
     calls_alone: int = 64
+    short: float = 0.1
+    long: float = 0.4
 
 
 @dataclass(slots=True, eq=False)
@@ -82,6 +88,7 @@ class _Waiting:
 @dataclass(slots=True)
 class _Lane:
     width: int  # most calls in flight
+    most: int  # rows of the next batch
     calls: int = 0
     queue: deque[_Waiting] = field(default_factory=deque)
     rows: int = 0
@@ -94,6 +101,7 @@ class Batcher:
         self._predict = predict
         self._limits = limits
         self._counts = counts
+        self._pace = Pace(1, limits.batch_rows, limits.short, limits.long)
         self._lanes: dict[Any, _Lane] = {}
         self._queued_bytes = 0
         self._alone = 0
@@ -109,7 +117,7 @@ class Batcher:
         key = _lane_of(call)
         lane = self._lanes.get(key)
         if lane is None:
-            lane = self._lanes[key] = _Lane(max(len(call.servable.servers), 1))
+            lane = self._lanes[key] = _Lane(max(len(call.servable.servers), 1), self._limits.batch_rows)
         elif lane.calls >= lane.width:
             return await self._join(lane, call, call.rows)
         lane.calls += 1
@@ -192,6 +200,7 @@ class Batcher:
 
         def ended(task: asyncio.Task[None]) -> None:
             self._tasks.discard(task)
+            self._learn(lane, sum(waiting.rows for waiting in batch), loop.time() - now)
             _settle(task, batch)
             self._go_on(key, lane)
 
@@ -199,13 +208,17 @@ class Batcher:
         for waiting in batch:
             waiting.batch, waiting.task = batch, task
 
+    def _learn(self, lane: _Lane, rows: int, seconds: float) -> None:
+        """How many rows the next batch may have, after one of so many."""
+        lane.most = self._pace.after(min(rows, lane.most) if seconds > self._pace.long else lane.most, seconds)
+
     def _take(self, lane: _Lane) -> Sequence[_Waiting]:
         """The next batch: those still wanted, in order, within the bounds; a request larger than these goes alone."""
         batch: list[_Waiting] = []
         rows = size = 0
         while lane.queue:
             first = lane.queue[0]
-            fits = rows + first.rows <= self._limits.batch_rows and size + first.size <= self._limits.batch_bytes
+            fits = rows + first.rows <= lane.most and size + first.size <= self._limits.batch_bytes
             if batch and not fits:
                 break
             lane.queue.popleft()

@@ -14,10 +14,11 @@ import numpy as np
 
 from services.core.card import Card, Task
 from services.core.errors import DeadlineExceeded
+from services.gateway.pace import Pace
 from services.gateway.plane import DataPlane
 from services.gateway.request import Answer, Payload, Request, Tensors
 from services.gateway.routing_table import Servable
-from services.gateway.slices import CONTINUE, START, Pace, go_on
+from services.gateway.slices import CONTINUE, START, go_on
 
 _GENERATE = "generate"
 _WORK = "work"  # an input of both: how much to do in this call, in whatever the model counts

@@ -47,20 +47,3 @@ async def go_on(plane: DataPlane, ref: ModelRef, answer: Answer, columns: Column
         raise Unavailable(
             f"Version {servable.version} of {servable.name}, which began this, is not served any more: ask again"
         ) from None
-
-
-@dataclass(frozen=True)
-class Pace:
-    """How much to ask for in one call: from `least` to `most`; more after a call of less than `short` seconds, less
-    after one of more than `long`."""
-
-    least: int
-    most: int
-    short: float
-    long: float
-
-    def after(self, count: int, seconds: float) -> int:
-        """How much next, after a call for `count` that took so long."""
-        if seconds < self.short:
-            return min(2 * count, self.most)
-        return max(count // 2, self.least) if seconds > self.long else count

@@ -14,10 +14,11 @@ from services.core.card import Task
 from services.core.errors import InvalidArgument, received
 from services.core.refs import ModelRef
 from services.gateway.instances import Instances
+from services.gateway.pace import Pace
 from services.gateway.plane import DataPlane
 from services.gateway.request import Answer, Request
 from services.gateway.routing_table import Servable
-from services.gateway.slices import START, Pace, go_on
+from services.gateway.slices import START, go_on
 from services.gateway.stops import Stops, stops_of
 from services.gateway.tokens import LOGPROBS, Token, Tokens
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -70,9 +71,9 @@ class Door:
         return {"y": values * 2 + 1}
 
 
-def batcher_over(door: Door, **limits: int) -> Batcher:
+def batcher_over(door: Door, **limits: Any) -> Batcher:
     """A batcher whose calls nobody counts."""
-    return Batcher(door.predict, BatchLimits(**limits), Uncounted())
+    return Batcher(door.predict, replace(BatchLimits(), **limits), Uncounted())
 
 
 async def start(batcher: Batcher, *calls: Call) -> list[asyncio.Task[Mapping[str, Array]]]:
@@ -124,6 +125,15 @@ async def test_a_batch_has_at_most_so_many_bytes() -> None:
     door.open.set()
     await asyncio.gather(*tasks)
     assert [len(batch) for batch in door.batches] == [1, 2, 2]
+
+
+async def test_after_a_batch_that_took_long_the_next_has_half_as_many_rows() -> None:
+    door = Door()
+    batcher = batcher_over(door, batch_rows=8, short=-1, long=-1)  # each takes long
+    tasks = await start(batcher, *[call([n]) for n in range(1, 18)])
+    door.open.set()
+    await asyncio.gather(*tasks)
+    assert [len(batch) for batch in door.batches] == [1, 8, 4, 2, 1, 1]
 
 
 @pytest.mark.parametrize("limit", [{"queue_rows": 2}, {"queue_bytes": 8}])

@@ -8,6 +8,8 @@ import pytest
 
 from services.gateway.deadlines import Deadlines
 
+pytestmark = pytest.mark.anyio
+
 
 async def waited(deadlines: Deadlines, seconds: float) -> None:
     with deadlines.at(asyncio.get_running_loop().time() + seconds):
