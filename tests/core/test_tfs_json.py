@@ -17,7 +17,7 @@ from services.core.tensors import Array
 from services.core.tfs import meta_graph_pb2, types_pb2
 from services.core.tfs_json import decode_predict, encode_predict
 from services.core.tfs_json_examples import decode_examples
-from services.core.tfs_json_reader import _Reader, read_object
+from services.core.tfs_json_reader import _read_long, _Reader, read_object
 
 
 def signatures(**inputs: int) -> dict[str, meta_graph_pb2.SignatureDef]:
@@ -52,6 +52,36 @@ def test_an_array_survives_the_way_out_and_in_again(array: Array) -> None:
 def test_both_readers_agree_on_all_proper_json(value: dict[str, Any]) -> None:
     body = json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
     assert _Reader(body).document() == read_object(body) == json.loads(body)
+
+
+WORDS = rb"""[ ] { } , : " \ \\ \" \n \u \u00e4 \ud83d \ude00 \udc00 00e4 a "a" "a": NaN Infinity -Infinity -NaN null
+true 0 01 -1 1.5 1. .5 1e3 1e308 1e400 -1e400 1E+0400 5e-999
+99999999999999999999 999999999999999999999 [1, {"a": "\u""".split()
+PIECES = st.sampled_from([*WORDS, b" ", b"\t", b"\x00", b"\x1f", b"\xff", b"\xc3\xa4", b"\xef\xbb\xbf"])
+
+
+def _read_short(body: bytes) -> Any:
+    return _Reader(body).document()
+
+
+@given(st.lists(PIECES, max_size=12), st.sampled_from([b"%s", b'{"a": [NaN, %s]}', b'{"a": ["%s", NaN]}', b"{%s}"]))
+def test_the_reader_of_long_bodies_takes_what_the_other_takes_and_no_more(pieces: list[bytes], around: bytes) -> None:
+    body = around % b"".join(pieces)
+    told = []
+    for read in (_read_short, _read_long):
+        try:
+            value = read(body)
+            told.append(repr(value) if isinstance(value, dict) else "refused")
+        except InvalidArgument:
+            told.append("refused")
+    assert told[0] == told[1]
+
+
+def test_a_long_body_with_a_word_json_does_not_have_is_read_as_a_short_one_is() -> None:
+    body = b'{"instances": [%s NaN]}' % (b"1.5, " * 10_000)
+    assert repr(read_object(body)) == repr(_Reader(body).document())
+    with pytest.raises(InvalidArgument, match="at offset: 50016"):
+        read_object(body.replace(b"NaN", b"nan"))
 
 
 @given(st.binary(max_size=40))
