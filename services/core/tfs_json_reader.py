@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 import orjson
 
 from services.core.errors import InvalidArgument
+from services.core.json_size import check_size
 
 _SPACE = re.compile(rb"[ \n\r\t]*")
 _NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)")
@@ -44,9 +45,10 @@ _MOST_DIGITS = 20  # and a sign, of 64 bits: longer whole numbers are doubles to
 
 
 def read_object(body: bytes) -> dict[str, Any]:
-    """The object a request body holds. Raises InvalidArgument with TensorFlow Serving's text."""
+    """The object a request body holds. Raises InvalidArgument with TensorFlow Serving's text, or ResourceExhausted."""
     if not body:
         raise InvalidArgument("JSON Parse error: The document is empty")
+    check_size(body)
     try:
         value = _read(body)
     except RecursionError as error:

@@ -13,6 +13,7 @@ import orjson
 from starlette.requests import ClientDisconnect, Request
 
 from services.core.errors import DeadlineExceeded, InvalidArgument, ResourceExhausted, received
+from services.core.json_size import check_size
 from services.core.refs import ModelRef, parse_version
 
 TIMEOUT_HEADER = b"x-request-timeout-seconds"
@@ -74,7 +75,8 @@ def _too_large(limit: int, size: int) -> ResourceExhausted:
 
 
 def parse_json(body: bytes) -> Any:
-    """The document. Raises InvalidArgument showing the place where it stops being JSON."""
+    """The document. Raises ResourceExhausted, or InvalidArgument showing the place where it stops being JSON."""
+    check_size(body)
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:

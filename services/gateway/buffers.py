@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import simdjson
 
+from services.core.json_size import has_many_lists
 from services.core.tensors import Array
 from services.core.tfs import types_pb2
 from services.core.tfs_json import DEFAULT_SIGNATURE, PredictBody
@@ -26,6 +27,8 @@ def read_float_rows(body: bytes, signatures: Mapping[str, Any]) -> PredictBody |
 
     None for any other body, good or bad: `tfs_json.decode_predict` then reads it, and has the texts for what is wrong.
     """
+    if has_many_lists(body):
+        return None
     try:
         document = simdjson.Parser().parse(body)
         if not isinstance(document, simdjson.Object) or not _is_known(list(document)):
@@ -50,6 +53,8 @@ def read_with_arrays(body: bytes) -> Any | None:
 
     None for any other body, good or bad, and for one that has other lists: the general reader then reads it.
     """
+    if has_many_lists(body):
+        return None
     lists: list[int] = []
     try:
         read = _read(simdjson.Parser().parse(body), lists)
@@ -64,10 +69,11 @@ def _read(value: Any, lists: list[int]) -> Any:
     objects.
     """
     if isinstance(value, simdjson.Object):
-        names = list(value)
-        if len(names) != len(set(names)):
+        members = list(value.items())  # finding each by its name would read all before it again
+        read = {name: _read(item, lists) for name, item in members}
+        if len(read) != len(members):
             raise TypeError("orjson takes the last of a name, simdjson the first")
-        return {name: _read(value[name], lists) for name in names}
+        return read
     if not isinstance(value, simdjson.Array):
         return value
     if len(value) and isinstance(value[0], simdjson.Object):

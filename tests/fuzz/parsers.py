@@ -96,9 +96,10 @@ def _predict(body: bytes) -> object:
 
 def _typed(schema: Any, task: Task, servable: Servable) -> Callable[[bytes], object]:
     def read(body: bytes) -> object:
+        if schema is ClassifyBody:
+            return typed_bodies.read_instances(body, task, schema)[0].tensors(servable)
         options = read_body(schema, bodies.parse_json(body))
-        rows = options.rows if schema is ClassifyBody else [options.row]
-        return Instances(task, rows, options.signature).tensors(servable)
+        return Instances(task, [options.row], options.signature).tensors(servable)
 
     return read
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from services.core.errors import InvalidArgument
+from services.core.json_size import MOST_LISTS, MOST_VALUES
 from services.core.tensors import from_proto
 from services.core.tfs import tensor_pb2, types_pb2
 from services.core.tfs_json_reader import read_object
@@ -63,6 +64,28 @@ def test_strings_do_not_come_in_one_piece() -> None:
 )
 def test_words_among_numbers_do_not_take_the_room_of_the_longest_each(parser: str, body: bytes) -> None:
     assert _peak(lambda: PARSERS[parser](body)) < 100 * len(body)
+
+
+@pytest.mark.parametrize("parser", ["predict", "examples", "classify", "explain", "text", "images", "infer"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"instances": [%s{}]}' % (b"{}," * MOST_LISTS),
+        b'{"instances": [%s[]]}' % (b"[]," * MOST_LISTS),
+        b'{"inputs": [%s1]}' % (b"1," * MOST_VALUES),
+    ],
+    ids=("objects", "lists", "values"),
+)
+def test_small_things_in_millions_are_refused_before_they_are_made(parser: str, body: bytes) -> None:
+    line = b"\n" if parser == "infer" else b""
+    ends: list[str] = []
+    assert _peak(lambda: ends.append(PARSERS[parser](line + body))) < 4 * len(body)
+    assert ends == ["RESOURCE_EXHAUSTED"]
+
+
+def test_an_instance_of_many_names_is_read_once_not_once_a_name() -> None:
+    names = b",".join(b'"%d":1' % number for number in range(300_000))  # minutes, name by name
+    assert PARSERS["classify"](b'{"instances": [{%s}]}' % names) == "INVALID_ARGUMENT"
 
 
 def _peak(work: Callable[[], object]) -> int:
