@@ -16,7 +16,7 @@ from services.core.tfs import tensor_pb2, types_pb2
 
 Array = NDArray[Any]
 MOST_DIMENSIONS = 64  # NumPy's
-LARGEST = 2**63  # bytes that an array can address
+LARGEST = 2**59  # values that an array can address: 2^63 bytes, of which the widest takes 16
 
 DTYPES: Mapping[int, np.dtype[Any]] = MappingProxyType(
     {
@@ -91,7 +91,7 @@ def elements(shape: Sequence[int]) -> int:
     if min(shape, default=0) < 0:
         raise InvalidArgument(f"A tensor has no negative dimension. Received: {list(shape)}")
     if math.prod(filter(None, shape)) >= LARGEST:
-        raise InvalidArgument(f"A tensor has fewer than 2^63 values. Received: shape {list(shape)}")
+        raise InvalidArgument(f"A tensor has fewer than 2^59 values, a size of 0 aside. Received: shape {list(shape)}")
     return math.prod(shape)
 
 
