@@ -19,6 +19,7 @@ from services.core.tfs import types_pb2
 from services.core.tfs_json import DEFAULT_SIGNATURE, PredictBody
 
 _WHOLE = (("i", np.int64), ("u", np.uint64))
+_MOST_NAMES = 64
 _KEYS = frozenset({"instances", "signature_name"})
 
 
@@ -58,7 +59,8 @@ def read_with_arrays(body: bytes) -> Any | None:
     lists: list[int] = []
     try:
         read = _read(simdjson.Parser().parse(body), lists)
-    except (ValueError, TypeError, RuntimeError):  # no JSON, no numbers, or numbers that 64 bits do not hold
+    # No JSON, no numbers, numbers that 64 bits do not hold; or a name with escapes, which simdjson does not find again.
+    except (ValueError, TypeError, RuntimeError, KeyError):
         return None
     plain = isinstance(read, dict) and not any(isinstance(value, np.ndarray) for value in read.values())
     return read if plain and body.count(b"[") == sum(lists) else None
@@ -69,11 +71,12 @@ def _read(value: Any, lists: list[int]) -> Any:
     objects.
     """
     if isinstance(value, simdjson.Object):
-        members = list(value.items())  # finding each by its name would read all before it again
-        read = {name: _read(item, lists) for name, item in members}
-        if len(read) != len(members):
+        names = list(value)
+        if len(names) != len(set(names)):
             raise TypeError("orjson takes the last of a name, simdjson the first")
-        return read
+        if len(names) > _MOST_NAMES:
+            raise TypeError("a name is found by looking at all before it")
+        return {name: _read(value[name], lists) for name in names}
     if not isinstance(value, simdjson.Array):
         return value
     if len(value) and isinstance(value[0], simdjson.Object):
