@@ -1,4 +1,4 @@
-"""Small grey faces, each smiling or not; a person brings their own, as no public file of them may be passed on."""
+"""Small grey faces, each smiling or not: drawn, or one's own, as no public file of photographs may be passed on."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from plugins.contract import Array, Data, Dataset, Datasets, InvalidArgument, Samples, Unavailable
+from plugins.faces_vae.drawings import COUNT, draw
 from plugins.own_files import own_file
 
 SIDE = 32
+DRAWN = "drawn"  # in place of a file
 TEST_SHARE = 0.15
 
 
@@ -56,17 +58,20 @@ FACES = Dataset(
 
 def load(own: str | None, datasets: Datasets) -> Data:
     """Faces uint8 [N, 32, 32] with targets 1 (smiling) and 0, mixed; the last 15 % are the test. Raises Unavailable."""
-    arrays = datasets.fetch(own_file(own, read_npz, ".npz")) if own else _mirrored(datasets)
+    arrays = draw(COUNT, seed=0) if own == DRAWN else _photographs(own, datasets)
     order = np.random.default_rng(0).permutation(len(arrays["x"]))  # a file may be in order of smiles
     train, test = np.split(order, [round(len(order) * (1 - TEST_SHARE))])
     return Data(*(Samples(arrays["x"][rows], arrays["y"][rows]) for rows in (train, test)))
 
 
-def _mirrored(datasets: Datasets) -> Mapping[str, Array]:
+def _photographs(own: str | None, datasets: Datasets) -> Mapping[str, Array]:
+    if own:
+        return datasets.fetch(own_file(own, read_npz, ".npz"))
     try:
         return datasets.fetch(FACES)
     except Unavailable as absent:
         raise Unavailable(
-            "Faces are a person's own: bring a .npz file of x, uint8 [N, 32, 32], and y, 1 for a smile, such as one "
-            f"made from CelebA (plugins/faces_vae/README.md), with --set faces=PATH. {absent.message}"
+            "Photographs of faces are a person's own: bring a .npz file of x, uint8 [N, 32, 32], and y, 1 for a smile, "
+            "such as one made from CelebA (plugins/faces_vae/README.md), with --set faces=PATH, or take drawn ones "
+            f"with --variant drawn. {absent.message}"
         ) from absent

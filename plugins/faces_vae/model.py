@@ -28,7 +28,8 @@ class FacesConfig(Config):
         default=0.2, ge=0, description="of the KL term in the training loss; 1: the ELBO itself, and faces more blurred"
     )
     faces: str | None = Field(
-        default=None, description="one's own .npz file of faces: a path, a name in the mirror or an https:// address"
+        default=None,
+        description="one's own .npz file of faces: a path, a name in the mirror or an https:// address; or `drawn`",
     )
 
 

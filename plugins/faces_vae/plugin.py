@@ -24,7 +24,7 @@ from plugins.contract import (
     Task,
     Variant,
 )
-from plugins.faces_vae.data import load
+from plugins.faces_vae.data import DRAWN, load
 from plugins.faces_vae.figures import drawn
 from plugins.faces_vae.model import FacesConfig, FacesVae, build
 from plugins.faces_vae.pictures import Album, example_face, read
@@ -35,7 +35,10 @@ SIZE = InputField(name="n", dtype="int32", description="faces a side", default=5
 
 
 class Faces(Plugin[FacesConfig]):
-    """Learns to describe a face by 32 numbers, and in which direction of them a smile lies."""
+    """Learns to describe a face by 32 numbers, and in which direction of them a smile lies.
+
+    Three convolutions each way, whatever the faces are of.
+    """
 
     name = "faces_vae"
     title = "Faces that learn to smile"
@@ -44,11 +47,14 @@ class Faces(Plugin[FacesConfig]):
     protocol = HoldOut(validation=1 / 10)
     config = FacesConfig
     variants = MappingProxyType(
-        {"convnet": Variant("three convolutions each way, 32 latent numbers, a vector for the smile")}
+        {
+            "drawn": Variant("faces that a few numbers draw: nobody's, and the same for everybody", {"faces": DRAWN}),
+            "photographs": Variant("faces of a mirror, or one's own"),
+        }
     )
 
     def load_data(self, config: FacesConfig, datasets: Datasets) -> Data:
-        """Faces of a mirror, or one's own."""
+        """Drawn faces, those of a mirror, or one's own."""
         return load(config.faces, datasets)
 
     def build_model(self, config: FacesConfig, variant: str, train: Samples) -> Any:
