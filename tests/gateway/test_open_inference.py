@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
 
 from tests.gateway.models import letters
-from tests.gateway.test_text import read_events, until_quiet
+from tests.gateway.test_text import read_events
 from tests.gateway.world import World
 
 pytestmark = pytest.mark.anyio
@@ -81,19 +80,10 @@ async def test_a_fault_after_the_first_word_is_an_event(here: World) -> None:
 
 
 async def test_a_client_that_goes_away_stops_the_writing(here: World) -> None:
-    async def slowly() -> None:
-        await asyncio.sleep(0.02)
-
-    here.server.calls.clear()
-    here.server.pause = slowly
-    try:
-        body = {"text_input": "", "max_tokens": 900}
-        async with here.rest.stream("POST", f"{PATH}_stream", json=body) as response:
-            async for _ in response.aiter_lines():
-                break
-        await until_quiet(here, at_most=8)
-    finally:
-        here.server.pause = lambda: asyncio.sleep(0)
+    body = {"text_input": "", "max_tokens": 900}
+    async with here.abandoned() as held, here.rest.stream("POST", f"{PATH}_stream", json=body) as response:
+        await anext(response.aiter_lines())
+        await held()
 
 
 async def test_the_page_of_the_api_has_it(here: World) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,6 +87,26 @@ class World:
     async def has_cancelled(self, calls: int) -> bool:
         """The model servers have seen so many of their calls cancelled."""
         return sum(server.cancelled for server in self.servers) >= calls
+
+    @asynccontextmanager
+    async def abandoned(self) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+        """Within, somebody asks for what takes many calls, awaits what is yielded, until the second call is under way,
+        and goes: that call is cancelled, and it was the last.
+        """
+        begun, cancelled = len(self.server.calls), self.server.cancelled
+
+        async def pause() -> None:
+            if len(self.server.calls) > begun + 1:
+                await asyncio.Event().wait()
+
+        self.server.pause = pause
+        try:
+            yield lambda: eventually(lambda: self.has_called(begun + 2))
+            await eventually(lambda: self.has_cancelled(cancelled + 1))
+            await asyncio.sleep(0.05)
+            assert len(self.server.calls) == begun + 2
+        finally:
+            self.server.pause = lambda: asyncio.sleep(0)
 
     async def metric(self, line: str) -> float:
         """A value on the metrics page, by its name with labels; 0 if it is not there yet."""
