@@ -7,8 +7,14 @@ import shutil
 import subprocess
 import time
 
+import grpc.aio
 import pytest
+from services.core.tfs_stubs import prediction_service_pb2_grpc
 
+from services.core.tfs import predict_pb2
+from services.stubs.inference import open_inference_pb2
+from services.stubs.inference.open_inference_pb2_grpc import GRPCInferenceServiceStub
+from services.stubs.tensorgate.v1 import inference_pb2
 from tests.gateway.models import AFFINE
 from tests.gateway.world import World, eventually, world
 
@@ -32,6 +38,35 @@ async def test_rows_tell_how_the_traffic_is_shared_among_versions() -> None:
         assert await here.metric(f'{G}_rows_total{{model="affine",version="1"}}') == 1
         assert await here.metric(f'{G}_rows_total{{model="affine",version="2"}}') == 2
         assert await here.metric(f'{G}_stage_seconds_count{{model="affine",stage="call"}}') == 3
+
+
+async def test_a_model_that_is_not_in_the_store_is_no_label_whatever_door_it_is_asked_at() -> None:
+    name = "nobodys"
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = name
+    async with world({"affine": AFFINE}) as here:
+        for path, body in {
+            f"/api/models/{name}/regress": {"instance": {"x": 1}},
+            f"/v1/models/{name}:predict": {"instances": [1]},
+            f"/v2/models/{name}/infer": {"inputs": [{"name": "x", "shape": [1], "datatype": "FP32", "data": [1]}]},
+            "/v1/completions": {"model": name, "prompt": "a"},
+        }.items():
+            assert (await here.rest.post(path, json=body)).status_code == 404
+        for call in (
+            prediction_service_pb2_grpc.PredictionServiceStub(here.channel).Predict(request),
+            GRPCInferenceServiceStub(here.channel).ModelInfer(  # type: ignore[no-untyped-call]  # generated code
+                open_inference_pb2.ModelInferRequest(model_name=name)
+            ),
+            here.inference.Regress(inference_pb2.RegressRequest(model=inference_pb2.Model(name=name))),
+        ):
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await call
+            assert refused.value.code() is grpc.StatusCode.NOT_FOUND
+        page = (await here.rest.get("/metrics")).text
+    asked = [line for line in page.splitlines() if line.startswith(f"{G}_requests_total{{")]
+    unknown = [line for line in asked if 'code="NOT_FOUND"' in line and 'model="unknown"' in line]
+    assert sum(float(line.rpartition(" ")[2]) for line in unknown) == 7
+    assert name not in page
 
 
 async def test_a_roll_out_shows_what_is_wanted_and_what_answers_and_a_label_that_goes_is_zero() -> None:
