@@ -95,13 +95,14 @@ def stop(served: Served) -> str:
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """The four starters, each trained for an epoch or so, published and labelled."""
+    """An empty store, then the four starters: each trained for an epoch or so, published, and labelled afterwards."""
     home = Home(tmp_path_factory.mktemp("home"))
     for plugin, options in STARTERS.items():
-        run = home.run("train", plugin, *options)
+        run = home.run("train", plugin, *options, "--label", "")
         if run.returncode and "could not be fetched" in run.stderr:
             pytest.skip(f"no source of the data of {plugin} is within reach: {run.stderr}")
         assert run.returncode == 0, run.stdout + run.stderr
+        assert home.run("label", plugin, "stable").stdout == f"{plugin}@stable -> 1\n"
     return home
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import os
@@ -24,6 +25,8 @@ from services.core.tryout import Gateway, try_out
 from services.stubs.tensorgate.v1 import inference_pb2, inference_pb2_grpc
 from tests.e2e.conftest import COMMAND, Home, Served, start, stop
 from tests.polling import until
+
+pytestmark = pytest.mark.anyio
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -92,6 +95,24 @@ def test_grpc_streams_the_text_rest_writes_for_the_same_seed(served: Served) -> 
     chunks = list(_stub(served).GenerateText(request))
     assert "".join(chunk.text for chunk in chunks) == whole
     assert chunks[-1].finish_reason == "length"
+
+
+async def test_a_text_is_the_same_alone_and_among_others_at_any_temperature(served: Served) -> None:
+    asked = [
+        {"prompt": "the " * (1 + n % 3), "length": 40 + 13 * n, "seed": n, "temperature": (0, 0.2, 0.5, 1, 1.2)[n % 5]}
+        for n in range(32)
+    ]
+
+    async def text(client: httpx.AsyncClient, body: dict[str, Any], after: float) -> str:
+        await asyncio.sleep(after)
+        answer = await client.post("/api/models/nietzsche/generate-text", json=body)
+        return str(answer.raise_for_status().json()["text"])
+
+    async with httpx.AsyncClient(base_url=served.http, timeout=60) as client:
+        alone = [await text(client, body, 0) for body in asked]
+        together = await asyncio.gather(*(text(client, body, 0.003 * n) for n, body in enumerate(asked)))
+    assert together == alone
+    assert len(set(alone)) > 20
 
 
 def test_the_command_predicts_what_the_gateway_serves(served: Served, tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ import time
 
 import grpc.aio
 import pytest
-from services.core.tfs_stubs import prediction_service_pb2_grpc
 
 from services.core.tfs import predict_pb2
+from services.core.tfs_stubs import prediction_service_pb2_grpc
 from services.stubs.inference import open_inference_pb2
 from services.stubs.inference.open_inference_pb2_grpc import GRPCInferenceServiceStub
 from services.stubs.tensorgate.v1 import inference_pb2
