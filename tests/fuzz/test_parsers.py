@@ -17,6 +17,8 @@ SECONDS, SECONDS_A_BYTE = 1.0, 5e-6
 BYTES, BYTES_A_BYTE = 4 << 20, 100
 
 
+# Starlette leaves the last file of a form that breaks off to Python, which closes it at once and says so.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("name", PARSERS)
 @LOOK
 @given(data=st.data())
