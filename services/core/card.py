@@ -11,9 +11,9 @@ from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 CARD_PATH = PurePosixPath("assets.extra/card.json")
 WARMUP_PATH = PurePosixPath("assets.extra/tf_serving_warmup_requests")
@@ -112,6 +112,13 @@ class Expected(_Frozen):
     columns: int = Field(ge=1, description="of the output: classes, or 1")
     edges: tuple[float, ...] = Field(default=(), description="where the bins end, but for the last; rising")
     shares: Mapping[str, float] = Field(description="of the held-out predictions, by bin, in order; they add up to 1")
+
+    @model_validator(mode="after")  # who counts has one counter a bin
+    def _one_share_a_bin(self) -> Self:
+        bins = len(self.edges) + 1 if self.edges else self.columns
+        if len(self.shares) != bins:
+            raise ValueError(f"There is one share for each of {bins} bins. Received: {len(self.shares)}")
+        return self
 
 
 class Lineage(_Frozen):
