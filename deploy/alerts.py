@@ -94,6 +94,27 @@ OBJECTIVES = (
     ),
 )
 
+_BIN, _OUTPUT = "model, version, output, bin", "model, version, output"
+_INCREASE, INDEX = "tensorgate:predictions:increase1d", "tensorgate:predictions:stability_index1d"
+_FEWEST = 1000  # predictions in a day; of less, chance alone makes an index
+_DRIFTED = 0.25
+_FLOOR = 1e-4  # of a bin's share, as an empty bin has no logarithm
+
+
+def predictions() -> Iterator[Mapping[str, Any]]:
+    """How far a day's predictions are from those on held-out data, by output: the population stability index.
+
+    It is the sum over all bins of (p - q) ln(p / q), of the shares p now and q then; by custom up to 0.1 is nothing and
+    over 0.25 a shift (Yurdakul and Naranjo, Statistical properties of the population stability index, Journal of Risk
+    Model Validation 14(4), 2020). A version that cannot be called any more has no shares to be compared with.
+    """
+    yield {"record": _INCREASE, "expr": f"sum by ({_BIN}) (increase({_G}_predictions_total[1d]))"}
+    now = f"clamp_min({_INCREASE} / on ({_OUTPUT}) group_left () sum by ({_OUTPUT}) ({_INCREASE}), {_FLOOR})"
+    expected = f"max by ({_BIN}) ({_G}_predictions_expected_ratio)"
+    then = f"clamp_min({expected} and on ({_OUTPUT}) sum by ({_OUTPUT}) ({expected}) > 0, {_FLOOR})"
+    yield {"record": INDEX, "expr": f"sum by ({_OUTPUT}) (({now} - {then}) * ln({now} / {then}))"}
+
+
 SYMPTOMS = (
     Alert("GatewayDown", 'absent(up{job="gateway"} == 1)', "2m", PAGE, "No gateway answers Prometheus"),
     Alert("NoModelServer", f"max({_G}_model_server_up) == 0", "1m", PAGE, "No model server answers the gateway"),
@@ -187,6 +208,14 @@ SYMPTOMS = (
         "{{ $value }} versions that labels want cannot be fetched or loaded",
     ),
     Alert(
+        "PredictionsDrift",
+        f"max by (model, version) ({INDEX} > {_DRIFTED}"
+        f" and on ({_OUTPUT}) sum by ({_OUTPUT}) ({_INCREASE}) >= {_FEWEST})",
+        "1h",
+        TICKET,
+        "A day's predictions of {{ $labels.model }} {{ $labels.version }} are spread otherwise than on held-out data",
+    ),
+    Alert(
         "RetrainingFailed",
         'kube_job_status_failed{job_name=~"train-.+"} > 0',
         "0m",
@@ -203,5 +232,6 @@ def groups() -> list[Mapping[str, Any]]:
     records = [record for objective in OBJECTIVES for record in objective.records()]
     return [
         {"name": "tensorgate-objectives", "rules": records},
+        {"name": "tensorgate-predictions", "interval": "2m", "rules": [*predictions()]},
         {"name": "tensorgate", "rules": [alert.rule() for alert in ALERTS]},
     ]

@@ -12,7 +12,11 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import DataSourceRef
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
+from deploy.alerts import INDEX
+
 _G, _M, _T = "tensorgate_gateway", "tensorgate_mirror", "tensorflow_serving"
+_OUTPUT = "model, version, output"
+_BIN = f"{_OUTPUT}, bin"
 _WIDE, _HEIGHT = 12, 8
 _SOURCE = DataSourceRef(type_val="prometheus", uid="${source}")
 _RATE = "[$__rate_interval]"
@@ -111,6 +115,20 @@ MODELS = Dashboard(
             f"{_rate(f'{_G}_rows_total', 'model, version')}"
             f" / on (model) group_left {_rate(f'{_G}_rows_total', 'model')}",
             "{{model}} {{version}}",
+        ),
+        _lines(
+            "Predictions of a day against held-out ones: stability index (over 0.25: a shift)",
+            COUNT,
+            INDEX,
+            "{{model}} {{version}} {{output}}",
+        ),
+        _lines(
+            "Predictions: a bin's share, less what was expected",
+            SHARE,
+            f"{_rate(f'{_G}_predictions_total', _BIN)}"
+            f" / on ({_OUTPUT}) group_left () {_rate(f'{_G}_predictions_total', _OUTPUT)}"
+            f" - max by ({_BIN}) ({_G}_predictions_expected_ratio)",
+            "{{model}} {{version}} {{output}} {{bin}}",
         ),
         _lines("Version that answers", COUNT, f"min by (model, label) ({_G}_routed_version)", "{{model}} {{label}}"),
         _lines("Version that is wanted", COUNT, f"max by (model, label) ({_G}_wanted_version)", "{{model}} {{label}}"),

@@ -11,9 +11,9 @@ from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 CARD_PATH = PurePosixPath("assets.extra/card.json")
 WARMUP_PATH = PurePosixPath("assets.extra/tf_serving_warmup_requests")
@@ -102,6 +102,25 @@ class BookFigure(_Frozen):
     section: str
 
 
+class Expected(_Frozen):
+    """How the predictions of one output were spread on held-out data: what its answers are to be compared with.
+
+    Without `edges` a prediction falls into the bin of the class with the highest score; with them its value, or its
+    highest score, falls into the bin that ends at the first edge not below it, or into the last one.
+    """
+
+    columns: int = Field(ge=1, description="of the output: classes, or 1")
+    edges: tuple[float, ...] = Field(default=(), description="where the bins end, but for the last; rising")
+    shares: Mapping[str, float] = Field(description="of the held-out predictions, by bin, in order; they add up to 1")
+
+    @model_validator(mode="after")  # who counts has one counter a bin
+    def _one_share_a_bin(self) -> Self:
+        bins = len(self.edges) + 1 if self.edges else self.columns
+        if len(self.shares) != bins:
+            raise ValueError(f"There is one share for each of {bins} bins. Received: {len(self.shares)}")
+        return self
+
+
 class Lineage(_Frozen):
     """Where a version comes from."""
 
@@ -127,6 +146,9 @@ class Card(_Frozen):
     metrics: Mapping[str, float]
     baseline: Mapping[str, float]
     book: BookFigure | None = None
+    expected: Mapping[str, Expected] = Field(
+        default_factory=dict, description="by output name; none of versions from before, and where nothing was held out"
+    )
     warnings: tuple[str, ...] = Field(default=(), description="what a caller should know, such as a forced publication")
     lineage: Lineage
 

@@ -39,6 +39,7 @@ from services.gateway.openai_rest import Chance, OpenAiRest
 from services.gateway.operations import Doors, OpenInference
 from services.gateway.pages import Pages
 from services.gateway.plane import DataPlane
+from services.gateway.predictions import Predictions
 from services.gateway.router import Router
 from services.gateway.routing_table import RoutingTable
 from services.gateway.settings import GatewaySettings
@@ -82,6 +83,7 @@ class Gateway:
         self._settings = settings
         self._metrics = Metrics(registry)
         self._gauges = Gauges(registry)
+        self._predictions = Predictions(registry)
         self._told = asyncio.Event()
         clock = asyncio.get_running_loop().time
         self._keyring = None if settings.keys is None else Keyring(settings.keys, clock, settings.workers)
@@ -92,7 +94,8 @@ class Gateway:
         self._router = Router(store, self._servers, self._tell)
         limits = Limits(settings.instances, settings.pixels)
         admission = Admission(limits, clock)
-        self._batcher = Batcher(backends.predict, BatchLimits(settings.batch_rows), self._metrics)
+        predict = self._predictions.counted(backends.predict)
+        self._batcher = Batcher(predict, BatchLimits(settings.batch_rows), self._metrics)
         plane = DataPlane(admission, self._router, self._batcher, metrics=self._metrics)
         typed = TypedRest(plane, settings.body_bytes, settings.timeout_seconds)
         tfs = TfsRest(plane, backends, body_bytes=settings.body_bytes, seconds=settings.timeout_seconds)
@@ -124,6 +127,7 @@ class Gateway:
         self._metrics.models(frozenset(table.models))
         self._backends.tell(table.servers)
         self._gauges.table(table)
+        self._predictions.table(table)
         self._gauges.servers(table.servers, self._backends.samples())
         running = {"http": self._edge.running, "grpc": self._calls.running}
         self._gauges.load(Load(running, self._batcher.queued()))

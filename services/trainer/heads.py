@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from plugins.contract import EVALUATION_BATCH, Array, OutputField, Samples, Signature
-from services.core.card import SignatureCard
+from services.core.card import Expected, SignatureCard
+from services.core.predictions import expected_of
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,14 @@ def heads_of(fields: Mapping[str, OutputField], model: Any, samples: Samples) ->
         if isinstance(table, np.ndarray) and table.ndim == 2:
             heads.append(Head(field, figure, targets, as_scores(table) if field.content == "scores" else table))
     return tuple(heads)
+
+
+def expectations(signatures: Mapping[str, Signature], heads: Sequence[Head]) -> Mapping[str, Expected]:
+    """How the heads' answers are spread, by name; none for a name that is another output in some signature."""
+    outputs = [field for signature in signatures.values() for field in signature.outputs]
+    clear = [head for head in heads if all(head.field == one for one in outputs if one.name == head.field.name)]
+    expected = {head.field.name: expected_of(head.field, head.predictions) for head in clear}
+    return {name: one for name, one in expected.items() if one is not None}
 
 
 def as_scores(answer: Array) -> Array:

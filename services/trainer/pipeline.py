@@ -182,7 +182,7 @@ def _walk(request: TrainRequest, bench: Bench, config: Config, journal: Journal)
     with journal.timed("evaluate"):
         journal.note(metrics=dict(plugin.evaluate(model, data.test, config)))
         run = finished(plugin, model, data)
-        journal.note(interval=_interval(journal.record, run))
+        journal.note(interval=_interval(journal.record, run), expected=run.expected)
     progress.step(f"test {figures_text(journal.record.metrics)} baseline {figures_text(journal.record.baseline)}")
     _pass_gate(request, bench, journal, model)
     progress.step(f"report {journal.folder.path / 'report.html'}")

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from plugins.contract import Figure, Metric
-from services.core.card import BookFigure, Task
+from services.core.card import BookFigure, Expected, Task
 from services.core.errors import NotFound
 from services.trainer.heads import Head
 from services.trainer.interval import Interval
@@ -96,6 +96,9 @@ class RunRecord(_Frozen):
     parameters: int | None = Field(default=None, description="numbers in the model, trained or not")
     metrics: Mapping[str, float] = Field(default_factory=dict, description="of the final model, on the test split")
     interval: Interval | None = Field(default=None, description="where 95 % of bootstrapped headline figures lie")
+    expected: Mapping[str, Expected] = Field(
+        default_factory=dict, description="how its predictions on the test split are spread, by output"
+    )
     seconds: Mapping[str, float] = Field(default_factory=dict, description="by step: load_data, fit, export, ...")
     gate: Verdict | None = None
     forced: bool = Field(default=False, description="published against the gate's verdict")

@@ -19,7 +19,7 @@ import numpy as np
 import uvloop
 from prometheus_client import CollectorRegistry
 
-from services.core.card import Task
+from services.core.card import Card, Expected, Task
 from services.core.refs import ModelRef
 from services.core.tensors import from_proto, to_proto
 from services.core.tfs_json import encode_predict
@@ -34,8 +34,9 @@ from services.gateway.instances import Picture
 from services.gateway.metrics import Metrics
 from services.gateway.open_inference_infer import OpenInferenceInfer
 from services.gateway.plane import DataPlane
+from services.gateway.predictions import Predictions
 from services.gateway.request import Answer, Call, Columns, Request, Tensors
-from services.gateway.routing_table import Servable
+from services.gateway.routing_table import ModelRoutes, RoutingTable, Servable
 from services.gateway.schemas import ClassifyBody
 from services.gateway.tfs_grpc import TfsGrpc
 from services.gateway.tfs_rest import PredictPayload, TfsRest
@@ -66,7 +67,13 @@ def servable() -> Servable:
     """The null model, as the routing table has it."""
     model = null_model()
     definitions = {name: signature_def(signature.card) for name, signature in model.items()}
-    return Servable(MODEL, 1, card_of(MODEL, model), definitions, ("",))
+    return Servable(MODEL, 1, expecting(card_of(MODEL, model)), definitions, ("",))
+
+
+def expecting(card: Card) -> Card:
+    """With what a trained one expects of its ten scores, so that they are counted."""
+    shares = {str(digit): 0.1 for digit in range(10)}
+    return card.model_copy(update={"expected": {"answer": Expected(columns=10, shares=shares)}})
 
 
 SERVABLE = servable()
@@ -107,8 +114,11 @@ ANSWER = Answer(SERVABLE, "serving_default", {"answer": SCORES})
 def plane() -> DataPlane:
     """As the gateway has it, before a model server that costs nothing."""
     admission = Admission(Limits(), asyncio.get_running_loop().time)
-    metrics = Metrics(CollectorRegistry())
-    return DataPlane(admission, OneRoute(), Batcher(answered, BatchLimits(), metrics), metrics=metrics)
+    metrics, predictions = Metrics(CollectorRegistry()), Predictions(CollectorRegistry())
+    routes = ModelRoutes(MODEL, {}, {}, {1: SERVABLE}, {}, {})
+    predictions.table(RoutingTable({MODEL: routes}, servers={"": True}))
+    batcher = Batcher(predictions.counted(answered), BatchLimits(), metrics)
+    return DataPlane(admission, OneRoute(), batcher, metrics=metrics)
 
 
 def application(plane: DataPlane) -> Edge:

@@ -34,7 +34,9 @@ JOB = "train-mnist-0301040506"
 
 
 def alert(model: str | None = "mnist", status: str = "firing", since: str = SINCE) -> Mapping[str, Any]:
-    labels = {"alertname": "Drift", "severity": "ticket"} | ({} if model is None else {"model": model})
+    labels = {"alertname": "PredictionsDrift", "version": "1", "severity": "ticket"} | (
+        {} if model is None else {"model": model}
+    )
     return {
         "status": status,
         "labels": labels,
@@ -50,12 +52,12 @@ def notice(*alerts: Mapping[str, Any]) -> Mapping[str, Any]:
     """As Alertmanager's documentation shows it."""
     return {
         "version": "4",
-        "groupKey": '{}:{alertname="Drift"}',
+        "groupKey": '{}:{alertname="PredictionsDrift"}',
         "truncatedAlerts": 0,
         "status": "firing",
         "receiver": "retrain",
-        "groupLabels": {"alertname": "Drift"},
-        "commonLabels": {"alertname": "Drift"},
+        "groupLabels": {"alertname": "PredictionsDrift"},
+        "commonLabels": {"alertname": "PredictionsDrift"},
         "commonAnnotations": {},
         "externalURL": "http://alertmanager",
         "alerts": list(alerts),

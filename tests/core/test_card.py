@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from services.core.card import BookFigure, Card, InputField, Lineage, OutputField, SignatureCard, Task
+from services.core.card import BookFigure, Card, Expected, InputField, Lineage, OutputField, SignatureCard, Task
 
 TEXTS = st.text(max_size=8)
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
@@ -32,6 +32,10 @@ SIGNATURES = st.builds(
     outputs=st.lists(OUTPUTS, max_size=2).map(tuple),
     example=st.dictionaries(TEXTS, JSON, max_size=2),
 )
+SHARES = st.dictionaries(TEXTS, NUMBERS, min_size=2, max_size=2)
+EXPECTED = st.builds(Expected, columns=st.just(2), shares=SHARES) | st.builds(
+    Expected, columns=st.integers(1, 9), edges=NUMBERS.map(lambda edge: (edge,)), shares=SHARES
+)
 LINEAGES = st.builds(
     Lineage,
     plugin=TEXTS,
@@ -51,6 +55,7 @@ CARDS = st.builds(
     metrics=METRICS,
     baseline=METRICS,
     book=st.none() | st.builds(BookFigure, metric=TEXTS, value=NUMBERS, section=TEXTS),
+    expected=st.dictionaries(TEXTS, EXPECTED, max_size=2),
     lineage=LINEAGES,
 )
 
@@ -84,6 +89,16 @@ def test_a_field_nobody_knows_is_refused() -> None:
 def test_two_labels_of_one_name_are_refused_because_answers_tell_scores_by_label() -> None:
     with pytest.raises(ValidationError, match="Received: crane more than once"):
         OutputField(name="scores", dtype="float32", labels=("crane", "heron", "crane"))
+
+
+@pytest.mark.parametrize("edges", [(), (1.0, 2.0)])
+def test_shares_for_other_bins_than_there_are_are_refused(edges: tuple[float, ...]) -> None:
+    with pytest.raises(ValidationError, match=r"one share for each of 3 bins\. Received: 2"):
+        Expected(columns=3, edges=edges, shares={"a": 0.5, "b": 0.5})
+
+
+def test_a_card_from_before_there_were_shares_is_read() -> None:
+    assert Card.model_validate(facts()).expected == {}
 
 
 def test_a_task_nobody_knows_is_refused() -> None:

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from services.gateway.gauges import Gauges
 from services.gateway.metrics import Metrics
+from services.gateway.predictions import Predictions
 from services.mirror.metrics import MirrorMetrics
 from services.model_server import metrics as model_server
 
@@ -19,6 +20,7 @@ def told_names() -> Set[str]:
     registries = [CollectorRegistry() for _ in range(3)]
     Metrics(registries[0])
     Gauges(registries[0])
+    Predictions(registries[0])
     MirrorMetrics(registries[1])
     model_server.Metrics(registries[2])
     return {name.lstrip(":").replace(":", "_") for registry in registries for name in _names(registry)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from tests.deploy.manifests import ROOT
 from tests.deploy.monitored import told_names
 
 G, M = "tensorgate_gateway", "tensorgate_mirror"
+PREDICTED = 'model="m",version="1",output="scores"'
 ASKED = 'door="rest",operation="classify",model="m"'
 
 
@@ -123,6 +124,18 @@ COURSES: Mapping[str, Course] = {
     "MirrorStuck": Course({f'{M}_last_pass_timestamp_seconds{{instance="a"}}': READ}, fires=18, clears=25),
     "MirrorLags": Course({f'{M}_lag_seconds{{instance="a"}}': "0+60x30 0x20"}, fires=20, clears=35),
     "ModelLoadFails": Course({f'{M}_failing_versions{{instance="a"}}': "0x5 1x15 0x10"}, fires=15, clears=25),
+    "PredictionsDrift": Course(
+        {
+            f'{G}_predictions_expected_ratio{{{PREDICTED},bin="cat"}}': "0.5x400",
+            f'{G}_predictions_expected_ratio{{{PREDICTED},bin="dog"}}': "0.5x400",
+            # As many of both for a day, then hardly a cat for a day, then as many of both again.
+            f'{G}_predictions_total{{{PREDICTED},bin="cat"}}': "0+50x144 7200+5x144 7920+50x150",
+            f'{G}_predictions_total{{{PREDICTED},bin="dog"}}': "0+50x144 7200+95x144 20880+50x150",
+        },
+        fires=2800,
+        clears=4200,
+        step=10,
+    ),
     "RetrainingFailed": Course(
         {'kube_job_status_failed{job_name="train-mnist-1"}': "0x5 1x10 0x10"}, fires=10, clears=20
     ),
@@ -141,17 +154,24 @@ def test_each_alert_has_a_course_of_events_and_a_section_that_says_what_to_do() 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed: make deploy-check does that")
 def test_each_alert_fires_and_clears(tmp_path: Path) -> None:
-    (tmp_path / "rules.yaml").write_text(yaml.safe_dump({"groups": groups()}))
     for step in {course.step for course in COURSES.values()}:
-        plan = {
-            "rule_files": ["rules.yaml"],
-            "evaluation_interval": f"{step}m",
-            "group_eval_order": [group["name"] for group in groups()],  # else by chance
-            "tests": [_test_of(name, course) for name, course in COURSES.items() if course.step == step],
-        }
-        (tmp_path / "tests.yaml").write_text(yaml.safe_dump(plan))
-        run = subprocess.run(["promtool", "test", "rules", tmp_path / "tests.yaml"], capture_output=True, text=True)
-        assert run.returncode == 0, run.stdout + run.stderr
+        play(tmp_path, step, [_test_of(name, course) for name, course in COURSES.items() if course.step == step])
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed: make deploy-check does that")
+def test_of_too_few_predictions_and_of_a_version_that_is_withdrawn_no_drift_is_told(tmp_path: Path) -> None:
+    def only_dogs(in_ten_minutes: int, share: str) -> Mapping[str, str]:
+        series = {}
+        for name, made in (("cat", 0), ("dog", in_ten_minutes)):
+            series[f'{G}_predictions_total{{{PREDICTED},bin="{name}"}}'] = f"0+{made}x200"
+            series[f'{G}_predictions_expected_ratio{{{PREDICTED},bin="{name}"}}'] = share
+        return series
+
+    drift = "PredictionsDrift"
+    withdrawn = Course(only_dogs(100, "0.5x100 0x100"), fires=990, clears=1020, step=10)
+    few = _played("few", only_dogs(6, "0.5x200"), 10, [_firing(drift, 1990, is_firing=False)])
+    enough = _played("enough", only_dogs(8, "0.5x200"), 10, [_firing(drift, 1990, is_firing=True)])
+    play(tmp_path, 10, [_test_of(drift, withdrawn), few, enough])
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed: make deploy-check does that")
@@ -185,14 +205,33 @@ def test_the_files_are_what_the_code_writes() -> None:
     assert {name.removeprefix("dashboards/") for name in generator["files"]} == shown
 
 
-def _test_of(name: str, course: Course) -> object:
-    def firing(alert: str, minute: int, *, is_firing: bool) -> object:
-        query = f'count(ALERTS{{alertname="{alert}",alertstate="firing"}}) > bool 0'
-        samples = [{"labels": "{}", "value": 1}] if is_firing else []
-        return {"expr": query, "eval_time": f"{minute}m", "exp_samples": samples}
+def play(folder: Path, step: int, tests: Sequence[object]) -> None:
+    """What promtool finds after courses of events, a value each `step` minutes."""
+    (folder / "rules.yaml").write_text(yaml.safe_dump({"groups": groups()}))
+    plan = {
+        "rule_files": ["rules.yaml"],
+        "evaluation_interval": f"{step}m",
+        "group_eval_order": [group["name"] for group in groups()],  # else by chance
+        "tests": tests,
+    }
+    (folder / "tests.yaml").write_text(yaml.safe_dump(plan))
+    run = subprocess.run(["promtool", "test", "rules", folder / "tests.yaml"], capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout + run.stderr
 
-    checks = [firing(name, course.fires, is_firing=True), firing(name, course.clears, is_firing=False)]
+
+def _test_of(name: str, course: Course) -> object:
+    checks = [_firing(name, course.fires, is_firing=True), _firing(name, course.clears, is_firing=False)]
     if course.quiet:
-        checks.append(firing(course.quiet, course.fires, is_firing=False))
-    series = [{"series": series, "values": values} for series, values in course.series.items()]
-    return {"name": name, "interval": f"{course.step}m", "input_series": series, "promql_expr_test": checks}
+        checks.append(_firing(course.quiet, course.fires, is_firing=False))
+    return _played(name, course.series, course.step, checks)
+
+
+def _firing(alert: str, minute: int, *, is_firing: bool) -> object:
+    query = f'count(ALERTS{{alertname="{alert}",alertstate="firing"}}) > bool 0'
+    samples = [{"labels": "{}", "value": 1}] if is_firing else []
+    return {"expr": query, "eval_time": f"{minute}m", "exp_samples": samples}
+
+
+def _played(name: str, series: Mapping[str, str], step: int, checks: Sequence[object]) -> object:
+    told = [{"series": one, "values": values} for one, values in series.items()]
+    return {"name": name, "interval": f"{step}m", "input_series": told, "promql_expr_test": checks}

@@ -129,10 +129,14 @@ def prometheus(root: Path, targets: dict[str, str]) -> Iterator[str]:
     """With compose.yaml's configuration but for the targets, and every second; where to ask."""
     config = yaml.safe_load((DEPLOY / "prometheus.yaml").read_text())
     config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
-    config["rule_files"] = [str(DEPLOY / "rules.yaml")]
+    config["rule_files"] = ["rules.yaml"]
     for job in config["scrape_configs"]:
         job["static_configs"] = [{"targets": [targets[job["job_name"]]]}]
     (root / "prometheus.yaml").write_text(yaml.safe_dump(config))
+    rules = yaml.safe_load((DEPLOY / "rules.yaml").read_text())
+    for group in rules["groups"]:
+        group.pop("interval", None)
+    (root / "rules.yaml").write_text(yaml.safe_dump(rules))
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = f"127.0.0.1:{free.getsockname()[1]}"
     flags = (f"--config.file={root}/prometheus.yaml", f"--storage.tsdb.path={root}/tsdb")

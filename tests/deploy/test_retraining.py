@@ -8,6 +8,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from deploy.alerts import ALERTS
 from services.cli.__main__ import app
 from services.cli.cluster.hook import Hook, Notice
 from services.cli.cluster.manifests import Manifest, schedule_of
@@ -66,6 +67,9 @@ def test_alertmanager_s_receiver_in_the_operations_page_asks_the_hook() -> None:
     page = (ROOT / "docs" / "operations.md").read_text()
     (text,) = [block for block in page.split("```") if block.startswith("yaml\nroute:")]
     config = yaml.safe_load(text.removeprefix("yaml\n"))
+    (route,) = config["route"]["routes"]
+    (alert,) = [each for each in ALERTS if route["matchers"] == [f'alertname="{each.name}"']]
+    assert alert.query.startswith("max by (model, version)"), "the hook trains what the label `model` names"
     (receiver,) = [each for each in config["receivers"] if each["name"] == "retrain"]
     (hook,) = receiver["webhook_configs"]
     service = one("gpu", "Service", "retrain-hook")

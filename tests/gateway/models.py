@@ -13,13 +13,18 @@ from typing import Any
 
 import numpy as np
 
-from services.core.card import CARD_PATH, Card, InputField, Lineage, OutputField, SignatureCard, Task
+from services.core.card import CARD_PATH, Card, Expected, InputField, Lineage, OutputField, SignatureCard, Task
 from services.core.refs import STABLE
 from services.core.tensors import Array
 from services.store import open_store
 from tests.gateway.backend import Model, Signature, refuse
 
 LABELS = ("zero", "one", "two")
+# What held-out data would have led to: as many of each digit, and half of the houses for 25 thousand dollars or less.
+EXPECTED: Mapping[str, Mapping[str, Expected]] = {
+    "digits": {"scores": Expected(columns=3, shares=dict.fromkeys(LABELS, 1 / 3))},
+    "houses": {"values": Expected(columns=1, edges=(25, 75), shares={"<=25": 0.5, "<=75": 0.25, ">75": 0.25})},
+}
 ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 
 
@@ -44,6 +49,7 @@ def card_of(name: str, model: Model) -> Card:
         signatures={key: signature.card for key, signature in model.items()},
         metrics={},
         baseline={},
+        expected=EXPECTED.get(name, {}),
         lineage=Lineage(plugin=name, variant="", run="", seed=1, config={}, created=datetime.now(UTC)),
     )
 

@@ -23,11 +23,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from services.stubs.tensorgate.v1 import inference_pb2 as pb
 from services.stubs.tensorgate.v1 import inference_pb2_grpc
+from tests.gateway.models import EXPECTED
 from tests.gateway.test_process import MODEL_SERVER, Running, environment, gateway, started, store
 from tests.polling import until
 
 __all__ = ["store"]  # a fixture
 
+HOUSES_VALUES = 'model="houses",output="values",version="1"'
 BODY = b'{"instance": {"rooms": 2}}'
 REGRESS = (
     b"POST /api/models/houses/regress HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
@@ -78,6 +80,12 @@ def counted(running: Running, operation: str = "regress") -> float:
     )
 
 
+def value(running: Running, line: str) -> float:
+    """What the metrics page tells, by its name with labels; 0 if it is not there yet."""
+    page = httpx.get(f"{running.operations}/metrics").text
+    return next((float(one.rpartition(" ")[2]) for one in page.splitlines() if one.startswith(line + " ")), 0.0)
+
+
 async def ask_until(port: int, enough: asyncio.Event, answered: list[int]) -> None:
     """One request after the other on one connection, until it is enough or the gateway closes it after an answer."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -111,6 +119,7 @@ def port_of(running: Running) -> int:
 
 def test_the_page_counts_the_requests_of_all(two: Running) -> None:
     before = counted(two), counted(two, "list_models")
+    predicted = f'tensorgate_gateway_predictions_total{{bin="<=25",{HOUSES_VALUES}}}'
     ask(two, 100)
     for number in range(20):
         with grpc.insecure_channel(two.grpc, options=(("channel", number),)) as channel:  # or they would share one
@@ -118,6 +127,9 @@ def test_the_page_counts_the_requests_of_all(two: Running) -> None:
             assert stub.ListModels(pb.ListModelsRequest()).models
     assert (counted(two), counted(two, "list_models")) == (before[0] + 100, before[1] + 20)
     page = httpx.get(f"{two.operations}/metrics").text
+    until(lambda: value(two, predicted) == counted(two), seconds=10)
+    expected = f'tensorgate_gateway_predictions_expected_ratio{{bin="<=25",{HOUSES_VALUES}}}'
+    assert value(two, expected) == EXPECTED["houses"]["values"].shares["<=25"]
     assert "pid=" not in page  # a gauge without a way to be merged would show one line a worker
     assert re.search(r"^tensorgate_gateway_model_server_up{server=.*} 1.0$", page, re.MULTILINE)
     buckets = [row for row in page.splitlines() if row.startswith("tensorgate_gateway_request_seconds_bucket")]

@@ -10,7 +10,7 @@ import pytest
 
 from plugins.contract import OutputField, Samples, Task
 from services.core.card import SignatureCard
-from services.trainer.heads import head_fields, heads_of
+from services.trainer.heads import Head, expectations, head_fields, heads_of
 
 AGE = OutputField(name="age", dtype="float32", shape=(1,), content="values")
 SEX = OutputField(name="sex", dtype="float32", shape=(2,), content="scores", labels=("male", "female"))
@@ -46,3 +46,14 @@ def test_each_head_has_its_own_answers_and_targets(model: Any) -> None:
     np.testing.assert_allclose(sex.predictions.sum(axis=1), 1)  # a sigmoid's column has become two
     assert sex.sample_scores().tolist() == [1.0, 0.0]
     assert (age.labels, sex.labels) == ((), ("male", "female"))
+
+
+def test_answers_are_expected_by_output_but_not_where_its_name_is_another_in_some_signature() -> None:
+    ages = Head(AGE, "age_mae", np.zeros(200), np.arange(200, dtype=np.float32)[:, None])
+    sexes = Head(SEX, "sex_accuracy", np.zeros(200), np.eye(2, dtype=np.float32)[[1] * 200])
+    expected = expectations({"classify": card(AGE, SEX), "other": card(SEX)}, [ages, sexes])
+    assert list(expected["age"].shares) == ["<=49", "<=99", "<=149", ">149"]
+    assert expected["sex"].shares == {"male": 0.0, "female": 1.0}
+    scaled = AGE.model_copy(update={"unit": "standard deviations"})
+    assert list(expectations({"classify": card(AGE, SEX), "other": card(scaled)}, [ages, sexes])) == ["sex"]
+    assert expectations({"classify": card(AGE)}, [Head(AGE, "mae", np.zeros(3), ages.predictions[:3])]) == {}

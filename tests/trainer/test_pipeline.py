@@ -81,6 +81,19 @@ def test_a_run_says_how_large_its_model_is_and_how_sure_its_figure(published: tu
     assert high - low < 0.3
 
 
+def test_the_card_says_how_its_predictions_were_spread_on_the_test_split(
+    published: tuple[Workshop, RunRecord],
+) -> None:
+    workshop, run = published
+    expected = workshop.store.card("tiny", 1).expected
+    assert expected == run.expected == read_record(workshop.folder(run)).expected
+    assert list(expected["scores"].shares) == ["negative", "positive"]
+    test = Tiny().load_data(TinyConfig(), NoDatasets()).test
+    right = float(np.mean(test.targets))
+    most = 1 - run.metrics["accuracy"]  # of the answers are wrong
+    assert expected["scores"].shares["positive"] == pytest.approx(right, abs=most + 1e-6)
+
+
 def test_a_run_leaves_a_folder(published: tuple[Workshop, RunRecord]) -> None:
     workshop, run = published
     folder = workshop.folder(run)

@@ -90,6 +90,7 @@ def card_of(plugin: Plugin[Any], record: RunRecord, signatures: Mapping[str, Sig
         metrics=record.metrics,
         baseline=record.baseline,
         book=record.book,
+        expected=record.expected,
         warnings=_warnings(record),
         lineage=Lineage(
             plugin=record.plugin,

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from plugins.contract import Array, Data, Plugin, Samples
-from services.trainer.heads import Head, head_fields, heads_of
+from services.core.card import Expected
+from services.trainer.heads import Head, expectations, head_fields, heads_of
 from services.trainer.run_record import Answers, Mistake, Report, RunRecord
 
 _MISTAKES = 12
@@ -17,16 +18,19 @@ _MISTAKES = 12
 
 @dataclass(frozen=True)
 class Finished:
-    """A trained model, still in memory, and its answers on the test split."""
+    """A trained model, still in memory, its answers on the test split, and how those are spread, by output."""
 
     model: Any
     data: Data
     heads: Sequence[Head]
+    expected: Mapping[str, Expected]
 
 
 def finished(plugin: Plugin[Any], model: Any, data: Data) -> Finished:
     """The model with its answers."""
-    return Finished(model, data, heads_of(head_fields(plugin.signatures(model)), model, data.test))
+    signatures = plugin.signatures(model)
+    heads = heads_of(head_fields(signatures), model, data.test)
+    return Finished(model, data, heads, expectations(signatures, heads))
 
 
 def report_of(plugin: Plugin[Any], record: RunRecord, run: Finished) -> Report:
