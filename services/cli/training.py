@@ -53,7 +53,7 @@ def train(
     if detach:
         raise InvalidArgument("What is left to itself is a job: --engine kubernetes. Received: --detach without it")
     with loading_tensorflow():  # it takes seconds, so it is imported where it is needed
-        from services.trainer.pipeline import TrainRequest, train_and_publish, unchanged
+        from services.trainer.pipeline import TrainRequest, train_and_publish
 
     request = TrainRequest(
         plugin=plugin,
@@ -64,10 +64,10 @@ def train(
         force=force,
         resume=resume,
         engine=engine,
+        if_changed=if_changed,
     )
-    if if_changed and unchanged(request, CliSettings()):
-        return
-    _end(train_and_publish(request, CliSettings()), as_json)
+    if (record := train_and_publish(request, CliSettings())) is not None:
+        _end(record, as_json)
 
 
 def _check_job(resume: str | None, as_json: bool) -> None:
