@@ -17,9 +17,10 @@ import keras
 import tensorflow as tf
 
 from plugins.contract import EVALUATION_BATCH, Config, Samples
-from services.core.errors import FailedPrecondition, InvalidArgument
+from services.core.errors import FailedPrecondition, InvalidArgument, Unavailable
 from services.trainer.fit.batches import Share, steps_at_once
 
+_LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError)
 _OWN = ("train_step", "compute_loss")
 
 
@@ -98,7 +99,16 @@ class Lesson:
 
 
 def teach(crew: Crew, model: Any, lesson: Lesson, callbacks: list[Any]) -> None:
-    """What `model.fit` does, on a crew, within its strategy's scope."""
+    """What `model.fit` does, on a crew, within its strategy's scope. Raises Unavailable when a worker is lost."""
+    try:
+        _teach(crew, model, lesson, callbacks)
+    except _LOST as error:
+        if crew.share.of == 1:
+            raise
+        raise Unavailable(f"Workers train together until all are done. Received: {error.message}") from error
+
+
+def _teach(crew: Crew, model: Any, lesson: Lesson, callbacks: list[Any]) -> None:
     at_once = steps_at_once(lesson.steps)
     listeners = keras.callbacks.CallbackList(callbacks, model=model, epochs=lesson.epochs.stop, steps=lesson.steps)
     batches = _by_device(crew, lesson)
