@@ -212,12 +212,8 @@ def test_workers_of_a_job_are_told_who_the_others_are_and_can_reach_them(overlay
         for made in (job, schedule_of(template, "train-mnist", words, "0 3 * * 0")):
             kubernetes_validate.validate(made, version, strict=True)
     spec, pod = job["spec"], job["spec"]["template"]
-    assert (spec["completionMode"], spec["completions"], spec["parallelism"], spec["backoffLimit"]) == (
-        "Indexed",
-        3,
-        3,
-        0,
-    )
+    bounds = {"completionMode": "Indexed", "completions": 3, "parallelism": 3, "backoffLimit": 0}
+    assert bounds.items() <= spec.items()
     env = pod["spec"]["containers"][0]["env"]
     assert [each["name"] for each in env[-3:]] == ["JOB", "WORKER", "TF_CONFIG"]  # only what comes before is put in
     told = json.loads(env[-1]["value"].replace("$(JOB)", "train-mnist-1").replace("$(WORKER)", "2"))

@@ -126,7 +126,7 @@ def test_workers_end_with_the_same_weights_and_the_loss_of_one_is_told(tmp_path:
 
 def test_only_workers_that_tf_config_names_train_together() -> None:
     def crew(engine: str, **cluster: list[str]) -> object:
-        return crew_of(engine, TrainerSettings(TF_CONFIG=json.dumps({"cluster": cluster})))
+        return crew_of(engine, TrainerSettings.model_validate({"TF_CONFIG": json.dumps({"cluster": cluster})}))
 
     assert crew_of(LOCAL, TrainerSettings()) is crew(LOCAL, worker=["here:1"]) is None
     with pytest.raises(InvalidArgument, match="Received: chief, worker"):

@@ -184,7 +184,7 @@ def why(job: Manifest) -> str:
 
 def is_heard(pod: Manifest) -> bool:
     """Does it tell of the run? Of several workers the first does."""
-    return (pod["metadata"].get("labels") or {}).get(_INDEX, "0") == "0"
+    return str((pod["metadata"].get("labels") or {}).get(_INDEX, 0)) == "0"
 
 
 def has_log(pod: Manifest) -> bool:

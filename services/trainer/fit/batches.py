@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
-from plugins.contract import Config, Samples
+from plugins.contract import EVALUATION_BATCH, Config, Samples
 
 _MOST_STEPS_AT_ONCE = 32
 
@@ -60,6 +61,22 @@ def shared_batches(samples: Samples, config: Config, seed: int, epochs: range, s
 
     order = _rows(samples, config, seed, epochs)
     return _taken(order.flat_map(parts).shard(share.of, share.number), samples)
+
+
+def evaluation_steps(samples: Samples) -> int:
+    """Batches of a pass without training."""
+    return -(-len(samples) // EVALUATION_BATCH)
+
+
+def shared_evaluation(samples: Samples, config: Config, share: Share) -> Any:
+    """All samples once, in as many parts for each device; those of the share's devices.
+
+    Parts differ by a row at most, and none is empty: there are convolutions that cannot take nothing.
+    """
+    parts = evaluation_steps(samples) * config.devices
+    cuts = np.arange(parts + 1) * len(samples) // parts
+    order = tf.data.Dataset.from_tensor_slices((cuts[:-1], cuts[1:])).map(tf.range)
+    return _taken(order.shard(share.of, share.number), samples)
 
 
 def weighed(batches: Any, weights: Mapping[int, float]) -> Any:

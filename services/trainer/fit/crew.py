@@ -16,7 +16,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from plugins.contract import EVALUATION_BATCH, Config, Samples
+from plugins.contract import Config
 from services.core.errors import FailedPrecondition, InvalidArgument, Unavailable
 from services.trainer.fit.batches import Share, steps_at_once
 
@@ -90,11 +90,12 @@ def check_crew(model: Any, config: Config, crew: Crew) -> None:
 
 @dataclass(frozen=True)
 class Lesson:
-    """What a crew trains a model on."""
+    """What a crew trains a model on: what each device takes, step by step."""
 
-    batches: Callable[[Share], Any]  # of the epochs that are left
-    validation: Samples | None
+    batches: Any  # of the epochs that are left
     steps: int  # an epoch's
+    validation: Any | None
+    validation_steps: int
     epochs: range
 
 
@@ -111,10 +112,10 @@ def teach(crew: Crew, model: Any, lesson: Lesson, callbacks: list[Any]) -> None:
 def _teach(crew: Crew, model: Any, lesson: Lesson, callbacks: list[Any]) -> None:
     at_once = steps_at_once(lesson.steps)
     listeners = keras.callbacks.CallbackList(callbacks, model=model, epochs=lesson.epochs.stop, steps=lesson.steps)
-    batches = _by_device(crew, lesson)
+    batches = _by_device(crew, lesson.batches)
     crew.strategy.run(model.test_step, args=(next(iter(batches)),))  # makes the metrics, which a graph cannot
-    train, left = _training(crew, model, at_once), iter(batches)
-    judge = _judging(crew, model, lesson.validation)
+    train, left = _on_all(crew, model.train_step, at_once), iter(batches)
+    judge = _judging(crew, model, lesson)
     model.stop_training = False
     listeners.on_train_begin()
     for epoch in lesson.epochs:
@@ -130,36 +131,28 @@ def _teach(crew: Crew, model: Any, lesson: Lesson, callbacks: list[Any]) -> None
     listeners.on_train_end()
 
 
-def _by_device(crew: Crew, lesson: Lesson) -> Any:
-    return crew.strategy.distribute_datasets_from_function(lambda _: lesson.batches(crew.share))
+def _by_device(crew: Crew, batches: Any) -> Any:
+    return crew.strategy.distribute_datasets_from_function(lambda _: batches)
 
 
-def _training(crew: Crew, model: Any, at_once: int) -> Callable[[Any], None]:
+def _on_all(crew: Crew, step: Callable[[Any], Any], times: int) -> Callable[[Any], None]:
     @tf.function
-    def train(batches: Any) -> None:
-        for _ in tf.range(at_once):
-            crew.strategy.run(model.train_step, args=(next(batches),))
+    def run(batches: Any) -> None:
+        for _ in tf.range(times):
+            crew.strategy.run(step, args=(next(batches),))
 
-    return train
+    return run
 
 
-def _judging(crew: Crew, model: Any, samples: Samples | None) -> Callable[[], Mapping[str, float]]:
-    """What gives the figures on validation samples; none without samples."""
-    if samples is None:
+def _judging(crew: Crew, model: Any, lesson: Lesson) -> Callable[[], Mapping[str, float]]:
+    """What gives the figures on the validation samples; none without."""
+    if lesson.validation is None:
         return dict
-    options = tf.data.Options()
-    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
-    data = samples.in_order(EVALUATION_BATCH).with_options(options)
-    batches = crew.strategy.experimental_distribute_dataset(data)
-
-    @tf.function
-    def test(batch: Any) -> None:
-        crew.strategy.run(model.test_step, args=(batch,))
+    test, batches = _on_all(crew, model.test_step, lesson.validation_steps), _by_device(crew, lesson.validation)
 
     def judge() -> Mapping[str, float]:
         model.reset_metrics()
-        for batch in batches:
-            test(batch)
+        test(iter(batches))
         return {f"val_{name}": value for name, value in _figures(model).items()}
 
     return judge

@@ -15,7 +15,16 @@ import numpy as np
 from plugins.contract import EVALUATION_BATCH, Config, Samples
 from services.trainer.fit.activations import ActivationLog
 from services.trainer.fit.balance import class_weights
-from services.trainer.fit.batches import batches, shared_batches, steps_at_once, steps_of, weighed
+from services.trainer.fit.batches import (
+    Share,
+    batches,
+    evaluation_steps,
+    shared_batches,
+    shared_evaluation,
+    steps_at_once,
+    steps_of,
+    weighed,
+)
 from services.trainer.fit.checkpoint import Checkpoint, state_file
 from services.trainer.fit.crew import Crew, Lesson, check_crew, crew_here, teach
 from services.trainer.fit.frozen import features
@@ -74,23 +83,28 @@ def _fit_together(crew: Crew, recipe: Recipe, stage: Stage) -> None:
     _, model, left = _built(recipe, stage)
     with recipe.scope:
         check_crew(model, recipe.config, crew)
-        epochs = range(len(progressed.epochs), stage.epochs)
-        lesson = Lesson(
-            lambda share: _weighed(shared_batches(*_order(recipe, left, epochs), share), recipe, left),
-            left.validation,
-            steps_of(left.train, recipe.config),
-            epochs,
-        )
+        lesson = _lesson(crew.share, recipe, left, range(len(progressed.epochs), stage.epochs))
         callbacks = _callbacks(recipe, left)
         with _as_callbacks_need_it(callbacks):
             teach(crew, model, lesson, callbacks)
 
 
+def _lesson(share: Share, recipe: Recipe, stage: Stage, epochs: range) -> Lesson:
+    judged = stage.validation
+    return Lesson(
+        batches=_weighed(shared_batches(*_order(recipe, stage, epochs), share), recipe, stage),
+        steps=steps_of(stage.train, recipe.config),
+        validation=judged and shared_evaluation(judged, recipe.config, share),
+        validation_steps=evaluation_steps(judged) if judged else 0,
+        epochs=epochs,
+    )
+
+
 def _built(recipe: Recipe, stage: Stage) -> tuple[Any, Any, Stage]:
     """The whole model, what of it is left to train, and what that is trained on."""
     whole = _fresh(recipe, stage)
+    model, left = _without_frozen_part(recipe, stage, whole)
     with recipe.scope:
-        model, left = _without_frozen_part(recipe, stage, whole)
         model.optimizer.build(model.trainable_variables)  # now, so that a checkpoint has somewhere to go
     return whole, model, left
 
@@ -119,8 +133,9 @@ def _without_frozen_part(recipe: Recipe, stage: Stage, model: Any) -> tuple[Any,
         folder = recipe.folder.features / stage.name.replace(" ", "-") / part
         return replace(samples, inputs=features(frozen, samples, folder), read=None)
 
-    rest = keras.Model(frozen.output, model.output)
-    rest.compile_from_config(model.get_compile_config())
+    with recipe.scope:
+        rest = keras.Model(frozen.output, model.output)
+        rest.compile_from_config(model.get_compile_config())
     validation = run(stage.validation, "validation") if stage.validation is not None else None
     trained = state_file(recipe.folder, stage.name).read().is_end(stage.epochs)
     train = stage.train if trained else run(stage.train, "train")
