@@ -15,8 +15,9 @@ import pytest
 
 from plugins.contract import Array
 from services.core.errors import InvalidArgument
+from services.store import open_store
 from services.trainer.engines import LOCAL, RAY, crew_of
-from services.trainer.fit.batches import Share, batches, shared_batches
+from services.trainer.fit.batches import Share, batches, evaluation_steps, shared_batches, shared_evaluation
 from services.trainer.run_record import RunRecord, RunState, read_records
 from services.trainer.settings import TrainerSettings
 from tests.ports import free_port
@@ -46,8 +47,8 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Any]:
     out, err = process.communicate(timeout=240)
     assert process.returncode == 0, err
     said: Mapping[str, Any] = json.loads(out.splitlines()[-1])
-    files = [path for path in (home / "store" / "tiny" / "1").rglob("*") if path.is_file()]
-    said = {**said, "files": {str(path.relative_to(home / "store" / "tiny" / "1")) for path in files}}
+    manifest = open_store(str(home / "store")).manifest("tiny", 1)
+    said = {**said, "files": {file.path for file in manifest.files}}
     return {**said, "states": [state(home / name) for name in ("one", "two")]}
 
 
@@ -68,7 +69,6 @@ def test_what_several_devices_have_trained_is_published_from_one(told: Mapping[s
         "assets.extra/card.json",
         "assets.extra/tf_serving_warmup_requests",
         "fingerprint.pb",
-        "manifest.json",
         "saved_model.pb",
         "variables/variables.data-00000-of-00001",
         "variables/variables.index",
@@ -85,10 +85,23 @@ def test_the_devices_of_all_workers_have_each_batch_together_and_a_row_that_cann
 
     whole = [rows for rows, _ in batches(samples, config, 1, range(2)).as_numpy_iterator()]
     assert [len(rows) for rows in whole] == [16, 16, 8] * 2
+    workers = [parts(number) for number in range(2)]
     for step, rows in enumerate(whole):
-        mine = [parts(number)[2 * step + device] for device in range(2) for number in range(2)]
+        mine = [workers[number][2 * step + device] for device in range(2) for number in range(2)]
         assert len({len(part) for part in mine}) == 1
         np.testing.assert_array_equal(np.concatenate(mine), rows)
+
+
+@pytest.mark.parametrize(("rows", "steps"), [(4, 1), (129, 2), (385, 4)])
+def test_all_devices_judge_all_samples_once_as_often_as_each_other_and_none_of_them_nothing(
+    rows: int, steps: int
+) -> None:
+    samples, config = draw(rows, 1), TinyConfig(batch_size=16, devices=4)
+    parts = [list(shared_evaluation(samples, config, Share(number, 2)).as_numpy_iterator()) for number in range(2)]
+    assert [len(each) for each in parts] == [2 * steps, 2 * steps] == [2 * evaluation_steps(samples)] * 2
+    in_order = [inputs for pair in zip(*parts, strict=True) for inputs, _ in pair]
+    assert max(map(len, in_order)) - 1 <= min(map(len, in_order)) > 0
+    np.testing.assert_array_equal(np.concatenate(in_order), samples.inputs)
 
 
 def test_what_several_devices_would_train_otherwise_than_one_is_refused(told: Mapping[str, Any]) -> None:
