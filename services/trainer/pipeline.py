@@ -226,7 +226,7 @@ def fit_all(recipe: Recipe, train: Samples) -> tuple[Any, tuple[StageRecord, ...
     """Train as the plugin's protocol says: the model to publish, the validated ones' records, the published one's."""
     protocol = recipe.protocol
     if isinstance(protocol, Untrained):
-        model = fresh_model(recipe, recipe.config.seed, train)
+        model = fresh_model(replace(recipe, crew=None), recipe.config.seed, train)
         return model, (), StageRecord(name=FINAL, best_epoch=0, history={})
     if isinstance(protocol, AllData):
         model, (final,) = _fit_plans(recipe, train, [Plan(FINAL, 0, recipe.config.epochs, 0, published=True)])

@@ -8,7 +8,8 @@ MirroredStrategy where several steps go into one call.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -99,17 +100,19 @@ class Lesson:
     epochs: range
 
 
-def teach(crew: Crew, model: Any, lesson: Lesson, callbacks: list[Any]) -> None:
-    """What `model.fit` does, on a crew, within its strategy's scope. Raises Unavailable when a worker is lost."""
+@contextmanager
+def losses_told(crew: Crew) -> Iterator[None]:
+    """Raises Unavailable when a worker is lost, which the others notice within half a minute."""
     try:
-        _teach(crew, model, lesson, callbacks)
+        yield
     except _LOST as error:
         if crew.share.of == 1:
             raise
         raise Unavailable(f"Workers train together until all are done. Received: {error.message}") from error
 
 
-def _teach(crew: Crew, model: Any, lesson: Lesson, callbacks: list[Any]) -> None:
+def teach(crew: Crew, model: Any, lesson: Lesson, callbacks: list[Any]) -> None:
+    """What `model.fit` does, on a crew, within its strategy's scope."""
     at_once = steps_at_once(lesson.steps)
     listeners = keras.callbacks.CallbackList(callbacks, model=model, epochs=lesson.epochs.stop, steps=lesson.steps)
     batches = _by_device(crew, lesson.batches)

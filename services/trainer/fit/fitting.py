@@ -26,7 +26,7 @@ from services.trainer.fit.batches import (
     weighed,
 )
 from services.trainer.fit.checkpoint import Checkpoint, state_file
-from services.trainer.fit.crew import Crew, Lesson, check_crew, crew_here, teach
+from services.trainer.fit.crew import Crew, Lesson, check_crew, crew_here, losses_told, teach
 from services.trainer.fit.frozen import features
 from services.trainer.fit.log import EpochLog, Lines, trim_lines, trim_rows
 from services.trainer.fit.precision import precision
@@ -41,10 +41,11 @@ def fresh_model(recipe: Recipe, seed: int, train: Samples) -> Any:
     """The variant's model as it is before it is trained; the same for the same seed."""
     keras.backend.clear_session()
     keras.utils.set_random_seed(seed)
-    with recipe.scope, precision(recipe.config):
-        model = recipe.plugin.build_model(recipe.config, recipe.variant, train)
-    if not model.built:
-        model(next(iter(train.take(np.arange(1)).in_order(1)))[0])
+    with recipe.scope:
+        with precision(recipe.config):
+            model = recipe.plugin.build_model(recipe.config, recipe.variant, train)
+        if not model.built:
+            model(next(iter(train.take(np.arange(1)).in_order(1)))[0])
     return model
 
 
@@ -57,7 +58,8 @@ def fit(recipe: Recipe, stage: Stage) -> tuple[Any, StageRecord]:
     if recipe.crew is None and recipe.config.devices > 1:
         recipe = replace(recipe, crew=crew_here(recipe.config.devices))
     if recipe.crew is not None:
-        _fit_together(recipe.crew, recipe, stage)
+        with losses_told(recipe.crew):
+            _fit_together(recipe.crew, recipe, stage)
         recipe = replace(recipe, crew=None)
     whole, model, left = _built(recipe, stage)
     model.jit_compile = recipe.config.jit_compile
