@@ -52,6 +52,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Any]:
     return {**said, "states": [state(home / name) for name in ("one", "two")]}
 
 
+@pytest.mark.timeout(300)
 def test_two_devices_learn_what_one_does_even_when_they_are_stopped_in_between(told: Mapping[str, Any]) -> None:
     one, two = (told["figures"][name] for name in ("one", "two"))
     assert set(one["history"]) == set(two["history"]) == {"accuracy", "loss", "val_accuracy", "val_loss"}
@@ -114,8 +115,8 @@ def test_what_several_devices_would_train_otherwise_than_one_is_refused(told: Ma
 
 @pytest.mark.timeout(300)
 def test_workers_end_with_the_same_weights_and_the_loss_of_one_is_told(tmp_path: Path) -> None:
-    ports = [free_port(), free_port()]
-    cluster = {"worker": [f"127.0.0.1:{port}" for port in ports]}
+    port = free_port(1)
+    cluster = {"worker": [f"127.0.0.1:{port}", f"127.0.0.1:{port + 1}"]}
     workers = [
         begin(
             "train_as_worker.py",
