@@ -95,6 +95,11 @@ class Config(BaseModel):
     jit_compile: bool = Field(
         default=False, description="train by XLA; the same seed then gives the same figures, but for the last digits"
     )
+    devices: int = Field(
+        default=1,
+        ge=1,
+        description="GPUs that train each model, of this machine or of all workers, with a part of every batch each",
+    )
     mixed_precision: bool = Field(
         default=False,
         description="train in 16 bits with weights of 32 (bfloat16 on a processor, float16 on a GPU), unless a layer "

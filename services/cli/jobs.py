@@ -24,6 +24,7 @@ from services.cli.cluster.manifests import (
     schedule_of,
     state_of,
     why,
+    with_workers,
     words_of,
 )
 from services.cli.console import EXIT_REJECTED, JsonFlag, print_json, print_rows
@@ -39,6 +40,10 @@ if TYPE_CHECKING:
 
 IfChangedFlag = Annotated[
     bool, typer.Option("--if-changed", help="Only if the data are others than those `stable` was trained on.")
+]
+
+WorkersOption = Annotated[
+    int, typer.Option(help="Pods of a job that train together, with `--set devices=` all their GPUs.")
 ]
 
 _LEAST_TOKEN = 16
@@ -84,6 +89,7 @@ def schedule(
     model: Annotated[str | None, typer.Option(help="Publish under this name instead of the plugin's.")] = None,
     label: Annotated[str, typer.Option(help="Label to move to the new version; empty: none.")] = STABLE,
     if_changed: IfChangedFlag = False,
+    workers: WorkersOption = 1,
     as_json: JsonFlag = False,
 ) -> None:
     """Train again and again on a cluster, at the times of `--cron`; the gate decides what is published.
@@ -103,7 +109,8 @@ def schedule(
         print(f"{name} is removed")
         return
     training = Training(plugin, variant, tuple(settings or ()), model, label, if_changed=if_changed)
-    cluster.set_schedule(schedule_of(cluster.template(), name, training.words, cron))
+    template = with_workers(cluster.template(), workers)
+    cluster.set_schedule(schedule_of(template, name, training.words, cron))
     print(f"{name} trains at {cron!r}")
 
 
@@ -131,11 +138,11 @@ def retrain_hook(
         server.serve_forever()
 
 
-def start_job(training: Training, detach: bool) -> None:
-    """Make a job that trains, and follow it unless `detach`. Raises TensorgateError."""
+def start_job(training: Training, workers: int, detach: bool) -> None:
+    """Make a job of so many workers, and follow it unless `detach`. Raises TensorgateError."""
     cluster = _cluster()
     name = job_name(training.model or training.plugin, datetime.now(UTC))
-    cluster.start(job_of(cluster.template(), name, training.words))
+    cluster.start(job_of(with_workers(cluster.template(), workers), name, training.words))
     print(f"job {name}", flush=True)
     if not detach:
         _follow(cluster, name)

@@ -9,7 +9,7 @@ import typer
 
 from services.cli.cluster.manifests import Training
 from services.cli.console import EXIT_REJECTED, JsonFlag, print_json, print_rows
-from services.cli.jobs import IfChangedFlag, start_job
+from services.cli.jobs import IfChangedFlag, WorkersOption, start_job
 from services.cli.scaffold import plugin_files
 from services.cli.settings import CliSettings
 from services.core.errors import AlreadyExists, InvalidArgument, TensorgateError
@@ -34,6 +34,7 @@ def train(
         str,
         typer.Option(help="local: here; ray: models on Ray (RAY_ADDRESS, or here); kubernetes: a job there."),
     ] = LOCAL,
+    workers: WorkersOption = 1,
     detach: Annotated[bool, typer.Option("--detach", help="Leave when the job is made.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
@@ -41,19 +42,21 @@ def train(
 
     tensorgate train mnist --variant convnet --set epochs=5
     tensorgate train boston_housing --engine ray
-    tensorgate train mnist --engine kubernetes
+    tensorgate train mnist --engine kubernetes --workers 2 --set devices=2
     """
     if engine not in (LOCAL, RAY, KUBERNETES):
         raise InvalidArgument(f"A run trains on one of: {LOCAL}, {RAY}, {KUBERNETES}. Received: {engine!r}")
     if engine == KUBERNETES:
         training = Training(plugin, variant, tuple(settings or ()), model, label, force, if_changed)
         _check_job(resume, as_json)
-        start_job(training, detach)
+        start_job(training, workers, detach)
         return
     if detach:
         raise InvalidArgument("What is left to itself is a job: --engine kubernetes. Received: --detach without it")
+    if workers != 1:
+        raise InvalidArgument(f"Workers are a job's: --engine kubernetes. Received: --workers {workers} without it")
     with loading_tensorflow():  # it takes seconds, so it is imported where it is needed
-        from services.trainer.pipeline import TrainRequest, train_and_publish, unchanged
+        from services.trainer.pipeline import TrainRequest, train_and_publish
 
     request = TrainRequest(
         plugin=plugin,
@@ -64,10 +67,10 @@ def train(
         force=force,
         resume=resume,
         engine=engine,
+        if_changed=if_changed,
     )
-    if if_changed and unchanged(request, CliSettings()):
-        return
-    _end(train_and_publish(request, CliSettings()), as_json)
+    if (record := train_and_publish(request, CliSettings())) is not None:
+        _end(record, as_json)
 
 
 def _check_job(resume: str | None, as_json: bool) -> None:

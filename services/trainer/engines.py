@@ -1,11 +1,13 @@
-"""Where a run's models are trained: in this process, or on Ray."""
+"""Where a run's models are trained: in this process, in several together, or on Ray."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from services.core.errors import FailedPrecondition, InvalidArgument
+from services.trainer.fit.crew import Crew, crew_of_workers
 from services.trainer.fit.recipe import Engine, here
 from services.trainer.settings import TrainerSettings
 
@@ -30,6 +32,21 @@ def engine_of(name: str, settings: TrainerSettings) -> Iterator[Engine]:
         from services.trainer.ray_models import RayModels
     with on_ray():
         yield RayModels(settings.datasets)
+
+
+def crew_of(engine: str, settings: TrainerSettings) -> Crew | None:
+    """The workers that TF_CONFIG names, this process among them, when all are there; None if it names no others.
+
+    To be called before TensorFlow has done anything. Raises InvalidArgument.
+    """
+    cluster = json.loads(settings.tf_config or "{}").get("cluster", {})
+    if sum(map(len, cluster.values())) < 2:
+        return None
+    if set(cluster) != {"worker"}:
+        raise InvalidArgument(f"TF_CONFIG names tasks of the type `worker`. Received: {', '.join(cluster)}")
+    if engine != LOCAL:
+        raise InvalidArgument(f"Workers that TF_CONFIG names train by themselves. Received: --engine {engine}")
+    return crew_of_workers()
 
 
 @contextmanager

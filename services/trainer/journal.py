@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from plugins.contract import Datasets, Plugin
 from services.store import Store
+from services.trainer.fit.crew import Crew
 from services.trainer.fit.recipe import Engine, here
 from services.trainer.progress import RunProgress
 from services.trainer.run_folder import RunFolder
@@ -36,6 +37,12 @@ class Bench:
     runs: Path
     progress: RunProgress
     engine: Engine = here
+    crew: Crew | None = None  # this process and others that train with it
+
+    @property
+    def leads(self) -> bool:
+        """Does this process judge and publish what was trained?"""
+        return self.crew is None or self.crew.leads
 
 
 class Journal:

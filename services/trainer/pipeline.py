@@ -11,6 +11,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import keras
@@ -23,7 +25,7 @@ from services.core.refs import STABLE, check_label, check_model_name
 from services.store import Store, open_store
 from services.trainer.configuration import resolve_config, validate_config, variant_of
 from services.trainer.discovery import load_plugin
-from services.trainer.engines import LOCAL, engine_of
+from services.trainer.engines import LOCAL, crew_of, engine_of
 from services.trainer.environment import environment
 from services.trainer.fit.fitting import fit, fresh_model
 from services.trainer.fit.precision import make_deterministic
@@ -54,17 +56,23 @@ class TrainRequest:
     force: bool = False  # publish against the gate's verdict
     resume: str | None = None  # the id of a run that was killed: goes on with what it was asked
     engine: str = LOCAL  # where models are trained; the rest is done here
+    if_changed: bool = False  # only if the data are others than those of `stable`
 
 
-def train_and_publish(request: TrainRequest, settings: TrainerSettings) -> RunRecord:
-    """Train an installed plugin with this machine's store, datasets and terminal. Raises TensorgateError."""
+def train_and_publish(request: TrainRequest, settings: TrainerSettings) -> RunRecord | None:
+    """Train an installed plugin with this machine's store, datasets and terminal; None: the data have not changed.
+
+    Where TF_CONFIG names workers, this process is one of those that train together. Raises TensorgateError.
+    """
+    crew = crew_of(request.engine, settings)
     with engine_of(request.engine, settings) as engine:
-        return train(request, replace(bench_of(request.plugin, settings), engine=engine))
-
-
-def unchanged(request: TrainRequest, settings: TrainerSettings) -> bool:
-    """Was `stable` trained on the data that a run would get now? Says so. Raises TensorgateError."""
-    return trained_on_the_same(request, bench_of(request.plugin, settings))
+        bench = replace(bench_of(request.plugin, settings), engine=engine, crew=crew)
+        if request.if_changed and trained_on_the_same(request, bench):
+            return None
+        if bench.leads:
+            return train(request, bench)
+        with TemporaryDirectory() as runs:  # the first worker keeps what is worth keeping
+            return train(request, replace(bench, runs=Path(runs)))
 
 
 def trained_on_the_same(request: TrainRequest, bench: Bench) -> bool:
@@ -138,6 +146,10 @@ def _begin(request: TrainRequest, bench: Bench) -> tuple[Config, Journal]:
 
 
 def _begin_again(run: str, request: TrainRequest, bench: Bench) -> tuple[Config, Journal]:
+    if bench.crew is not None:
+        raise FailedPrecondition(
+            f"A run goes on in one process, with as many devices. Received: resume {run} in several"
+        )
     folder = open_run(bench.runs, run)
     record = read_record(folder.path)
     if record.state is RunState.PUBLISHED:
@@ -176,9 +188,13 @@ def _walk(request: TrainRequest, bench: Bench, config: Config, journal: Journal)
             progress,
             watchers=(each_epoch,),
             engine=bench.engine,
+            crew=bench.crew,
         )
         model, folds, final = fit_all(recipe, data.train)
     journal.note(folds=folds, final=final, parameters=model.count_params())
+    if not bench.leads:
+        progress.step("trained; the first worker does the rest")
+        return
     with journal.timed("evaluate"):
         journal.note(metrics=dict(plugin.evaluate(model, data.test, config)))
         run = finished(plugin, model, data)
@@ -210,7 +226,7 @@ def fit_all(recipe: Recipe, train: Samples) -> tuple[Any, tuple[StageRecord, ...
     """Train as the plugin's protocol says: the model to publish, the validated ones' records, the published one's."""
     protocol = recipe.protocol
     if isinstance(protocol, Untrained):
-        model = fresh_model(recipe, recipe.config.seed, train)
+        model = fresh_model(replace(recipe, crew=None), recipe.config.seed, train)
         return model, (), StageRecord(name=FINAL, best_epoch=0, history={})
     if isinstance(protocol, AllData):
         model, (final,) = _fit_plans(recipe, train, [Plan(FINAL, 0, recipe.config.epochs, 0, published=True)])

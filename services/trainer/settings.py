@@ -17,6 +17,10 @@ class TrainerSettings(BaseSettings):
     store: str = Field(default="", description="folder or s3://bucket/prefix; empty: <home>/store")
     datasets: str = Field(default="", description="mirror of the datasets: a folder, s3://bucket/prefix or https://...")
 
+    tf_config: str = Field(
+        default="", validation_alias="TF_CONFIG", description="TensorFlow's own: the workers that train together"
+    )
+
     @property
     def store_url(self) -> str:
         """The store that was configured, or the one in the home folder."""

@@ -19,7 +19,7 @@ import tensorflow as tf
 from plugins.jena_climate.data import TEST_SHARE, Windows, read_table
 from plugins.jena_climate.gaps import fill_gaps
 from plugins.jena_climate.model import ForecastConfig
-from services.trainer.fit.fitting import batches
+from services.trainer.fit.batches import batches
 from services.trainer.sources.datasets import DatasetFetcher
 from tests.benchmarks.listings import generator
 

@@ -88,7 +88,10 @@ class ApiServer:
             pull = {"reason": "ImagePullBackOff", "message": "no such image"}
             status["containerStatuses"] = [{"name": "trainer", "state": {"waiting": pull}}]
         stamp = f"2026-01-01T00:00:{pod['number']:02}Z"
-        return {"metadata": {"name": name, "creationTimestamp": stamp}, "status": status}
+        labels = {}
+        if self.objects["jobs"].get(pod["job"], {}).get("spec", {}).get("completionMode") == "Indexed":
+            labels["batch.kubernetes.io/job-completion-index"] = str(pod["number"])
+        return {"metadata": {"name": name, "creationTimestamp": stamp, "labels": labels}, "status": status}
 
 
 @contextmanager
@@ -161,7 +164,8 @@ class _Handler(BaseHTTPRequestHandler):
             made["metadata"]["creationTimestamp"] = f"2026-01-01T00:00:{len(self.state.objects[kind]):02}Z"
             self.state.objects[kind][name] = made
             if kind == "jobs":
-                self.state.begin(name)
+                for _ in range(made["spec"].get("completions", 1)):
+                    self.state.begin(name)
         self._answer(201, made)
 
     def do_PUT(self) -> None:

@@ -148,6 +148,16 @@ def test_a_detached_job_is_listed_followed_and_cancelled(shell: Shell) -> None:
     assert code == 1 and "not found" in err
 
 
+def test_of_a_job_of_several_workers_the_first_is_heard(shell: Shell) -> None:
+    shell.server.plans = [PodPlan(LINES), PodPlan(("said twice",))]
+    code, out, err = shell.run("train", "mnist", "--engine", "kubernetes", "--workers", "2", "--set", "devices=2")
+    (job,) = shell.server.objects["jobs"].values()
+    assert (code, out[1:], job["spec"]["completions"]) == (0, list(LINES), 2), err
+    assert shell.run("schedule", "mnist", "--cron", "0 3 * * 0", "--workers", "2")[0] == 0
+    scheduled = shell.server.objects["cronjobs"]["train-mnist"]["spec"]["jobTemplate"]["spec"]
+    assert scheduled["completions"] == 2
+
+
 def test_a_schedule_is_made_changed_listed_and_removed(shell: Shell) -> None:
     assert shell.run("schedule", "jena_climate", "--cron", "0 3 * * 0")[0] == 0
     assert shell.run("schedule", "jena_climate", "--cron", "0 4 * * *", "--if-changed")[0] == 0
@@ -194,6 +204,8 @@ def test_what_the_cluster_refuses_is_told_in_its_words(shell: Shell) -> None:
         (("--engine", "spark"), "local, ray, kubernetes. Received: 'spark'"),
         (("--detach",), "--engine kubernetes. Received: --detach without it"),
         (("--engine", "kubernetes", "--resume", "x"), "Received: resume x"),
+        (("--engine", "kubernetes", "--workers", "0"), "1 to 999 workers. Received: 0"),
+        (("--workers", "2"), "--engine kubernetes. Received: --workers 2 without it"),
     ],
 )
 def test_what_cannot_be_asked_is_refused(words: tuple[str, ...], says: str, shell: Shell) -> None:

@@ -187,7 +187,7 @@ def test_only_what_has_a_schedule_of_ours_that_is_awake_is_trained(site: Site) -
     }
     told = site.post(alert("nobody"), alert("imdb"), alert("reuters"), alert("x" * 60), alert("../jobs")).json()
     assert "not found" in told["nobody"] and "suspended" in told["imdb"] and "without it" in told["reuters"]
-    assert "at most 52 characters" in told["x" * 60] and "not found" in told["../jobs"]
+    assert "at most 48 characters" in told["x" * 60] and "not found" in told["../jobs"]
     assert not jobs(site)
 
 

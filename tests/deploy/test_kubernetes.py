@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections.abc import Callable, Mapping
@@ -15,7 +16,7 @@ import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 from pydantic import ValidationError
 
-from services.cli.cluster.manifests import Training, job_of, schedule_of
+from services.cli.cluster.manifests import Training, job_of, schedule_of, with_workers
 from services.gateway.metrics import Metrics, Outcome
 from services.gateway.settings import GatewaySettings
 from services.model_server.settings import parse
@@ -98,7 +99,7 @@ def test_every_server_has_probes_and_every_named_port_is_one(overlay: str) -> No
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_what_is_selected_is_here_and_has_the_ports(overlay: str) -> None:
-    workloads = {
+    workloads: dict[str, set[str]] = {"trainer": set()} | {
         _name(each["spec"]["template"]["metadata"]["labels"]): {
             port["name"] for container in each["spec"]["template"]["spec"]["containers"] for port in container["ports"]
         }
@@ -107,7 +108,7 @@ def test_what_is_selected_is_here_and_has_the_ports(overlay: str) -> None:
         and each["spec"]["selector"]["matchLabels"].items() <= each["spec"]["template"]["metadata"]["labels"].items()
     }
     services = {
-        _name(each["metadata"]["labels"]): {port["name"] for port in each["spec"]["ports"]}
+        _name(each["metadata"]["labels"]): {port["name"] for port in each["spec"].get("ports", ())}
         for each in built(overlay)
         if each["kind"] == "Service"
     }
@@ -125,10 +126,10 @@ def _name(labels: Manifest) -> str:
 
 # What each kind selects, and the ports it wants there.
 _SELECTS: Mapping[str, Callable[[Manifest], tuple[Manifest, set[str]]]] = {
-    "Service": lambda spec: (spec["selector"], {port["targetPort"] for port in spec["ports"]}),
+    "Service": lambda spec: (spec["selector"], {port["targetPort"] for port in spec.get("ports", ())}),
     "NetworkPolicy": lambda spec: (
         spec["podSelector"].get("matchLabels", {}),
-        {port["port"] for rule in spec.get("ingress", ()) for port in rule["ports"]},
+        {port["port"] for rule in spec.get("ingress", ()) for port in rule.get("ports", ())},
     ),
     "PodDisruptionBudget": lambda spec: (spec["selector"]["matchLabels"], set()),
     "ServiceMonitor": lambda spec: (spec["selector"]["matchLabels"], {port["port"] for port in spec["endpoints"]}),
@@ -201,6 +202,28 @@ def test_jobs_and_schedules_are_like_the_clusters_own_but_for_their_words(overla
         assert container["args"] == list(words)
         container["args"] = theirs["template"]["spec"]["containers"][0]["args"]
         assert job == theirs
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_workers_of_a_job_are_told_who_the_others_are_and_can_reach_them(overlay: str) -> None:
+    template, words = with_workers(one(overlay, "CronJob", "trainer"), 3), Training("mnist").words
+    job = job_of(template, "train-mnist-1", words)
+    for version in (OLDEST, NEWEST):
+        for made in (job, schedule_of(template, "train-mnist", words, "0 3 * * 0")):
+            kubernetes_validate.validate(made, version, strict=True)
+    spec, pod = job["spec"], job["spec"]["template"]
+    bounds = {"completionMode": "Indexed", "completions": 3, "parallelism": 3, "backoffLimit": 0}
+    assert bounds.items() <= spec.items()
+    env = pod["spec"]["containers"][0]["env"]
+    assert [each["name"] for each in env[-3:]] == ["JOB", "WORKER", "TF_CONFIG"]  # only what comes before is put in
+    told = json.loads(env[-1]["value"].replace("$(JOB)", "train-mnist-1").replace("$(WORKER)", "2"))
+    workers = [f"train-mnist-1-{number}.trainer:2222" for number in range(3)]
+    assert told == {"cluster": {"worker": workers}, "task": {"type": "worker", "index": 2}}
+    service = one(overlay, "Service", pod["spec"]["subdomain"])["spec"]
+    assert (service["clusterIP"], service["publishNotReadyAddresses"]) == ("None", True)
+    (reached,) = one(overlay, "NetworkPolicy", "trainer")["spec"]["ingress"]
+    assert service["selector"].items() <= pod["metadata"]["labels"].items()
+    assert reached == {"from": [{"podSelector": {"matchLabels": service["selector"]}}]}
 
 
 def test_only_one_thing_scales_the_gateway() -> None:

@@ -1,6 +1,7 @@
 """What a GPU does for training and serving: `python -m tests.gpu.measure` writes docs/gpu.md.
 
 Trains mnist's convnet by the command, as it is, in 16 bits, by XLA, and with TensorFlow taking the whole of the memory;
+on two GPUs if there are as many;
 then serves what was published, on the GPU and on the processors, to `tensorgate tune-batching`. Needs NVIDIA's driver,
 `tensorflow[and-cuda]` in place of tensorflow-cpu, and TENSORGATE_DATASETS.
 """
@@ -26,6 +27,7 @@ from tests.model_server.server_process import ROOT, running
 
 PAGE = ROOT / "docs" / "gpu.md"
 PLUGIN, VARIANT = "mnist", "convnet"
+TWO = "`devices=2`"
 GROWS = "TF_FORCE_GPU_ALLOW_GROWTH"
 WAYS: Mapping[str, tuple[Sequence[str], Mapping[str, str]]] = {
     "as it is": ((), {}),
@@ -33,6 +35,7 @@ WAYS: Mapping[str, tuple[Sequence[str], Mapping[str, str]]] = {
     "`mixed_precision=true`": (("mixed_precision=true",), {}),
     "`jit_compile=true`": (("jit_compile=true",), {}),
     "both": (("mixed_precision=true", "jit_compile=true"), {}),
+    TWO: (("devices=2",), {}),
     "on the processors": ((), {"CUDA_VISIBLE_DEVICES": ""}),
 }
 _TENSORGATE = (sys.executable, "-m", "services.cli")
@@ -53,6 +56,11 @@ def why_not() -> str | None:
     return None
 
 
+def ways(gpus: int) -> Sequence[str]:
+    """Those that so many GPUs can go."""
+    return [way for way in WAYS if way != TWO or gpus > 1]
+
+
 @dataclass(frozen=True)
 class Trained:
     """One run: what was switched, how long fitting took, its figure, and the most memory of the GPUs in use, in MiB."""
@@ -67,7 +75,7 @@ def main(page: Path, epochs: int) -> None:
     """Measure all and write the page."""
     with TemporaryDirectory() as folder:
         home = Path(folder)
-        trained = [_train(home, way, epochs) for way in WAYS]
+        trained = [_train(home, way, epochs) for way in ways(len(gpus()))]
         served = {where: _serve(home, where, hidden) for where, hidden in (("GPU", False), ("processors", True))}
     page.write_text(written(gpus(), trained, served, epochs))
 

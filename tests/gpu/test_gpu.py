@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from services.core.tensorflow_settings import share_gpu
-from tests.gpu.measure import GROWS, WAYS, Trained, main, why_not, written
+from tests.gpu.measure import GROWS, TWO, WAYS, Trained, gpus, main, ways, why_not, written
 
 
 @pytest.mark.timeout(1800)
@@ -21,8 +21,13 @@ def test_training_and_serving_on_a_gpu_are_measured(tmp_path: Path) -> None:
         pytest.skip("TENSORGATE_DATASETS names no folder of datasets")
     main(tmp_path / "gpu.md", epochs=1)
     page = (tmp_path / "gpu.md").read_text()
-    assert all(f"| {way} |" in page for way in WAYS)
+    assert all(f"| {way} |" in page for way in ways(len(gpus())))
     assert page.count("max_execution_batch_size") == 2
+
+
+def test_two_gpus_are_measured_where_there_are_two() -> None:
+    assert set(WAYS) - set(ways(1)) == {TWO}
+    assert list(ways(2)) == list(WAYS)
 
 
 def test_memory_grows_unless_the_user_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ import pytest
 import tensorflow as tf
 
 from plugins.contract import AllData, Array, Samples, Untrained, Variant
-from services.trainer.fit.fitting import batches, steps_at_once, steps_of
+from services.trainer.fit.batches import batches, steps_at_once, steps_of
 from services.trainer.fit.frozen import features
 from services.trainer.pipeline import fit_all
 from services.trainer.run_record import MetricRecord

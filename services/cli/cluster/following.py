@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Protocol
 
-from services.cli.cluster.manifests import JobState, Manifest, has_log, state_of, waits_for
+from services.cli.cluster.manifests import JobState, Manifest, has_log, is_heard, state_of, waits_for
 from services.core.errors import Unavailable
 from services.trainer.progress import RunProgress, tell_again
 
@@ -56,6 +56,8 @@ def _hear(cluster: JobsAndLogs, name: str, told: dict[str, Unheard], progress: R
     for pod in cluster.pods(name):
         if not has_log(pod):
             waiting = f"{JobState.WAITING}: {waits_for(pod)}" if waits_for(pod) else ""
+            continue
+        if not is_heard(pod):
             continue
         unheard = told.setdefault(pod["metadata"]["name"], Unheard())
         for line in cluster.lines(pod["metadata"]["name"]):

@@ -6,6 +6,7 @@ datasets training runs in a cluster; only the name, the words after `tensorgate`
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
@@ -19,7 +20,10 @@ from services.core.errors import FailedPrecondition, InvalidArgument
 
 TEMPLATE = "trainer"
 OURS = "app.kubernetes.io/name=trainer"  # selects what was made after the template, which has this label
-_MOST_NAME = 52  # characters of a CronJob's name: its jobs' names have 11 more
+_MOST_NAME = 48  # characters of a CronJob's name: its jobs' names have 11 more, and their pods' as many as 4
+_MOST_WORKERS = 999
+_WORKERS_PORT = 2222
+_INDEX = "batch.kubernetes.io/job-completion-index"
 
 Manifest = Mapping[str, Any]
 
@@ -89,6 +93,40 @@ def schedule_of(template: Manifest, name: str, words: Sequence[str], cron: str) 
     }
 
 
+def with_workers(template: Manifest, workers: int) -> Manifest:
+    """The same CronJob, whose jobs are of so many pods that train together; the first of them is the one to be heard.
+
+    Each learns who the others are from TF_CONFIG (TensorFlow's `TFConfigClusterResolver`): a pod of an Indexed Job is
+    called `<job>-<index>`, and found by that name below the Service that is called as the template is. None is tried
+    again, as those that are left could not go on with it. Raises InvalidArgument.
+    """
+    if not 1 <= workers <= _MOST_WORKERS:
+        raise InvalidArgument(f"A job has 1 to {_MOST_WORKERS} workers. Received: {workers}")
+    if workers == 1:
+        return template
+    made = deepcopy(dict(template))
+    job = made["spec"]["jobTemplate"]["spec"]
+    job |= {"completionMode": "Indexed", "completions": workers, "parallelism": workers, "backoffLimit": 0}
+    pod = job["template"]["spec"]
+    pod["subdomain"] = TEMPLATE
+    pod["containers"][0]["env"] += [
+        _of_label("JOB", "batch.kubernetes.io/job-name"),
+        _of_label("WORKER", _INDEX),
+        {"name": "TF_CONFIG", "value": tf_config(workers)},
+    ]
+    return made
+
+
+def tf_config(workers: int) -> str:
+    """The same for each worker, until Kubernetes puts the variables JOB and WORKER in."""
+    hosts = json.dumps([f"$(JOB)-{number}.{TEMPLATE}:{_WORKERS_PORT}" for number in range(workers)])
+    return f'{{"cluster": {{"worker": {hosts}}}, "task": {{"type": "worker", "index": $(WORKER)}}}}'
+
+
+def _of_label(variable: str, label: str) -> dict[str, Any]:
+    return {"name": variable, "valueFrom": {"fieldRef": {"fieldPath": f"metadata.labels['{label}']"}}}
+
+
 def words_of(schedule: Manifest) -> list[str]:
     """What a CronJob's container is told."""
     (container,) = schedule["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
@@ -142,6 +180,11 @@ def why(job: Manifest) -> str:
     """What the cluster says of a job that failed; empty for others."""
     conditions = job.get("status", {}).get("conditions") or ()
     return next((c.get("message", "") for c in conditions if c["type"] == "Failed"), "")
+
+
+def is_heard(pod: Manifest) -> bool:
+    """Does it tell of the run? Of several workers the first does."""
+    return str((pod["metadata"].get("labels") or {}).get(_INDEX, 0)) == "0"
 
 
 def has_log(pod: Manifest) -> bool:

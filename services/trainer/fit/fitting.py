@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from plugins.contract import EVALUATION_BATCH, Config, Samples
 from services.trainer.fit.activations import ActivationLog
 from services.trainer.fit.balance import class_weights
+from services.trainer.fit.batches import (
+    Share,
+    batches,
+    evaluation_steps,
+    shared_batches,
+    shared_evaluation,
+    steps_at_once,
+    steps_of,
+    weighed,
+)
 from services.trainer.fit.checkpoint import Checkpoint, state_file
+from services.trainer.fit.crew import Crew, Lesson, check_crew, crew_here, losses_told, teach
 from services.trainer.fit.frozen import features
 from services.trainer.fit.log import EpochLog, Lines, trim_lines, trim_rows
 from services.trainer.fit.precision import precision
@@ -24,17 +36,16 @@ from services.trainer.fit.recipe import Recipe, Stage
 from services.trainer.fit.snapshots import Snapshots
 from services.trainer.run_record import StageRecord
 
-_MOST_STEPS_AT_ONCE = 32
-
 
 def fresh_model(recipe: Recipe, seed: int, train: Samples) -> Any:
     """The variant's model as it is before it is trained; the same for the same seed."""
     keras.backend.clear_session()
     keras.utils.set_random_seed(seed)
-    with precision(recipe.config):
-        model = recipe.plugin.build_model(recipe.config, recipe.variant, train)
-    if not model.built:
-        model(next(iter(train.take(np.arange(1)).in_order(1)))[0])
+    with recipe.scope:
+        with precision(recipe.config):
+            model = recipe.plugin.build_model(recipe.config, recipe.variant, train)
+        if not model.built:
+            model(next(iter(train.take(np.arange(1)).in_order(1)))[0])
     return model
 
 
@@ -42,27 +53,62 @@ def fit(recipe: Recipe, stage: Stage) -> tuple[Any, StageRecord]:
     """Build a model and train it, or go on from its checkpoint; returns it with the record of its training.
 
     Same seed, same result, however often it was killed in between: a model's random numbers come from its own seed, and
-    the order of the samples from that seed and the epoch.
+    the order of the samples from that seed and the epoch. What several devices have trained ends up on one.
     """
-    whole = _fresh(recipe, stage)
-    model, left = _without_frozen_part(recipe, stage, whole)
+    if recipe.crew is None and recipe.config.devices > 1:
+        recipe = replace(recipe, crew=crew_here(recipe.config.devices))
+    if recipe.crew is not None:
+        with losses_told(recipe.crew):
+            _fit_together(recipe.crew, recipe, stage)
+        recipe = replace(recipe, crew=None)
+    whole, model, left = _built(recipe, stage)
     model.jit_compile = recipe.config.jit_compile
     model.steps_per_execution = steps_at_once(steps_of(left.train, recipe.config))
-    model.optimizer.build(model.trainable_variables)  # now, so that a checkpoint has somewhere to go
     file = state_file(recipe.folder, stage.name)
-    progressed = file.read()
-    if progressed.is_end(stage.epochs):
+    if file.read().is_end(stage.epochs):
         file.restore(model)
     else:
-        followers = _followers(recipe, left)
-        checkpoint = Checkpoint(file, followers)
-        _train(model, recipe, left, [*followers, *_keepers(recipe, left, checkpoint), *recipe.watchers, checkpoint])
-        progressed = checkpoint.progressed
+        _train(model, recipe, left, _callbacks(recipe, left))
+    progressed = file.read()
     if _keeps_best(recipe, stage):
         model.load_weights(_best(recipe, stage))
     if stage.published:
         write_projector(_board(recipe, stage) / "train", whole, recipe.plugin.row_words(whole))
     return _in_32_bits(recipe, stage, whole), _record(recipe, left, model, progressed.history)
+
+
+def _fit_together(crew: Crew, recipe: Recipe, stage: Stage) -> None:
+    """Train the model on several devices, if it is not trained yet; what it became is in its checkpoint."""
+    progressed = state_file(recipe.folder, stage.name).read()
+    if progressed.is_end(stage.epochs):
+        return
+    _, model, left = _built(recipe, stage)
+    with recipe.scope:
+        check_crew(model, recipe.config, crew)
+        lesson = _lesson(crew.share, recipe, left, range(len(progressed.epochs), stage.epochs))
+        callbacks = _callbacks(recipe, left)
+        with _as_callbacks_need_it(callbacks):
+            teach(crew, model, lesson, callbacks)
+
+
+def _lesson(share: Share, recipe: Recipe, stage: Stage, epochs: range) -> Lesson:
+    judged = stage.validation
+    return Lesson(
+        batches=_weighed(shared_batches(*_order(recipe, stage, epochs), share), recipe, stage),
+        steps=steps_of(stage.train, recipe.config),
+        validation=judged and shared_evaluation(judged, recipe.config, share),
+        validation_steps=evaluation_steps(judged) if judged else 0,
+        epochs=epochs,
+    )
+
+
+def _built(recipe: Recipe, stage: Stage) -> tuple[Any, Any, Stage]:
+    """The whole model, what of it is left to train, and what that is trained on."""
+    whole = _fresh(recipe, stage)
+    model, left = _without_frozen_part(recipe, stage, whole)
+    with recipe.scope:
+        model.optimizer.build(model.trainable_variables)  # now, so that a checkpoint has somewhere to go
+    return whole, model, left
 
 
 def _fresh(recipe: Recipe, stage: Stage) -> Any:
@@ -89,8 +135,9 @@ def _without_frozen_part(recipe: Recipe, stage: Stage, model: Any) -> tuple[Any,
         folder = recipe.folder.features / stage.name.replace(" ", "-") / part
         return replace(samples, inputs=features(frozen, samples, folder), read=None)
 
-    rest = keras.Model(frozen.output, model.output)
-    rest.compile_from_config(model.get_compile_config())
+    with recipe.scope:
+        rest = keras.Model(frozen.output, model.output)
+        rest.compile_from_config(model.get_compile_config())
     validation = run(stage.validation, "validation") if stage.validation is not None else None
     trained = state_file(recipe.folder, stage.name).read().is_end(stage.epochs)
     train = stage.train if trained else run(stage.train, "train")
@@ -99,66 +146,48 @@ def _without_frozen_part(recipe: Recipe, stage: Stage, model: Any) -> tuple[Any,
 
 def _train(model: Any, recipe: Recipe, stage: Stage, callbacks: list[Any]) -> None:
     done = len(callbacks[-1].progressed.epochs)
-    balanced = recipe.config.balance_classes
+    with _as_callbacks_need_it(callbacks):
+        model.fit(
+            _weighed(batches(*_order(recipe, stage, range(done, stage.epochs))), recipe, stage),
+            steps_per_epoch=steps_of(stage.train, recipe.config),
+            validation_data=stage.validation and stage.validation.in_order(EVALUATION_BATCH),
+            initial_epoch=done,
+            epochs=stage.epochs,
+            shuffle=False,  # done in `batches`
+            verbose=0,
+            callbacks=callbacks,
+        )
+
+
+def _order(recipe: Recipe, stage: Stage, epochs: range) -> tuple[Samples, Config, int, range]:
+    """What `batches` asks for."""
+    return stage.train, recipe.config, recipe.config.seed + stage.number, epochs
+
+
+def _weighed(batches: Any, recipe: Recipe, stage: Stage) -> Any:
+    """The batches, with what each sample counts if classes shall be balanced."""
+    if not recipe.config.balance_classes:
+        return batches
+    return weighed(batches, class_weights(recipe.plugin.task, stage.train.targets))
+
+
+@contextmanager
+def _as_callbacks_need_it(callbacks: list[Any]) -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Model failed to serialize")  # its graph is missing in TensorBoard
-            model.fit(
-                batches(stage.train, recipe.config, recipe.config.seed + stage.number, range(done, stage.epochs)),
-                steps_per_epoch=steps_of(stage.train, recipe.config),
-                validation_data=stage.validation and stage.validation.in_order(EVALUATION_BATCH),
-                class_weight=class_weights(recipe.plugin.task, stage.train.targets) if balanced else None,
-                initial_epoch=done,
-                epochs=stage.epochs,
-                shuffle=False,  # done in `batches`
-                verbose=0,
-                callbacks=callbacks,
-            )
+            yield
     finally:  # Keras leaves the CSV file open when a fit fails
         for callback in callbacks:
             if getattr(callback, "csv_file", None) is not None:
                 callback.csv_file.close()
 
 
-def steps_at_once(steps: int) -> int:
-    """How many of an epoch's steps are run by one call: Keras spends a millisecond or more of Python on each call.
-
-    A divisor, because a call does not stop where an epoch ends.
-    """
-    return max(number for number in range(1, _MOST_STEPS_AT_ONCE + 1) if steps % number == 0)
-
-
-def steps_of(samples: Samples, config: Config) -> int:
-    """Batches of an epoch: a pass over the samples, or fewer if the config says so."""
-    whole = _steps_of_a_pass(samples, config)
-    return min(whole, config.steps_per_epoch or whole)
-
-
-def _steps_of_a_pass(samples: Samples, config: Config) -> int:
-    return -(-len(samples) // config.batch_size)
-
-
-def batches(samples: Samples, config: Config, seed: int, epochs: range) -> Any:
-    """(what the model takes, targets) by the batch, epoch after epoch; each pass is shuffled by (seed, pass) alone.
-
-    A pass is an epoch, or several (`steps_per_epoch`).
-    """
-    steps, of_a_pass = steps_of(samples, config), _steps_of_a_pass(samples, config)
-    first, end = epochs.start * steps, epochs.stop * steps
-    columns = tf.nest.map_structure(tf.constant, (samples.inputs, samples.targets))
-    read = samples.read or (lambda inputs: inputs)
-
-    def shuffled(number: Any) -> Any:
-        order = tf.random.experimental.stateless_shuffle(tf.range(len(samples)), seed=tf.stack([seed, number]))
-        return tf.data.Dataset.from_tensor_slices(order).batch(config.batch_size)
-
-    def take(rows: Any) -> tuple[Any, Any]:
-        inputs, targets = tf.nest.map_structure(lambda column: tf.gather(column, rows), columns)
-        return read(inputs), targets
-
-    passes = tf.data.Dataset.range(first // of_a_pass, -(-end // of_a_pass), output_type=tf.int32)
-    order = passes.flat_map(shuffled).skip(first % of_a_pass).take(end - first)
-    return order.map(take, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+def _callbacks(recipe: Recipe, stage: Stage) -> list[Any]:
+    """All of them; the checkpoint is the last."""
+    followers = _followers(recipe, stage)
+    checkpoint = Checkpoint(state_file(recipe.folder, stage.name), followers)
+    return [*followers, *_keepers(recipe, stage, checkpoint), *recipe.watchers, checkpoint]
 
 
 def _followers(recipe: Recipe, stage: Stage) -> list[Any]:

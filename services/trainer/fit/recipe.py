@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 from plugins.contract import Config, EvaluationProtocol, Plugin, Samples
+from services.trainer.fit.crew import Crew
 from services.trainer.fit.protocols import Cut
 from services.trainer.progress import RunProgress
 from services.trainer.run_folder import RunFolder
@@ -73,6 +75,12 @@ class Recipe:
     progress: RunProgress
     watchers: tuple[Any, ...] = ()  # Keras callbacks besides our own
     engine: Engine = here
+    crew: Crew | None = None  # several devices that models are built on; None: one
+
+    @property
+    def scope(self) -> AbstractContextManager[Any]:
+        """Models are built within it."""
+        return nullcontext() if self.crew is None else self.crew.strategy.scope()
 
     @property
     def protocol(self) -> EvaluationProtocol:
