@@ -127,7 +127,7 @@ MODELS = Dashboard(
         _lines(
             "Model servers: requests by status",
             REQUESTS,
-            _rate(f"{_T}_request_count", "model_name, status"),
+            _rate(f"{_T}_requests_total", "model_name, status"),
             "{{model_name}} {{status}}",
         ),
         _lines(
