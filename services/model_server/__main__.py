@@ -43,7 +43,7 @@ def main() -> None:
     settings = parse(sys.argv[1:])
     quiet_tensorflow(errors=False)
     share_gpu()
-    disable_created_metrics()  # TensorFlow Serving has none
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # TensorFlow Serving has none; the library's has no types
     try:
         configure_logging(in_json=logs_in_json())
         uvloop.run(_serve(settings))
