@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -12,12 +14,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
 
 from services.core.errors import FailedPrecondition, ResourceExhausted
-from services.mirror.cache import Cache, Kept, to_evict
+from services.mirror.cache import Kept, to_evict
 from services.mirror.folder import MirrorFolder
 from services.store import Store, open_store
-from tests.mirror.folders import mirror_folder
+from tests.mirror.folders import mirror_folder, open_cache
 from tests.mirror.scripted_server import scripted_server
 
 KILLS = 20
@@ -100,13 +103,35 @@ def test_least_recently_used_files_go_first_and_those_in_use_stay(store: Store, 
     assert set(folder.versions()) == {("a", 1), ("c", 1), ("d", 1)}
 
 
+def test_what_came_from_where_what_went_and_what_is_taken_is_counted(store: Store, tmp_path: Path) -> None:
+    told = CollectorRegistry()
+    folder = mirror_folder(tmp_path / "mirror", most_bytes=250, registry=told)
+    for model in ("a", "b", "c"):
+        publish(store, tmp_path / model, model, graph=os.urandom(100))
+
+    def count(name: str, **labels: str) -> float | None:
+        return told.get_sample_value(f"tensorgate_mirror_{name}", labels)
+
+    folder.fetch(store, ("a", 1))
+    folder.remove(("a", 1))
+    folder.fetch(store, ("a", 1))
+    assert (count("files_total", source="store"), count("files_total", source="cache")) == (1, 1)
+    assert (count("cache_bytes"), count("cache_limit_bytes"), count("evicted_files_total")) == (100, 250, 0)
+    folder.fetch(store, ("b", 1))
+    folder.remove(("a", 1))
+    folder.fetch(store, ("c", 1))
+    assert (count("cache_bytes"), count("evicted_files_total")) == (200, 1)
+    shutil.rmtree(tmp_path / "mirror")
+    assert math.isnan(count("cache_bytes") or 0)
+
+
 def test_what_a_mirror_is_fetching_takes_room_from_others(store: Store, tmp_path: Path) -> None:
     for model in ("a", "b"):
         publish(store, tmp_path / model, model, graph=os.urandom(100))
     root, files = tmp_path / "cache", [store.manifest(model, 1).files for model in ("a", "b")]
-    with Cache(root, 150).room(files[0]), pytest.raises(ResourceExhausted), Cache(root, 150).room(files[1]):
+    with open_cache(root, 150).room(files[0]), pytest.raises(ResourceExhausted), open_cache(root, 150).room(files[1]):
         pass
-    with Cache(root, 150).room(files[1]):
+    with open_cache(root, 150).room(files[1]):
         pass
 
 
@@ -166,7 +191,7 @@ def test_a_cache_on_another_filesystem_is_refused(tmp_path: Path) -> None:
         tempfile.TemporaryDirectory(dir=ELSEWHERE) as elsewhere,
         pytest.raises(FailedPrecondition, match=f"hard links. Received: {elsewhere}"),
     ):
-        MirrorFolder(tmp_path / "mirror", Cache(Path(elsewhere), None))
+        MirrorFolder(tmp_path / "mirror", open_cache(Path(elsewhere)))
 
 
 KEPT = st.builds(Kept, st.uuids().map(str), st.integers(0, 100), st.floats(0, 100), st.booleans())
