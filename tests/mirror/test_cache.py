@@ -6,9 +6,10 @@ import asyncio
 import math
 import os
 import shutil
+import signal
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from services.mirror.cache import Kept, to_evict
 from services.mirror.folder import MirrorFolder
 from services.store import Store, open_store
 from tests.mirror.folders import mirror_folder, open_cache
-from tests.mirror.scripted_server import scripted_server
+from tests.mirror.scripted_server import ScriptedServer, scripted_server
 
 KILLS = 20
 ELSEWHERE = Path("/dev/shm")
@@ -78,6 +79,61 @@ async def test_two_mirrors_that_share_a_cache_fetch_each_file_once(store: Store,
     one, other = (pod / "m0" / "1" / "file0" for pod in pods)
     assert one.samefile(other)
     assert not list((tmp_path / "cache" / ".tmp").iterdir())
+
+
+@pytest.mark.anyio
+async def test_of_two_mirrors_that_share_a_cache_one_is_killed_while_both_fetch_and_the_other_goes_on(
+    store: Store, tmp_path: Path
+) -> None:
+    for number in range(2):
+        files = {f"file{one}": os.urandom(5_000) for one in range(4)}
+        publish(store, tmp_path / f"m{number}", f"m{number}", **files)
+    cache, pods = tmp_path / "cache", [tmp_path / "pod-0", tmp_path / "pod-1"]
+    claims = cache / ".tmp"
+    async with scripted_server() as (first, _), scripted_server() as (second, _):
+        doomed = await slow_mirror(store, pods[0], cache, first.address)
+        await eventually(lambda: claims.is_dir() and len(list(claims.iterdir())) == 2)
+        doomed.send_signal(signal.SIGSTOP)  # with all it has locked, until the other is as far
+        other = await slow_mirror(store, pods[1], cache, second.address)
+        await eventually(lambda: len(list(claims.iterdir())) == 4)
+        assert not list(cache.glob("[!.]*")), "both have a claim for each version, and nothing is whole"
+        doomed.kill()
+        await doomed.wait()
+        await eventually(lambda: is_served(second) and not is_served(first))
+        other.terminate()
+        assert await other.wait() == 0
+        assert len(pods[1].with_suffix(".log").read_text().split()) == len(list(cache.glob("[!.]*"))) == 8
+        pods[0].with_suffix(".log").write_text("")
+        again = await slow_mirror(store, pods[0], cache, first.address)
+        await eventually(lambda: is_served(first) and not list(claims.iterdir()))
+        again.terminate()
+        assert await again.wait() == 0
+    assert not pods[0].with_suffix(".log").read_text()
+    for number in range(2):
+        assert store.verify(f"m{number}", 1) == []
+        for file in (tmp_path / f"m{number}").iterdir():
+            copies = [pod / f"m{number}" / "1" / file.name for pod in pods]
+            assert copies[0].samefile(copies[1])
+            assert copies[0].read_bytes() == file.read_bytes()
+
+
+async def slow_mirror(store: Store, folder: Path, cache: Path, address: str) -> asyncio.subprocess.Process:
+    """A process of its own."""
+    code = "import sys; from tests.mirror.killed_mirror import run_slowly; run_slowly(*sys.argv[1:])"
+    words = ["-c", code, store.url, str(folder), str(cache), address]
+    return await asyncio.create_subprocess_exec(sys.executable, *words, stdout=asyncio.subprocess.DEVNULL)
+
+
+def is_served(server: ScriptedServer) -> bool:
+    """Both models are."""
+    return server.states == {("m0", 1): "AVAILABLE", ("m1", 1): "AVAILABLE"}
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    """Return when it holds."""
+    async with asyncio.timeout(60):
+        while not condition():
+            await asyncio.sleep(0.01)
 
 
 def test_least_recently_used_files_go_first_and_those_in_use_stay(store: Store, tmp_path: Path) -> None:
