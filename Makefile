@@ -73,7 +73,8 @@ monitoring: install  ## write Prometheus's rules and Grafana's dashboards from d
 monitoring-check: export TENSORGATE_PROMETHEUS = 1
 monitoring-check: install  ## ask every panel's query of a Prometheus that sees a real load (as root, a minute)
 	@command -v prometheus > /dev/null || { apt-get update -q && apt-get install -y -q --no-install-recommends prometheus; }
-	$(BIN)/pytest tests/deploy/test_alerts.py tests/deploy/test_dashboards.py tests/gateway/test_metrics.py tests/mirror/test_metrics.py
+	$(BIN)/pytest tests/deploy/test_alerts.py tests/deploy/test_dashboards.py tests/gateway/test_metrics.py tests/mirror/test_metrics.py \
+	  tests/model_server/test_metrics.py
 
 format: install  ## format the code
 	$(BIN)/ruff check --fix --quiet .

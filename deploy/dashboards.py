@@ -145,7 +145,7 @@ MODELS = Dashboard(
         _lines(
             "Model servers: requests by status",
             REQUESTS,
-            _rate(f"{_T}_request_count", "model_name, status"),
+            _rate(f"{_T}_requests_total", "model_name, status"),
             "{{model_name}} {{status}}",
         ),
         _lines(
@@ -203,6 +203,22 @@ MIRROR = Dashboard(
             SECONDS,
             f"{_M}_fetch_seconds_sum / {_M}_fetch_seconds_count",
             "{{instance}}",
+        ),
+        Panel(
+            "Files by their hash, bytes",
+            "bytes",
+            (
+                (f"{_M}_cache_bytes", "taken {{instance}}"),
+                (f"{_M}_cache_limit_bytes < +Inf", "at most {{instance}}"),
+            ),
+        ),
+        Panel(
+            "Files brought and evicted",
+            COUNT,
+            (
+                (f"sum by (source) ({_M}_files_total)", "from the {{source}}"),
+                (f"sum({_M}_evicted_files_total)", "evicted"),
+            ),
         ),
         _lines("Faults by what failed", COUNT, f"sum by (stage) ({_M}_failures_total)", "{{stage}}"),
         Panel(

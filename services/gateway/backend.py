@@ -41,6 +41,11 @@ class Backend:
         self._channel = Channel(address)
         self._answers = True
 
+    @property
+    def connections(self) -> int:
+        """How often it has been connected: who answers over a new connection may be another process."""
+        return self._channel.connections
+
     async def predict(self, call: Call) -> Columns:
         """One Predict with the call's remaining time as its deadline. Raises what the model server said."""
         request = predict_pb2.PredictRequest()

@@ -25,8 +25,8 @@ class Routes(Protocol):
         """The version that answers `ref` now. Raises NotFound or Unavailable."""
         ...
 
-    async def refresh(self) -> None:
-        """Return when the table is younger than this call."""
+    async def refresh(self, doubtful: str) -> None:
+        """Return when the table is younger than this call, and says how this model is now."""
         ...
 
 
@@ -71,7 +71,7 @@ class DataPlane:
                 except NotFound:
                     if ref.version is not None:
                         raise
-                    await self._router.refresh()
+                    await self._router.refresh(ref.name)
                     return await ask(self._router.route(ref))
         except TimeoutError:
             raise DeadlineExceeded(f"Model {ref.name} did not answer within the request's time budget.") from None

@@ -10,37 +10,27 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from services.core.errors import (
-    DataLoss,
-    DeadlineExceeded,
-    NotFound,
-    ResourceExhausted,
-    TensorgateError,
-    Unavailable,
-)
+from services.core.errors import DataLoss, NotFound, TensorgateError
 from services.core.refs import ModelRef
-from services.core.tfs import get_model_status_pb2
+from services.core.turns import AVAILABLE
 from services.gateway.backend import Backend
 from services.gateway.caller import visible
 from services.gateway.routing_table import (
-    AVAILABLE,
     NOTHING_READ,
     ModelRoutes,
     RoutingTable,
     Servable,
-    States,
     merged,
     routed_versions,
 )
+from services.gateway.server_watch import ServerWatch
 from services.store import Store
 
 _log = logging.getLogger(__name__)
 
 _ANSWER_SECONDS = 2.0
-_STATE_NAMES = get_model_status_pb2.ModelVersionStatus.State
 
 Labels = Mapping[str, Mapping[str, int]]
-There = Mapping[str, States]  # by model
 OnTable = Callable[[RoutingTable], Awaitable[None]]
 
 
@@ -54,7 +44,8 @@ class Router:
         self._on_table = on_table
         self._table = NOTHING_READ
         self._labels: Labels = {}
-        self._there: Mapping[str, There] = {}
+        self._watches = {server.address: ServerWatch(server) for server in servers}
+        self._doubtful: set[str] = set()
         self._reading = asyncio.Lock()
         self._read_at = float("-inf")
 
@@ -79,10 +70,15 @@ class Router:
                 _log.exception("the routing table could not be refreshed; the last one stays")
             await asyncio.sleep(poll_seconds)
 
-    async def refresh(self) -> None:
-        """Return when the table is younger than this call; many callers share one reading."""
+    async def refresh(self, doubtful: str | None = None) -> None:
+        """Return when the table is younger than this call; many callers share one reading.
+
+        The model that is doubtful is asked about for certain; others that are as they shall be, by turns.
+        """
         clock = asyncio.get_running_loop().time
         asked = clock()
+        if doubtful is not None:
+            self._doubtful.add(doubtful)
         async with self._reading:
             if self._read_at >= asked:
                 return
@@ -92,10 +88,11 @@ class Router:
             await self._on_table(self._table)
 
     async def _read(self) -> RoutingTable:
+        doubtful, self._doubtful = self._doubtful, set()
         store_read = await self._read_labels()
-        there = await asyncio.gather(*map(self._look, self._servers.values()))
-        answering = {address: found is not None for address, found in zip(self._servers, there, strict=True)}
-        self._there = {address: found or {} for address, found in zip(self._servers, there, strict=True)}
+        wanted = {name: frozenset(labels.values()) for name, labels in self._labels.items()}
+        await asyncio.gather(*(watch.look(wanted, doubtful) for watch in self._watches.values()))
+        answering = {address: bool(watch.answers) for address, watch in self._watches.items()}
         models = await asyncio.gather(*map(self._model, self._labels))
         return RoutingTable({model.name: model for model in models}, answering, store_read=store_read)
 
@@ -121,32 +118,8 @@ class Router:
                 labels[name] = self._labels[name]
         return labels
 
-    async def _look(self, server: Backend) -> There | None:
-        """What one model server has; None when it does not say."""
-        asked = list(self._labels) or ["any"]  # with an empty store too, we must know whether the model server answers
-        try:
-            found = await asyncio.gather(*(self._states(server, name) for name in asked))
-        except TensorgateError as error:
-            if self._table.servers.get(server.address, True) and not isinstance(error, Unavailable):
-                _log.warning("the model server at %s tells nothing of its models: %s", server.address, error)
-            return None
-        return dict(zip(asked, found, strict=True))
-
-    async def _states(self, server: Backend, name: str) -> States:
-        """State by version. Raises what the model server says."""
-        try:
-            reply = await server.status(name, _ANSWER_SECONDS)
-        except NotFound:
-            return {}
-        except (DeadlineExceeded, ResourceExhausted):
-            if not self._table.servers.get(server.address):
-                raise
-            # Busy, not gone: what was there is taken to be there still.
-            return self._there[server.address].get(name, {})
-        return {status.version: _STATE_NAMES.Name(status.state) for status in reply.model_version_status}
-
     async def _model(self, name: str) -> ModelRoutes:
-        states = merged([there.get(name, {}) for there in self._there.values()])
+        states = merged([watch.there.get(name, {}) for watch in self._watches.values()])
         available = [version for version, state in states.items() if state == AVAILABLE]
         found = await asyncio.gather(*(self._servable(name, version) for version in available))
         servables = {item.version: item for item in found if isinstance(item, Servable)}
@@ -158,7 +131,9 @@ class Router:
     async def _servable(self, name: str, version: int) -> Servable | str:
         """The version with its card and signatures, read once; or why it cannot be called."""
         known = self._table.models.get(name)
-        servers = tuple(one for one, there in self._there.items() if there.get(name, {}).get(version) == AVAILABLE)
+        servers = tuple(
+            address for address, watch in self._watches.items() if watch.there.get(name, {}).get(version) == AVAILABLE
+        )
         if known is not None and version in known.servables:
             servable = known.servables[version]
             return servable if servable.servers == servers else replace(servable, servers=servers)

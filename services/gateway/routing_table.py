@@ -9,13 +9,11 @@ from typing import Any
 from services.core.card import Card
 from services.core.errors import NotFound, Unavailable
 from services.core.refs import STABLE, ModelRef
+from services.core.turns import AVAILABLE, States
 
 _MOST_NAMES = 20
-AVAILABLE = "AVAILABLE"
 _COMING = ("START", "LOADING", "UNKNOWN")
 _FURTHEST = ("UNKNOWN", "END", "UNLOADING", "START", "LOADING", AVAILABLE)  # the last is the furthest
-
-States = Mapping[int, str]  # by version, in TensorFlow Serving's words
 
 
 @dataclass(frozen=True, eq=False)

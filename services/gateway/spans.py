@@ -109,7 +109,7 @@ class Trace:
 
     def end_rpc(self, code: Code) -> None:
         """The answer over gRPC has ended."""
-        self._span.set_attribute("rpc.grpc.status_code", code.value)
+        self._span.set_attribute("rpc.response.status_code", code.name)
         self._end(code, failed=_is_ours(code))
 
     def _end(self, code: Code, *, failed: bool) -> None:
@@ -137,7 +137,7 @@ class CallSpan:
         """The model server has answered, or is no longer waited for."""
         if not self._span.is_recording():
             return
-        self._span.set_attribute("rpc.grpc.status_code", code.value)
+        self._span.set_attribute("rpc.response.status_code", code.name)
         if code is not Code.OK:
             self._span.set_attribute("error.type", code.name)
             self._span.set_status(StatusCode.ERROR, code.name)
@@ -145,8 +145,7 @@ class CallSpan:
 
 
 def _rpc(path: str) -> Attributes:
-    service, _, method = path[1:].partition("/")
-    return {"rpc.system": "grpc", "rpc.service": service, "rpc.method": method}
+    return {"rpc.system.name": "grpc", "rpc.method": path[1:]}
 
 
 def _is_ours(code: Code) -> bool:

@@ -30,12 +30,14 @@ from services.store import Store, open_store
 async def run(settings: MirrorSettings, store: Store) -> None:
     """Mirror `store` until told to stop, and end the process."""
     registry = CollectorRegistry()
+    metrics = MirrorMetrics(registry)
+    cache = Cache(settings.cache or settings.folder / ".cache", settings.disk_bytes, metrics.cache)
     model_server = ModelServer(settings.model_server)
     mirror = Mirror(
         store=store,
-        folder=MirrorFolder(settings.folder, Cache(settings.cache or settings.folder / ".cache", settings.disk_bytes)),
+        folder=MirrorFolder(settings.folder, cache),
         model_server=model_server,
-        metrics=MirrorMetrics(registry),
+        metrics=metrics,
         grace_seconds=settings.grace_seconds,
         clock=time.monotonic,
         wall=time.time,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import math
 import os
 import shutil
 import tempfile
@@ -15,6 +16,7 @@ from typing import NamedTuple
 
 from services.core.errors import FailedPrecondition, ResourceExhausted
 from services.core.manifest import FileEntry, sha256_of
+from services.mirror.metrics import CacheMetrics
 
 _TEMPORARY, _LOCKS, _ROOM, _CLAIM = ".tmp", ".locks", "room", "claim"
 
@@ -59,12 +61,15 @@ class Cache:
     any, and nothing is kept that is free.
     """
 
-    def __init__(self, root: Path, most_bytes: int | None) -> None:
+    def __init__(self, root: Path, most_bytes: int | None, metrics: CacheMetrics) -> None:
         self._root = root
         self._most_bytes = most_bytes
+        self._metrics = metrics
         for folder in (_TEMPORARY, _LOCKS):
             (root / folder).mkdir(parents=True, exist_ok=True)
         (root / _LOCKS / _ROOM).touch()
+        metrics.most.set(math.inf if most_bytes is None else most_bytes)
+        metrics.taken.set_function(self._taken)
 
     def check_links(self, folder: Path) -> None:
         """Raises FailedPrecondition where a folder cannot have hard links to what is here."""
@@ -94,7 +99,7 @@ class Cache:
                 if self._most_bytes is not None:
                     self._evict(self._most_bytes, coming=sum(missing.values()))
                 os.ftruncate(claim, sum(missing.values()))
-            yield Room(self._root, own, claim, missing)
+            yield Room(self._root, own, claim, missing, metrics=self._metrics)
 
     def tidy(self) -> None:
         """Where nothing bounds what is kept, keep nothing that is free; remove what killed mirrors left."""
@@ -111,6 +116,14 @@ class Cache:
     def _delete(self, files: Sequence[Kept]) -> None:
         for file in files:
             (self._root / file.digest).unlink(missing_ok=True)
+        self._metrics.evicted.inc(len(files))
+
+    def _taken(self) -> float:
+        try:
+            with self._counting():
+                return sum(file.size for file in self._kept())
+        except OSError:  # the page has more to tell than this
+            return math.nan
 
     def _kept(self) -> list[Kept]:
         kept = []
@@ -140,11 +153,12 @@ class Cache:
 class Room:
     """Where one version's files are brought to. The size of `claim` says what is still `missing`, for other mirrors."""
 
-    def __init__(self, root: Path, own: Path, claim: int, missing: dict[str, int]) -> None:
+    def __init__(self, root: Path, own: Path, claim: int, missing: dict[str, int], *, metrics: CacheMetrics) -> None:
         self._root = root
         self._own = own
         self._claim = claim
         self._missing = missing
+        self._metrics = metrics
         self._writing = Lock()
 
     def bring(self, entry: FileEntry, target: Path, download: Download) -> None:
@@ -160,6 +174,9 @@ class Room:
                 sync(own)
                 target.hardlink_to(own)
                 target.replace(kept)
+                self._metrics.fetched.inc()
+            else:
+                self._metrics.hits.inc()
         target.hardlink_to(own)
         os.utime(own)
         with self._writing:

@@ -7,10 +7,37 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 _SECONDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 
 
+class CacheMetrics:
+    """Of the files by their hash. Mirrors that share a cache all tell the same of its bytes."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        files = Counter(
+            "tensorgate_mirror_files_total",
+            "Files of versions that were brought, by whether they were in the cache or came from the store.",
+            ["source"],
+            registry=registry,
+        )
+        self.hits, self.fetched = files.labels("cache"), files.labels("store")
+        self.evicted = Counter(
+            "tensorgate_mirror_evicted_files_total",
+            "Files that left the cache, as no version had them.",
+            registry=registry,
+        )
+        self.taken = Gauge(
+            "tensorgate_mirror_cache_bytes",
+            "All files of the cache, those that versions have included.",
+            registry=registry,
+        )
+        self.most = Gauge(
+            "tensorgate_mirror_cache_limit_bytes", "Most that they may take; +Inf: any.", registry=registry
+        )
+
+
 class MirrorMetrics:
     """Metrics in a registry that is passed in."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        self.cache = CacheMetrics(registry)
         self.fetched = Counter(
             "tensorgate_mirror_fetched_versions_total", "Versions brought into the folder.", registry=registry
         )

@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 
 from services.core.errors import TensorgateError, Unavailable
+from services.core.turns import AVAILABLE
 from services.mirror.folder import MirrorFolder
 from services.mirror.metrics import MirrorMetrics
 from services.mirror.model_server import ModelServer, State
-from services.mirror.plan import AVAILABLE, Key, Plan, Served, View, is_ready, plan
+from services.mirror.plan import Key, Plan, Served, View, is_ready, plan
 from services.mirror.wishes import Wishes, read_wishes
 from services.store import LabelWatch, Store
 
@@ -86,7 +87,7 @@ class Mirror:
         self._wishes = await asyncio.to_thread(read_wishes, self._watch, self._wishes, served)
         self._note_unread(served)
         try:
-            states = await self.model_server.states(sorted(served | set(self._wishes.labels)))
+            states = await self.model_server.states(self._expected(served | set(self._wishes.labels)))
         except TensorgateError:
             self.ready = False
             raise
@@ -106,6 +107,11 @@ class Mirror:
         await self._act(plan(view, self.grace_seconds), view)
         self.ready = is_ready(view, self.ready, store_is_read=self._wishes.trouble is None)
         self._count(view)
+
+    def _expected(self, models: Set[str]) -> Mapping[str, Set[int]]:
+        """Which versions of these models the server was last told to have."""
+        asked = self._asked or {}
+        return {model: asked[model].versions if model in asked else frozenset() for model in models}
 
     async def _only_current(self, here: set[Key]) -> set[Key]:
         """What is here and is what the store means; asked once a version, and what is stale is removed.

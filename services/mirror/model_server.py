@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from services.core.errors import Code, error_of
 from services.core.tfs import get_model_status_pb2, model_management_pb2, model_server_config_pb2
 from services.core.tfs_methods import PATHS
+from services.core.turns import Turns
 from services.mirror.plan import Key, Served
 from services.rpc.client import Channel
 from services.rpc.messages import Status
@@ -32,23 +33,34 @@ class State:
 
 
 class ModelServer:
-    """One model server; keeps nothing but the channel."""
+    """One model server, and what it has said of its models over this connection."""
 
     def __init__(self, address: str) -> None:
         self._channel = Channel(address)
+        self._turns = Turns()
+        self._known: dict[str, Mapping[int, State]] = {}
+        self._connection = 0
 
     async def close(self) -> None:
         """Hang up."""
         await self._channel.close()
 
-    async def states(self, models: Iterable[str]) -> Mapping[Key, State]:
-        """The state of every version the server knows of these models. Raises Unavailable."""
-        states: dict[Key, State] = {}
-        for model in models:
-            for entry in await self._status(model):
-                error = entry.status.error_message if entry.status.error_code else ""
-                states[model, entry.version] = State(_State.Name(entry.state), error)
-        return states
+    async def states(self, wanted: Mapping[str, Collection[int]]) -> Mapping[Key, State]:
+        """The state of every version the server knows of these models; `wanted` are those that shall be AVAILABLE.
+
+        A model that is as it shall be is not asked about each time (`Turns`), unless the server may have been started
+        anew. Raises Unavailable.
+        """
+        names = {name: {number: one.name for number, one in states.items()} for name, states in self._known.items()}
+        told = await self._tell(self._turns.next(wanted, names))
+        if (connection := self._channel.connections) != self._connection:
+            told |= await self._tell(wanted.keys() - told.keys())
+        self._known = {model: told[model] if model in told else self._known[model] for model in wanted}
+        self._connection = connection
+        return {(model, number): state for model, states in self._known.items() for number, state in states.items()}
+
+    async def _tell(self, models: Iterable[str]) -> dict[str, Mapping[int, State]]:
+        return {model: {entry.version: _state_of(entry) for entry in await self._status(model)} for model in models}
 
     async def _status(self, model: str) -> Sequence[get_model_status_pb2.ModelVersionStatus]:
         request = get_model_status_pb2.GetModelStatusRequest()
@@ -73,6 +85,10 @@ class ModelServer:
         except Status as error:
             if error.code not in _TOLD_BY_STATES:
                 raise error_of(error.code, error.text) from None
+
+
+def _state_of(entry: get_model_status_pb2.ModelVersionStatus) -> State:
+    return State(_State.Name(entry.state), entry.status.error_message if entry.status.error_code else "")
 
 
 def config_of(served: Mapping[str, tuple[Path, Served]]) -> model_server_config_pb2.ModelServerConfig:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-AVAILABLE = "AVAILABLE"
+from services.core.turns import AVAILABLE
 
 Key = tuple[str, int]  # model, version
 

@@ -7,6 +7,7 @@ import json
 import sys
 
 import uvloop
+from prometheus_client import disable_created_metrics
 
 from services.core.errors import TensorgateError
 from services.core.settings import logs_in_json
@@ -42,6 +43,7 @@ def main() -> None:
     settings = parse(sys.argv[1:])
     quiet_tensorflow(errors=False)
     share_gpu()
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # TensorFlow Serving has none; the library's has no types
     try:
         configure_logging(in_json=logs_in_json())
         uvloop.run(_serve(settings))

@@ -8,6 +8,8 @@ CONTENT_TYPE = "text/plain"
 # TensorFlow Serving's buckets: microseconds, 33 of them, each 1.8 times the one before.
 _BUCKETS = tuple(10.0 * 1.8**step for step in range(33))
 _PREFIX = ":tensorflow:serving:"
+# Of TensorFlow Serving's type when the page is written: the library would append _total to a counter's name.
+_REQUESTS = f"{_PREFIX}request_count"
 
 
 class Metrics:
@@ -15,10 +17,7 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
-        # Gauges that only rise: the library would append _total to a counter's name.
-        self.requests = Gauge(
-            f"{_PREFIX}request_count", "Requests, by status.", ["model_name", "status"], registry=registry
-        )
+        self.requests = Gauge(_REQUESTS, "Requests, by status.", ["model_name", "status"], registry=registry)
         self.request_latency = self._latency("request_latency", "A request, door to door.", "model_name API entrypoint")
         self.runtime_latency = self._latency("runtime_latency", "Decode, run, encode.", "model_name API runtime")
         self.warmup_latency = self._latency("model_warmup_latency", "Warm-up of a version.", "model_path status")
@@ -28,4 +27,5 @@ class Metrics:
 
     def page(self) -> bytes:
         """The page in Prometheus's text format."""
-        return generate_latest(self._registry)
+        page = generate_latest(self._registry)
+        return page.replace(f"# TYPE {_REQUESTS} gauge".encode(), f"# TYPE {_REQUESTS} counter".encode())

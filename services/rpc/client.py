@@ -21,6 +21,7 @@ class Channel:
 
     def __init__(self, address: str) -> None:
         self._address = address
+        self.connections = 0  # how many there were: who answers over a new one may be another process
         self._connection: ClientConnection | None = None
         self._connecting: asyncio.Task[ClientConnection] | None = None
         self._rests_until = 0.0  # after a failure, on the loop's clock
@@ -67,6 +68,7 @@ class Channel:
         finally:
             self._connecting = None
         self._connection = connection
+        self.connections += 1
         return connection
 
     async def close(self) -> None:

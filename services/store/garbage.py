@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
-from services.store.versions import Store
+from services.core.manifest import MANIFEST_NAME
+from services.store.versions import CLAIM_NAME, Store, StoredFile
 
 
 def superfluous(versions: Sequence[int], labelled: Collection[int], keep: int) -> list[int]:
@@ -21,10 +23,37 @@ def collect_garbage(store: Store, keep: int, abandoned_before: datetime) -> list
     """
     store.sweep(abandoned_before)
     gone = []
-    for model in store.models():
-        labelled = set(store.labels(model).values())
-        old = superfluous(store.versions(model), labelled, keep)
-        for version in [*old, *store.abandoned(model, abandoned_before)]:
+    for model, found in _found(store.files()).items():
+        labelled = store.labels(model).values() if len(found.published) > keep else ()
+        old = superfluous(sorted(found.published), labelled, keep)
+        for version in [*old, *found.abandoned(abandoned_before)]:
             store.remove(model, version)
             gone.append(f"{model}/{version}")
     return gone
+
+
+@dataclass
+class _Found:
+    """One model's versions: those that exist, and when each was last written to."""
+
+    published: set[int] = field(default_factory=set)
+    written: dict[int, datetime] = field(default_factory=dict)
+
+    def abandoned(self, before: datetime) -> list[int]:
+        """Claimed but never published, with nothing written since."""
+        return sorted(
+            version for version, when in self.written.items() if when < before and version not in self.published
+        )
+
+
+def _found(files: Iterable[StoredFile]) -> Mapping[str, _Found]:
+    """By model; the claims alone, which stay for ever, are nothing."""
+    found: dict[str, _Found] = {}
+    for file in files:
+        if file.name == CLAIM_NAME:
+            continue
+        model = found.setdefault(file.model, _Found())
+        if file.name == MANIFEST_NAME:
+            model.published.add(file.version)
+        model.written[file.version] = max(model.written.get(file.version, file.modified), file.modified)
+    return found

@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Lock
 from types import EllipsisType
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
@@ -41,6 +42,15 @@ class Fault:
         return f"{self.path}: {self.problem}"
 
 
+class StoredFile(NamedTuple):
+    """A file in the folder of a version."""
+
+    model: str
+    version: int
+    name: str
+    modified: datetime
+
+
 class Store:
     """Models, their versions and their labels, in any `Objects`."""
 
@@ -60,12 +70,18 @@ class Store:
     def all_versions(self) -> dict[str, list[int]]:
         """The versions of every model, by one pass over all there is."""
         found: dict[str, list[int]] = {name: [] for name in self.models()}
-        for listed in self._objects.list(""):
-            model, _, name = listed.key.partition("/")
-            number, _, file = name.partition("/")
-            if model in found and is_version(number) and file == MANIFEST_NAME:
-                found[model].append(int(number))
+        for one in self.files():
+            if one.name == MANIFEST_NAME and one.model in found:
+                found[one.model].append(one.version)
         return {model: sorted(versions) for model, versions in found.items()}
+
+    def files(self) -> Iterator[StoredFile]:
+        """Every file of every version and of what was claimed, by one pass over all there is."""
+        for listed in self._objects.list(""):
+            model, _, path = listed.key.partition("/")
+            number, _, name = path.partition("/")
+            if is_model_name(model) and is_version(number):
+                yield StoredFile(model, int(number), name, listed.modified)
 
     def manifest(self, model: str, version: int) -> Manifest:
         """What a version consists of. Raises NotFound, or DataLoss when the manifest cannot be read."""
@@ -234,17 +250,6 @@ class Store:
             raise FailedPrecondition(
                 f"A version that a label points at stays. Received: {model}/{version}, which is {', '.join(names)}"
             )
-
-    def abandoned(self, model: str, before: datetime) -> list[int]:
-        """Numbers that were claimed but never published, with nothing written since `before`."""
-        newest: dict[int, datetime] = {}
-        published = set(self.versions(model))
-        prefix = f"{model}/"
-        for listed in self._objects.list(prefix):
-            for version, _ in _by_version(iter([listed.key.removeprefix(prefix)])):
-                if not listed.key.endswith(CLAIM_NAME):
-                    newest[version] = max(newest.get(version, listed.modified), listed.modified)
-        return [version for version, when in newest.items() if version not in published and when < before]
 
     def sweep(self, before: datetime) -> None:
         """Remove the invisible leftovers of writers killed before that time."""

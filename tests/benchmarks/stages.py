@@ -86,7 +86,7 @@ class OneRoute:
         """It, whatever is asked."""
         return SERVABLE
 
-    async def refresh(self) -> None:
+    async def refresh(self, doubtful: str) -> None:
         """There is nothing to read."""
 
 

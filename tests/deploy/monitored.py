@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Set
 
+import yaml
 from prometheus_client import CollectorRegistry
 
 from services.gateway.gauges import Gauges
@@ -11,6 +13,9 @@ from services.gateway.metrics import Metrics
 from services.gateway.predictions import Predictions
 from services.mirror.metrics import MirrorMetrics
 from services.model_server import metrics as model_server
+from tests.deploy.manifests import DEPLOY
+
+PROMETHEUS = DEPLOY / "prometheus.yaml"
 
 _SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum"), "gauge": ("",)}
 
@@ -23,7 +28,16 @@ def told_names() -> Set[str]:
     Predictions(registries[0])
     MirrorMetrics(registries[1])
     model_server.Metrics(registries[2])
-    return {name.lstrip(":").replace(":", "_") for registry in registries for name in _names(registry)}
+    return {relabelled(name) for registry in registries for name in _names(registry)}
+
+
+def relabelled(name: str) -> str:
+    """What Prometheus calls what TensorFlow Serving tells by that name, by the rules of its configuration."""
+    jobs = {job["job_name"]: job for job in yaml.safe_load(PROMETHEUS.read_text())["scrape_configs"]}
+    for rule in jobs["model-server"]["metric_relabel_configs"]:
+        if (matched := re.fullmatch(rule["regex"], name)) is not None:
+            name = matched.expand(re.sub(r"\$\{(\d)\}", r"\\\1", rule["replacement"]))
+    return name
 
 
 def _names(registry: CollectorRegistry) -> Iterator[str]:

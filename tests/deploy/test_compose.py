@@ -16,10 +16,9 @@ import yaml
 from services.model_server.settings import parse
 from tests.deploy import settings
 from tests.deploy.manifests import DEPLOY, ROOT, containers, tool
+from tests.deploy.monitored import PROMETHEUS, relabelled
 from tests.deploy.test_kubernetes import THEIRS
 from tests.gateway.test_real_server import CONFORMANCE
-
-PROMETHEUS = DEPLOY / "prometheus.yaml"
 
 
 @pytest.fixture(scope="module")
@@ -115,11 +114,8 @@ def test_a_cluster_looks_at_pages_as_compose_does() -> None:
 def test_every_name_that_tensorflow_serving_told_becomes_clean() -> None:
     records = map(json.loads, (Path(CONFORMANCE) / "rest.jsonl").read_text().splitlines())
     (told,) = [record["response"]["metrics"] for record in records if record["id"] == "rest-0337"]
-    rules = yaml.safe_load(PROMETHEUS.read_text())["scrape_configs"][2]["metric_relabel_configs"]
     assert len(told) > 100
-    for name in told:
-        clean = name
-        for rule in rules:
-            if (matched := re.fullmatch(rule["regex"], clean)) is not None:
-                clean = matched.expand(re.sub(r"\$\{(\d)\}", r"\\\1", rule["replacement"]))
-        assert clean == name.lstrip(":").replace(":", "_") != name
+    clean = {name: relabelled(name) for name in told}
+    assert clean.pop(":tensorflow:serving:request_count") == "tensorflow_serving_requests_total"
+    assert clean == {name: name.lstrip(":").replace(":", "_") for name in clean}
+    assert not [name for name in clean.values() if ":" in name]

@@ -81,6 +81,7 @@ def system(root: Path) -> Iterator[dict[str, str]]:
         _, tiny = stack.enter_context(started([sys.executable, str(MODEL_SERVER), "0.01"]))
         real, store = f"127.0.0.1:{server['grpc_port']}", root / "store"
         mirror: dict[str, Any] = {"store": store, "folder": root / "mirror", "model_server": real, "metrics_port": 0}
+        mirror["disk_bytes"] = 1 << 30
         _, pages = stack.enter_context(started([*PYTHON, "services.mirror"], "mirror", **mirror))
         both = f"{real},{tiny['address']}"
         door: dict[str, Any] = {"store": store, "model_server": both, "http_port": 0, "grpc_port": 0}

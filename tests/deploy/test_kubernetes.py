@@ -156,7 +156,11 @@ def test_images_are_those_of_the_dockerfile_in_this_version_or_tensorflow_servin
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_every_setting_exists_and_takes_its_value(overlay: str) -> None:
     for container in containers(overlay):
-        assert not settings.faults(container["image"].partition(":")[0], environment(container)), container["name"]
+        told = environment(container)
+        parts = set(re.findall(r"\$\((\w+)\)", " ".join(told.values())))  # of the values of others
+        own = {name: value for name, value in told.items() if name not in parts}
+        assert parts <= set(told)
+        assert not settings.faults(container["image"].partition(":")[0], own), container["name"]
 
 
 def test_a_setting_that_does_not_exist_is_noticed() -> None:
@@ -273,7 +277,8 @@ def test_a_gateway_has_a_worker_for_each_processor_it_may_use_at_most(overlay: s
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_the_mirrors_files_fit_its_volume(overlay: str) -> None:
     (mirror,) = [container for container in containers(overlay) if container["name"] == "mirror"]
-    (claim,) = one(overlay, "StatefulSet", "model-server")["spec"]["volumeClaimTemplates"]
+    server = one(overlay, "StatefulSet", "model-server")["spec"]
+    (claim,) = server.get("volumeClaimTemplates") or [one(overlay, "PersistentVolumeClaim", "node-cache")]
     volume = int(claim["spec"]["resources"]["requests"]["storage"].removesuffix("Gi")) << 30
     assert int(environment(mirror)["TENSORGATE_MIRROR_DISK_BYTES"]) < volume
 

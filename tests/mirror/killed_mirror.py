@@ -108,12 +108,22 @@ class Killing:
         assert len(fetched) == len(set(fetched))
 
 
-def main(store: str, folder: str, cache: str, model_server: str, kills: str) -> None:
-    """Kill, check, start again."""
-    settings = MirrorSettings(
+def run_slowly(store: str, folder: str, cache: str, model_server: str) -> None:
+    """The mirror in this process, which nobody kills but the test."""
+    settings = settings_of(store, folder, cache, model_server)
+    asyncio.run(run(settings, Store(SlowStore(Path(store), settings.folder.with_suffix(".log"), None))))
+
+
+def settings_of(store: str, folder: str, cache: str, model_server: str) -> MirrorSettings:
+    """Of a mirror that looks often."""
+    return MirrorSettings(
         store=store, folder=Path(folder), cache=Path(cache), model_server=model_server, poll_seconds=0.02
     )
-    killing = Killing(settings, Path(cache))
+
+
+def main(store: str, folder: str, cache: str, model_server: str, kills: str) -> None:
+    """Kill, check, start again."""
+    killing = Killing(settings_of(store, folder, cache, model_server), Path(cache))
     chance = random.Random(SEED)
     for _ in range(int(kills)):
         whole, to_come = killing.whole(), killing.to_come()

@@ -21,7 +21,8 @@ _State = get_model_status_pb2.ModelVersionStatus.State
 
 @dataclass
 class ScriptedServer(model_service_pb2_grpc.ModelServiceServicer):
-    """Loads at once what it is asked for; versions in `broken` end with an error. Keeps every config it was sent.
+    """Loads at once what it is asked for; versions in `broken` end with an error. Keeps every config it was sent, and
+    the models whose states it was asked.
 
     Without `takes_in` it accepts a config and does not look at it yet; it tells states once `answers_when` is true.
     """
@@ -33,10 +34,12 @@ class ScriptedServer(model_service_pb2_grpc.ModelServiceServicer):
     answers_when: Callable[[], bool] = lambda: True
     address: str = ""
     asked: list[dict[str, tuple[list[int], dict[str, int]]]] = field(default_factory=list)
+    looked_at: list[str] = field(default_factory=list)
 
     async def GetModelStatus(self, request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
         while not self.answers_when():
             await asyncio.sleep(0.01)
+        self.looked_at.append(request.model_spec.name)
         reply = get_model_status_pb2.GetModelStatusResponse()
         for (model, version), state in self.states.items():
             if model == request.model_spec.name:
@@ -72,16 +75,26 @@ class ScriptedServer(model_service_pb2_grpc.ModelServiceServicer):
 
 
 @asynccontextmanager
-async def scripted_server() -> AsyncIterator[tuple[ScriptedServer, ModelServer]]:
-    """The server, listening, and a client of it."""
-    servicer, server = ScriptedServer(), grpc.aio.server()
+async def listening(servicer: ScriptedServer, address: str = "127.0.0.1:0") -> AsyncIterator[None]:
+    """The server, at a free port or where another was before."""
+    server = grpc.aio.server()
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(servicer, server)
-    port = server.add_insecure_port("127.0.0.1:0")
+    port = server.add_insecure_port(address)
     await server.start()
     servicer.address = f"127.0.0.1:{port}"
-    client = ModelServer(servicer.address)
     try:
-        yield servicer, client
+        yield
     finally:
-        await client.close()
         await server.stop(None)
+
+
+@asynccontextmanager
+async def scripted_server() -> AsyncIterator[tuple[ScriptedServer, ModelServer]]:
+    """The server, listening, and a client of it."""
+    servicer = ScriptedServer()
+    async with listening(servicer):
+        client = ModelServer(servicer.address)
+        try:
+            yield servicer, client
+        finally:
+            await client.close()

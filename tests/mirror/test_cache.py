@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
+import shutil
+import signal
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
 
 from services.core.errors import FailedPrecondition, ResourceExhausted
-from services.mirror.cache import Cache, Kept, to_evict
+from services.mirror.cache import Kept, to_evict
 from services.mirror.folder import MirrorFolder
 from services.store import Store, open_store
-from tests.mirror.folders import mirror_folder
-from tests.mirror.scripted_server import scripted_server
+from tests.mirror.folders import mirror_folder, open_cache
+from tests.mirror.scripted_server import ScriptedServer, scripted_server
 
 KILLS = 20
 ELSEWHERE = Path("/dev/shm")
@@ -77,6 +81,61 @@ async def test_two_mirrors_that_share_a_cache_fetch_each_file_once(store: Store,
     assert not list((tmp_path / "cache" / ".tmp").iterdir())
 
 
+@pytest.mark.anyio
+async def test_of_two_mirrors_that_share_a_cache_one_is_killed_while_both_fetch_and_the_other_goes_on(
+    store: Store, tmp_path: Path
+) -> None:
+    for number in range(2):
+        files = {f"file{one}": os.urandom(5_000) for one in range(4)}
+        publish(store, tmp_path / f"m{number}", f"m{number}", **files)
+    cache, pods = tmp_path / "cache", [tmp_path / "pod-0", tmp_path / "pod-1"]
+    claims = cache / ".tmp"
+    async with scripted_server() as (first, _), scripted_server() as (second, _):
+        doomed = await slow_mirror(store, pods[0], cache, first.address)
+        await eventually(lambda: claims.is_dir() and len(list(claims.iterdir())) == 2)
+        doomed.send_signal(signal.SIGSTOP)  # with all it has locked, until the other is as far
+        other = await slow_mirror(store, pods[1], cache, second.address)
+        await eventually(lambda: len(list(claims.iterdir())) == 4)
+        assert not list(cache.glob("[!.]*")), "both have a claim for each version, and nothing is whole"
+        doomed.kill()
+        await doomed.wait()
+        await eventually(lambda: is_served(second) and not is_served(first))
+        other.terminate()
+        assert await other.wait() == 0
+        assert len(pods[1].with_suffix(".log").read_text().split()) == len(list(cache.glob("[!.]*"))) == 8
+        pods[0].with_suffix(".log").write_text("")
+        again = await slow_mirror(store, pods[0], cache, first.address)
+        await eventually(lambda: is_served(first) and not list(claims.iterdir()))
+        again.terminate()
+        assert await again.wait() == 0
+    assert not pods[0].with_suffix(".log").read_text()
+    for number in range(2):
+        assert store.verify(f"m{number}", 1) == []
+        for file in (tmp_path / f"m{number}").iterdir():
+            copies = [pod / f"m{number}" / "1" / file.name for pod in pods]
+            assert copies[0].samefile(copies[1])
+            assert copies[0].read_bytes() == file.read_bytes()
+
+
+async def slow_mirror(store: Store, folder: Path, cache: Path, address: str) -> asyncio.subprocess.Process:
+    """A process of its own."""
+    code = "import sys; from tests.mirror.killed_mirror import run_slowly; run_slowly(*sys.argv[1:])"
+    words = ["-c", code, store.url, str(folder), str(cache), address]
+    return await asyncio.create_subprocess_exec(sys.executable, *words, stdout=asyncio.subprocess.DEVNULL)
+
+
+def is_served(server: ScriptedServer) -> bool:
+    """Both models are."""
+    return server.states == {("m0", 1): "AVAILABLE", ("m1", 1): "AVAILABLE"}
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    """Return when it holds."""
+    async with asyncio.timeout(60):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
 def test_least_recently_used_files_go_first_and_those_in_use_stay(store: Store, tmp_path: Path) -> None:
     folder = mirror_folder(tmp_path / "mirror", most_bytes=350)
     contents = {model: os.urandom(100) for model in ("a", "b", "c", "d")}
@@ -100,13 +159,35 @@ def test_least_recently_used_files_go_first_and_those_in_use_stay(store: Store, 
     assert set(folder.versions()) == {("a", 1), ("c", 1), ("d", 1)}
 
 
+def test_what_came_from_where_what_went_and_what_is_taken_is_counted(store: Store, tmp_path: Path) -> None:
+    told = CollectorRegistry()
+    folder = mirror_folder(tmp_path / "mirror", most_bytes=250, registry=told)
+    for model in ("a", "b", "c"):
+        publish(store, tmp_path / model, model, graph=os.urandom(100))
+
+    def count(name: str, **labels: str) -> float | None:
+        return told.get_sample_value(f"tensorgate_mirror_{name}", labels)
+
+    folder.fetch(store, ("a", 1))
+    folder.remove(("a", 1))
+    folder.fetch(store, ("a", 1))
+    assert (count("files_total", source="store"), count("files_total", source="cache")) == (1, 1)
+    assert (count("cache_bytes"), count("cache_limit_bytes"), count("evicted_files_total")) == (100, 250, 0)
+    folder.fetch(store, ("b", 1))
+    folder.remove(("a", 1))
+    folder.fetch(store, ("c", 1))
+    assert (count("cache_bytes"), count("evicted_files_total")) == (200, 1)
+    shutil.rmtree(tmp_path / "mirror")
+    assert math.isnan(count("cache_bytes") or 0)
+
+
 def test_what_a_mirror_is_fetching_takes_room_from_others(store: Store, tmp_path: Path) -> None:
     for model in ("a", "b"):
         publish(store, tmp_path / model, model, graph=os.urandom(100))
     root, files = tmp_path / "cache", [store.manifest(model, 1).files for model in ("a", "b")]
-    with Cache(root, 150).room(files[0]), pytest.raises(ResourceExhausted), Cache(root, 150).room(files[1]):
+    with open_cache(root, 150).room(files[0]), pytest.raises(ResourceExhausted), open_cache(root, 150).room(files[1]):
         pass
-    with Cache(root, 150).room(files[1]):
+    with open_cache(root, 150).room(files[1]):
         pass
 
 
@@ -166,7 +247,7 @@ def test_a_cache_on_another_filesystem_is_refused(tmp_path: Path) -> None:
         tempfile.TemporaryDirectory(dir=ELSEWHERE) as elsewhere,
         pytest.raises(FailedPrecondition, match=f"hard links. Received: {elsewhere}"),
     ):
-        MirrorFolder(tmp_path / "mirror", Cache(Path(elsewhere), None))
+        MirrorFolder(tmp_path / "mirror", open_cache(Path(elsewhere)))
 
 
 KEPT = st.builds(Kept, st.uuids().map(str), st.integers(0, 100), st.floats(0, 100), st.booleans())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 from services.core.errors import Aborted, FailedPrecondition, InvalidArgument, NotFound
 from services.store import Store, open_store
 from services.store.garbage import collect_garbage
+from services.store.local import LocalStore
+from services.store.objects import Listed
 from tests.store.conftest import write_model
 
 
@@ -144,6 +147,29 @@ def test_old_versions_go_and_their_numbers_do_not_return(store: Store, folder: P
     assert collect_garbage(store, keep=1, abandoned_before=later) == []
     store.remove("m", 4)
     assert store.publish("m", folder) == 5
+
+
+def test_what_may_go_is_found_by_one_pass_however_many_models_there_are(tmp_path: Path, folder: Path) -> None:
+    objects = CountedStore(tmp_path / "counted")
+    store = Store(objects)
+    for number in range(5):
+        store.publish(f"m{number}", folder)
+        store.move_label(f"m{number}", "stable", 1)
+    objects.listed.clear()
+    assert collect_garbage(store, keep=1, abandoned_before=datetime.now(UTC)) == []
+    assert objects.listed == [""]
+
+
+class CountedStore(LocalStore):
+    """Remembers what was listed."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.listed: list[str] = []
+
+    def list(self, prefix: str) -> Iterator[Listed]:
+        self.listed.append(prefix)
+        return super().list(prefix)
 
 
 def test_a_labelled_version_cannot_be_removed(store: Store, folder: Path) -> None:
