@@ -40,6 +40,18 @@ def test_the_operations_page_names_what_there_is() -> None:
     assert set(re.findall(r"TENSORGATE_[A-Z_]+", page)) <= {*known, LOG}
 
 
+def test_each_command_of_the_operations_page_says_what_runs_it_or_what_it_needs() -> None:
+    """In its block, or in the paragraph before."""
+    page = (ROOT / "docs" / "operations.md").read_text()
+    blocks = list(re.finditer(r"^```sh\n.*?^```$", page, re.MULTILINE | re.DOTALL))
+    told = {block[0]: page[: block.start()].rstrip().rpartition("\n\n")[2] + block[0] for block in blocks}
+    assert told and not [block for block, text in told.items() if not _MARK.search(text)]
+    assert all((ROOT / test).exists() for test in re.findall(r"tests/\w+/\w+\.py", page))
+
+
+_MARK = re.compile(r"\bneeds?\s+(?:a|its|the)\s|\bNeeds\s+Docker|run\s+by\s+no\s+test|tests/\w+/\w+\.py")
+
+
 def _references(node: Any) -> list[tuple[str, str]]:
     """(kind, name) of everything that is pointed at below."""
     if isinstance(node, list):
