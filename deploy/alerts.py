@@ -15,6 +15,7 @@ RUNBOOK = "docs/operations.md"
 WINDOWS = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
 
 _G, _M = "tensorgate_gateway", "tensorgate_mirror"
+_OURS = 'namespace="tensorgate"'  # of what tells of the whole cluster
 # Requests that ask a model; the others are pages and probes.
 _QUICK = "classify|regress|explain|predict|infer|multiinference"
 _ASKED = f'operation=~"{_QUICK}|generate.*|watch_image|completions|generations"'
@@ -99,14 +100,18 @@ SYMPTOMS = (
     Alert("NoModelServer", f"max({_G}_model_server_up) == 0", "1m", PAGE, "No model server answers the gateway"),
     Alert(
         "ModelServerAway",
-        f"min by (server) ({_G}_model_server_up) == 0",
+        # Unless as many answer as the cluster wants now; without kube-state-metrics it does not say.
+        f"min by (server) ({_G}_model_server_up) == 0"
+        f" unless on () (count(min by (server) ({_G}_model_server_up) == 1)"
+        f' >= sum(kube_statefulset_replicas{{{_OURS},statefulset="model-server"}}))',
         "5m",
         TICKET,
         "Model server {{ $labels.server }} does not answer",
     ),
     Alert(
         "BreakerOpen",
-        f"max by (server) (max_over_time({_G}_model_server_breaker[1m])) > 0",
+        f"max by (server) (max_over_time({_G}_model_server_breaker[1m])) > 0"
+        f" and on (server) max by (server) (max_over_time({_G}_model_server_up[1m])) > 0",  # else it is ModelServerAway's
         "2m",
         TICKET,
         "Calls of model server {{ $labels.server }} fail one after the other, so it gets hardly any",

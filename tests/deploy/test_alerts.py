@@ -81,12 +81,21 @@ COURSES: Mapping[str, Course] = {
     "GatewayDown": Course({'up{job="gateway",instance="a"}': "1x5 0x10 1x10"}, fires=10, clears=20),
     "NoModelServer": Course({f'{G}_model_server_up{{server="a"}}': "1x5 0x10 1x10"}, fires=10, clears=20),
     "ModelServerAway": Course(
-        {f'{G}_model_server_up{{server="a"}}': "1x5 0x15 1x10", f'{G}_model_server_up{{server="b"}}': "1x40"},
+        {
+            f'{G}_model_server_up{{server="a"}}': "1x5 0x40",
+            f'{G}_model_server_up{{server="b"}}': "1x40",
+            'kube_statefulset_replicas{namespace="tensorgate",statefulset="model-server"}': "2x20 1x20",  # scaled down
+            'kube_statefulset_replicas{namespace="other",statefulset="model-server"}': "1x40",
+        },
         fires=15,
         clears=25,
         quiet="NoModelServer",
     ),
-    "BreakerOpen": Course({f'{G}_model_server_breaker{{server="a"}}': "0x5 2x10 0x10"}, fires=10, clears=20),
+    "BreakerOpen": Course(
+        {f'{G}_model_server_breaker{{server="a"}}': "0x5 2x30", f'{G}_model_server_up{{server="a"}}': "1x12 0x20"},
+        fires=10,
+        clears=20,  # it has gone, and its breaker is as it was
+    ),
     "ModelNotServed": Course(
         {
             f'{G}_wanted_version{{model="m",label="stable"}}': "1x30",
@@ -170,7 +179,7 @@ def test_what_rules_and_panels_ask_for_is_told_by_somebody() -> None:
     rules = [rule for group in groups() for rule in group["rules"]]
     asked = [rule["expr"] for rule in rules]
     asked += [query for board in DASHBOARDS for panel in board.panels for query, _ in panel.queries]
-    named = set(re.findall(r"\b(?:tensorgate|tensorflow|process)[a-z_]*(?::\w+)*", " ".join(asked)))
+    named = set(re.findall(r"\b(?:tensorgate|tensorflow|process)[_:][\w:]+", " ".join(asked)))
     recorded = {rule["record"] for rule in rules if "record" in rule}
     assert named <= told_names() | recorded
 

@@ -58,5 +58,5 @@ def _references(node: Any) -> list[tuple[str, str]]:
             found.append((kind, node[key]))
     for key, kind in (("scaleTargetRef", "Deployment"), ("service", "Service")):
         if isinstance(node.get(key), dict):
-            found.append((kind, node[key]["name"]))
+            found.append((node[key].get("kind", kind), node[key]["name"]))
     return found
