@@ -110,8 +110,9 @@ SYMPTOMS = (
     ),
     Alert(
         "BreakerOpen",
+        # One that is away is ModelServerAway's.
         f"max by (server) (max_over_time({_G}_model_server_breaker[1m])) > 0"
-        f" and on (server) max by (server) (max_over_time({_G}_model_server_up[1m])) > 0",  # else it is ModelServerAway's
+        f" and on (server) max by (server) (max_over_time({_G}_model_server_up[1m])) > 0",
         "2m",
         TICKET,
         "Calls of model server {{ $labels.server }} fail one after the other, so it gets hardly any",

@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from deploy.alerts import groups
-from deploy.dashboards import DASHBOARDS, in_json
+from deploy.dashboards import DASHBOARDS, GPUS, in_json
 
 _DEPLOY = Path(__file__).parent
 _COMPONENT = _DEPLOY / "components" / "monitoring"
@@ -28,6 +28,7 @@ def files() -> Mapping[Path, str]:
         _DEPLOY / "rules.yaml": _NOTE + _in_yaml(rules),
         _COMPONENT / "rules.yaml": _NOTE + _in_yaml(custom),
         **{_COMPONENT / "dashboards" / f"{one.name}.json": in_json(one) for one in DASHBOARDS},
+        _DEPLOY / "components" / "gpu" / f"{GPUS.name}.json": in_json(GPUS),
     }
 
 

@@ -13,10 +13,10 @@ import pytest
 import yaml
 
 from deploy.alerts import ALERTS, RUNBOOK, groups
-from deploy.dashboards import DASHBOARDS
+from deploy.dashboards import DASHBOARDS, GPUS
 from deploy.monitoring import files
 from tests.deploy.manifests import ROOT
-from tests.deploy.monitored import told_names
+from tests.deploy.monitored import DCGM, told_names
 
 G, M = "tensorgate_gateway", "tensorgate_mirror"
 ASKED = 'door="rest",operation="classify",model="m"'
@@ -165,7 +165,7 @@ def test_each_alert_fires_and_clears(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed: make deploy-check does that")
 def test_promtool_takes_the_rules_and_every_query_of_a_panel(tmp_path: Path) -> None:
-    asked = [query for board in DASHBOARDS for panel in board.panels for query, _ in panel.queries]
+    asked = [query for board in (*DASHBOARDS, GPUS) for panel in board.panels for query, _ in panel.queries]
     panels = [
         {"record": f"panel:{number}", "expr": query.replace("$__rate_interval", "1m")}
         for number, query in enumerate(asked)
@@ -184,11 +184,16 @@ def test_what_rules_and_panels_ask_for_is_told_by_somebody() -> None:
     assert named <= told_names() | recorded
 
 
+def test_what_is_shown_of_gpus_the_gpu_operator_s_exporter_tells() -> None:
+    asked = " ".join(query for panel in GPUS.panels for query, _ in panel.queries)
+    assert set(re.findall(r"DCGM_\w+", asked)) <= DCGM
+
+
 def test_the_files_are_what_the_code_writes() -> None:
     for path, text in files().items():
         assert path.read_text() == text, f"{path.name}: make monitoring"
-    shown = {path.name for path in files() if path.suffix == ".json"}
     component = ROOT / "deploy" / "components" / "monitoring"
+    shown = {path.name for path in files() if path.parent == component / "dashboards"}
     assert {path.name for path in (component / "dashboards").iterdir()} == shown
     (generator,) = yaml.safe_load((component / "kustomization.yaml").read_text())["configMapGenerator"]
     assert {name.removeprefix("dashboards/") for name in generator["files"]} == shown
