@@ -35,8 +35,9 @@ THEIRS = {
     "--enable_batching",
     "--batching_parameters_file",
 }
-# What others run: NVIDIA's GPU operator.
+# What others run: NVIDIA's GPU operator, and cert-manager's pod that answers an ACME server.
 EXPORTER = {"app": "nvidia-dcgm-exporter"}
+SOLVER = {"acme.cert-manager.io/http01-solver": "true"}
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -116,8 +117,14 @@ def test_what_is_selected_is_here_and_has_the_ports(overlay: str) -> None:
         if (selects := _SELECTS.get(each["kind"])) is not None:
             selected, ports = selects(each["spec"])
             there = services if each["kind"] == "ServiceMonitor" else workloads
-            if selected and selected != EXPORTER:
+            if selected and selected not in (EXPORTER, SOLVER):
                 assert ports <= there[_name(selected)], each["metadata"]["name"]
+
+
+def test_whoever_issues_the_certificate_reaches_the_pod_that_answers_for_it() -> None:
+    """On the port that cert-manager's solver listens on."""
+    spec = one("gpu", "NetworkPolicy", "acme-solver")["spec"]
+    assert (spec["podSelector"]["matchLabels"], spec["ingress"]) == (SOLVER, [{"ports": [{"port": 8089}]}])
 
 
 def _name(labels: Manifest) -> str:
