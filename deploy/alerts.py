@@ -194,7 +194,7 @@ SYMPTOMS = (
     ),
     Alert(
         "RetrainingFailed",
-        'kube_job_status_failed{job_name=~"train-.+"} > 0',
+        f'kube_job_status_failed{{{_OURS},job_name=~"train-.+"}} > 0',
         "0m",
         TICKET,
         "Job {{ $labels.job_name }} has failed",

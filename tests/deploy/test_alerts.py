@@ -133,7 +133,12 @@ COURSES: Mapping[str, Course] = {
     "MirrorLags": Course({f'{M}_lag_seconds{{instance="a"}}': "0+60x30 0x20"}, fires=20, clears=35),
     "ModelLoadFails": Course({f'{M}_failing_versions{{instance="a"}}': "0x5 1x15 0x10"}, fires=15, clears=25),
     "RetrainingFailed": Course(
-        {'kube_job_status_failed{job_name="train-mnist-1"}': "0x5 1x10 0x10"}, fires=10, clears=20
+        {
+            'kube_job_status_failed{namespace="tensorgate",job_name="train-mnist-1"}': "0x5 1x10 0x10",
+            'kube_job_status_failed{namespace="other",job_name="train-mnist-1"}': "0x5 1x30",
+        },
+        fires=10,
+        clears=20,
     ),
 }
 

@@ -28,7 +28,7 @@ def test_the_operations_page_names_what_there_is() -> None:
     page = (ROOT / "docs" / "operations.md").read_text()
     laptop = {f"{each['kind'].lower()}/{each['metadata']['name']}" for each in built("laptop")}
     named = re.findall(r"\b(?:cronjob|service|job)/[\w-]+", page)
-    assert named and set(named) <= laptop | {"job/first"}
+    assert named and set(named) <= laptop | {"job/train-first"}
     assert set(re.findall(r"^\| `([a-z]\w*)` \|", page, re.MULTILINE)) == {
         path.name for path in (DEPLOY / "components").iterdir()
     }
