@@ -67,8 +67,8 @@ engines-check: install  ## training on Ray and Kubernetes, and Alertmanager's al
 	$(BIN)/pytest tests/trainer/test_ray_engine.py tests/trainer/test_ray_models.py tests/cli/test_jobs.py \
 	  tests/cli/test_retrain_hook.py
 
-monitoring: install  ## write Prometheus's rules and Grafana's dashboards from deploy/alerts.py and deploy/dashboards.py
-	$(BIN)/python -m deploy.monitoring
+monitoring: install  ## write Prometheus's rules and Grafana's dashboards; RUNBOOKS=https://... is docs/operations.md's address
+	$(BIN)/python -m deploy.monitoring $(RUNBOOKS:%=--runbooks %)
 
 monitoring-check: export TENSORGATE_PROMETHEUS = 1
 monitoring-check: install  ## ask every panel's query of a Prometheus that sees a real load (as root, a minute)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 PAGE, TICKET = "page", "ticket"  # somebody gets up; somebody looks tomorrow
-RUNBOOK = "docs/operations.md"
+RUNBOOK = "docs/operations.md"  # in this checkout; where your Alertmanager's readers find it, `--runbooks` says
 WINDOWS = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
 
 _G, _M = "tensorgate_gateway", "tensorgate_mirror"
@@ -33,14 +33,14 @@ class Alert:
     severity: str
     summary: str
 
-    def rule(self) -> Mapping[str, Any]:
-        """As Prometheus reads it."""
+    def rule(self, runbooks: str) -> Mapping[str, Any]:
+        """As Prometheus reads it; `runbooks` is the page that says what to do."""
         return {
             "alert": self.name,
             "expr": self.query,
             "for": self.lasting,
             "labels": {"severity": self.severity},
-            "annotations": {"summary": self.summary, "runbook_url": f"{RUNBOOK}#{self.name.lower()}"},
+            "annotations": {"summary": self.summary, "runbook_url": f"{runbooks}#{self.name.lower()}"},
         }
 
 
@@ -204,10 +204,10 @@ SYMPTOMS = (
 ALERTS = (*(alert for objective in OBJECTIVES for alert in objective.alerts()), *SYMPTOMS)
 
 
-def groups() -> list[Mapping[str, Any]]:
+def groups(runbooks: str = RUNBOOK) -> list[Mapping[str, Any]]:
     """All rules, as Prometheus groups them."""
     records = [record for objective in OBJECTIVES for record in objective.records()]
     return [
         {"name": "tensorgate-objectives", "rules": records},
-        {"name": "tensorgate", "rules": [alert.rule() for alert in ALERTS]},
+        {"name": "tensorgate", "rules": [alert.rule(runbooks) for alert in ALERTS]},
     ]
