@@ -44,8 +44,10 @@ fuzz: install  ## look for bad input that is not refused, and for answers that a
 	  $(BIN)/python -m tests.fuzz.with_atheris $$parser -runs=50000 -max_len=4096 -timeout=10 -rss_limit_mb=1024 || exit 1; done
 	$(BIN)/python -m tests.fuzz.mixed
 
+# MODELS=folder: the mirror's tests, too; the server finds that folder at the same path, and loses the models that it has.
 conformance: install  ## replay what TensorFlow Serving was recorded to answer against a server: make conformance TFS=host:port
 	@$(BIN)/python -m tests.conformance $(TFS)
+	$(if $(MODELS),TENSORGATE_TFS=$(TFS) TENSORGATE_TFS_MODELS=$(MODELS) $(BIN)/pytest tests/mirror/test_mirror.py)
 
 check: install  ## lint, types, import rules, generated files
 	$(BIN)/ruff check .
