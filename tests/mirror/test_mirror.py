@@ -1,7 +1,7 @@
 """The mirror as a process, between a real store and the real embedded model server.
 
-`make conformance TFS=host:port MODELS=folder` has it beside a TensorFlow Serving that runs already and finds that folder at
-the same path: what does not need a server killed is asked of it, too.
+`make conformance TFS=host:port MODELS=folder` has it beside a TensorFlow Serving that runs already and finds that
+folder at the same path: what does not need a server killed is asked of it, too.
 """
 
 from __future__ import annotations
