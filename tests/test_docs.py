@@ -54,7 +54,7 @@ def test_the_readme_is_short() -> None:
 def test_each_command_of_the_operations_page_is_run_by_a_test_or_says_what_it_needs() -> None:
     """Beside the command, or in the paragraph before it or around it."""
     page = (ROOT / "docs" / "operations.md").read_text()
-    told = re.compile(r"\b[Nn]eeds\s+(?:a|an|the|its|Docker)\b|`tests/[\w/]+\.py`\s+runs\s+these\s+lines")
+    told = re.compile(r"\b[Nn]eeds?\s+(?:a|an|the|its|Docker)\b|`tests/[\w/]+\.py`\s+runs\s+these\s+lines")
     before, *blocks = page.split("```sh\n")
     leads = [text.strip().rpartition("\n\n")[2] for text in (before, *blocks)]
     commands = [
