@@ -44,8 +44,10 @@ fuzz: install  ## look for bad input that is not refused, and for answers that a
 	  $(BIN)/python -m tests.fuzz.with_atheris $$parser -runs=50000 -max_len=4096 -timeout=10 -rss_limit_mb=1024 || exit 1; done
 	$(BIN)/python -m tests.fuzz.mixed
 
+# MODELS=folder: the mirror's tests, too; the server finds that folder at the same path, and loses the models that it has.
 conformance: install  ## replay what TensorFlow Serving was recorded to answer against a server: make conformance TFS=host:port
 	@$(BIN)/python -m tests.conformance $(TFS)
+	$(if $(MODELS),TENSORGATE_TFS=$(TFS) TENSORGATE_TFS_MODELS=$(MODELS) $(BIN)/pytest tests/mirror/test_mirror.py)
 
 check: install  ## lint, types, import rules, generated files
 	$(BIN)/ruff check .
@@ -67,8 +69,8 @@ engines-check: install  ## training on Ray and Kubernetes, and Alertmanager's al
 	$(BIN)/pytest tests/trainer/test_ray_engine.py tests/trainer/test_ray_models.py tests/cli/test_jobs.py \
 	  tests/cli/test_retrain_hook.py
 
-monitoring: install  ## write Prometheus's rules and Grafana's dashboards from deploy/alerts.py and deploy/dashboards.py
-	$(BIN)/python -m deploy.monitoring
+monitoring: install  ## write Prometheus's rules and Grafana's dashboards; RUNBOOKS=https://... is docs/operations.md's address
+	$(BIN)/python -m deploy.monitoring $(RUNBOOKS:%=--runbooks %)
 
 monitoring-check: export TENSORGATE_PROMETHEUS = 1
 monitoring-check: install  ## ask every panel's query of a Prometheus that sees a real load (as root, a minute)

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 PAGE, TICKET = "page", "ticket"  # somebody gets up; somebody looks tomorrow
-RUNBOOK = "docs/operations.md"
+RUNBOOK = "docs/operations.md"  # in this checkout; where your Alertmanager's readers find it, `--runbooks` says
 WINDOWS = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
 
 _G, _M = "tensorgate_gateway", "tensorgate_mirror"
+_OURS = 'namespace="tensorgate"'  # of what tells of the whole cluster
 # Requests that ask a model; the others are pages and probes.
 _QUICK = "classify|regress|explain|predict|infer|multiinference"
 _ASKED = f'operation=~"{_QUICK}|generate.*|watch_image|completions|generations"'
@@ -32,14 +33,14 @@ class Alert:
     severity: str
     summary: str
 
-    def rule(self) -> Mapping[str, Any]:
-        """As Prometheus reads it."""
+    def rule(self, runbooks: str) -> Mapping[str, Any]:
+        """As Prometheus reads it; `runbooks` is the page that says what to do."""
         return {
             "alert": self.name,
             "expr": self.query,
             "for": self.lasting,
             "labels": {"severity": self.severity},
-            "annotations": {"summary": self.summary, "runbook_url": f"{RUNBOOK}#{self.name.lower()}"},
+            "annotations": {"summary": self.summary, "runbook_url": f"{runbooks}#{self.name.lower()}"},
         }
 
 
@@ -120,14 +121,19 @@ SYMPTOMS = (
     Alert("NoModelServer", f"max({_G}_model_server_up) == 0", "1m", PAGE, "No model server answers the gateway"),
     Alert(
         "ModelServerAway",
-        f"min by (server) ({_G}_model_server_up) == 0",
+        # Unless as many answer as the cluster wants now; without kube-state-metrics it does not say.
+        f"min by (server) ({_G}_model_server_up) == 0"
+        f" unless on () (count(min by (server) ({_G}_model_server_up) == 1)"
+        f' >= sum(kube_statefulset_replicas{{{_OURS},statefulset="model-server"}}))',
         "5m",
         TICKET,
         "Model server {{ $labels.server }} does not answer",
     ),
     Alert(
         "BreakerOpen",
-        f"max by (server) (max_over_time({_G}_model_server_breaker[1m])) > 0",
+        # One that is away is ModelServerAway's.
+        f"max by (server) (max_over_time({_G}_model_server_breaker[1m])) > 0"
+        f" and on (server) max by (server) (max_over_time({_G}_model_server_up[1m])) > 0",
         "2m",
         TICKET,
         "Calls of model server {{ $labels.server }} fail one after the other, so it gets hardly any",
@@ -217,7 +223,7 @@ SYMPTOMS = (
     ),
     Alert(
         "RetrainingFailed",
-        'kube_job_status_failed{job_name=~"train-.+"} > 0',
+        f'kube_job_status_failed{{{_OURS},job_name=~"train-.+"}} > 0',
         "0m",
         TICKET,
         "Job {{ $labels.job_name }} has failed",
@@ -227,11 +233,11 @@ SYMPTOMS = (
 ALERTS = (*(alert for objective in OBJECTIVES for alert in objective.alerts()), *SYMPTOMS)
 
 
-def groups() -> list[Mapping[str, Any]]:
+def groups(runbooks: str = RUNBOOK) -> list[Mapping[str, Any]]:
     """All rules, as Prometheus groups them."""
     records = [record for objective in OBJECTIVES for record in objective.records()]
     return [
         {"name": "tensorgate-objectives", "rules": records},
         {"name": "tensorgate-predictions", "interval": "2m", "rules": [*predictions()]},
-        {"name": "tensorgate", "rules": [alert.rule() for alert in ALERTS]},
+        {"name": "tensorgate", "rules": [alert.rule(runbooks) for alert in ALERTS]},
     ]

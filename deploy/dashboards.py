@@ -263,6 +263,27 @@ ALERTS = Dashboard(
 DASHBOARDS = (GATEWAY, MODELS, PIECES, MIRROR, ALERTS)
 
 
+def _gpus(metric: str) -> str:
+    """What NVIDIA's dcgm-exporter tells of the GPUs that our pods have, by pod."""
+    return f'max by (pod, gpu) ({metric}{{namespace="tensorgate"}})'
+
+
+# It comes with component `gpu`: elsewhere its panels would be empty.
+GPUS = Dashboard(
+    "tensorgate-gpus",
+    "Tensorgate: GPUs",
+    (
+        _lines("Time in use", SHARE, f"{_gpus('DCGM_FI_DEV_GPU_UTIL')} / 100", "{{pod}} {{gpu}}"),
+        _lines("Tensor cores in use", SHARE, _gpus("DCGM_FI_PROF_PIPE_TENSOR_ACTIVE"), "{{pod}} {{gpu}}"),
+        _lines("Memory in use", "bytes", f"{_gpus('DCGM_FI_DEV_FB_USED')} * 1048576", "{{pod}} {{gpu}}"),
+        _lines("Memory's time in use", SHARE, _gpus("DCGM_FI_PROF_DRAM_ACTIVE"), "{{pod}} {{gpu}}"),
+        _lines("Power", "watt", _gpus("DCGM_FI_DEV_POWER_USAGE"), "{{pod}} {{gpu}}"),
+        _lines("Temperature", "celsius", _gpus("DCGM_FI_DEV_GPU_TEMP"), "{{pod}} {{gpu}}"),
+        _lines("Last fault: XID, 0 = none", COUNT, _gpus("DCGM_FI_DEV_XID_ERRORS"), "{{pod}} {{gpu}}"),
+    ),
+)
+
+
 def in_json(one: Dashboard) -> str:
     """The file that Grafana reads."""
     board = (

@@ -49,3 +49,21 @@ def test_links_lead_somewhere(document: Path) -> None:
 
 def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) <= 150
+
+
+def test_each_command_of_the_operations_page_is_run_by_a_test_or_says_what_it_needs() -> None:
+    """Beside the command, or in the paragraph before it or around it."""
+    page = (ROOT / "docs" / "operations.md").read_text()
+    told = re.compile(r"\b[Nn]eeds?\s+(?:a|an|the|its|Docker)\b|`tests/[\w/]+\.py`\s+runs\s+these\s+lines")
+    before, *blocks = page.split("```sh\n")
+    leads = [text.strip().rpartition("\n\n")[2] for text in (before, *blocks)]
+    commands = [
+        (lead + line, line)
+        for lead, block in zip(leads, blocks, strict=False)
+        for line in block.partition("```")[0].splitlines()
+    ]
+    commands += [
+        (around, around) for around in re.split(r"\n\n|```", page) if re.search(r"`(?:[.\w/]*)python -m", around)
+    ]
+    assert not [line for where, line in commands if not told.search(where)]
+    assert all((ROOT / test).exists() for test in re.findall(r"tests/\w+/\w+\.py", page))

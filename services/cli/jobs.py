@@ -191,7 +191,7 @@ def _cluster() -> Cluster:
         if error.name != "kubernetes":
             raise
         raise FailedPrecondition(
-            "A cluster is asked where its client is installed: pip install 'tensorgate[kubernetes]'. "
+            "A cluster is asked where its client is installed: in a checkout, pip install '.[kubernetes]'. "
             "Received: none here"
         ) from None
     return open_cluster(CliSettings().namespace)

@@ -70,7 +70,7 @@ def open_tracing(settings: TracesSettings) -> Tracing | None:
         from services.gateway.spans import Tracing, provider
     except ModuleNotFoundError as error:
         raise FailedPrecondition(
-            "Traces need the extra `tracing` (pip install 'tensorgate[tracing]'); OTEL_TRACES_EXPORTER=none switches "
-            f"them off. Received: a collector at {endpoint}, and no {error.name}"
+            "Traces need the extra `tracing` (in a checkout: pip install '.[tracing]'); OTEL_TRACES_EXPORTER=none "
+            f"switches them off. Received: a collector at {endpoint}, and no {error.name}"
         ) from None
     return Tracing(provider())

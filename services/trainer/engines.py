@@ -58,5 +58,5 @@ def needs_ray() -> Iterator[None]:
         if error.name != "ray":
             raise
         raise FailedPrecondition(
-            "Training runs on Ray where it is installed: pip install 'tensorgate[ray]'. Received: none here"
+            "Training runs on Ray where it is installed: in a checkout, pip install '.[ray]'. Received: none here"
         ) from None

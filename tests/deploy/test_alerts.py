@@ -13,10 +13,10 @@ import pytest
 import yaml
 
 from deploy.alerts import ALERTS, RUNBOOK, groups
-from deploy.dashboards import DASHBOARDS
+from deploy.dashboards import DASHBOARDS, GPUS
 from deploy.monitoring import files
 from tests.deploy.manifests import ROOT
-from tests.deploy.monitored import told_names
+from tests.deploy.monitored import DCGM, told_names
 
 G, M = "tensorgate_gateway", "tensorgate_mirror"
 PREDICTED = 'model="m",version="1",output="scores"'
@@ -82,12 +82,21 @@ COURSES: Mapping[str, Course] = {
     "GatewayDown": Course({'up{job="gateway",instance="a"}': "1x5 0x10 1x10"}, fires=10, clears=20),
     "NoModelServer": Course({f'{G}_model_server_up{{server="a"}}': "1x5 0x10 1x10"}, fires=10, clears=20),
     "ModelServerAway": Course(
-        {f'{G}_model_server_up{{server="a"}}': "1x5 0x15 1x10", f'{G}_model_server_up{{server="b"}}': "1x40"},
+        {
+            f'{G}_model_server_up{{server="a"}}': "1x5 0x40",
+            f'{G}_model_server_up{{server="b"}}': "1x40",
+            'kube_statefulset_replicas{namespace="tensorgate",statefulset="model-server"}': "2x20 1x20",  # scaled down
+            'kube_statefulset_replicas{namespace="other",statefulset="model-server"}': "1x40",
+        },
         fires=15,
         clears=25,
         quiet="NoModelServer",
     ),
-    "BreakerOpen": Course({f'{G}_model_server_breaker{{server="a"}}': "0x5 2x10 0x10"}, fires=10, clears=20),
+    "BreakerOpen": Course(
+        {f'{G}_model_server_breaker{{server="a"}}': "0x5 2x30", f'{G}_model_server_up{{server="a"}}': "1x12 0x20"},
+        fires=10,
+        clears=20,  # it has gone, and its breaker is as it was
+    ),
     "ModelNotServed": Course(
         {
             f'{G}_wanted_version{{model="m",label="stable"}}': "1x30",
@@ -137,7 +146,12 @@ COURSES: Mapping[str, Course] = {
         step=10,
     ),
     "RetrainingFailed": Course(
-        {'kube_job_status_failed{job_name="train-mnist-1"}': "0x5 1x10 0x10"}, fires=10, clears=20
+        {
+            'kube_job_status_failed{namespace="tensorgate",job_name="train-mnist-1"}': "0x5 1x10 0x10",
+            'kube_job_status_failed{namespace="other",job_name="train-mnist-1"}': "0x5 1x30",
+        },
+        fires=10,
+        clears=20,
     ),
 }
 
@@ -149,7 +163,10 @@ def test_each_alert_has_a_course_of_events_and_a_section_that_says_what_to_do() 
     sections = dict(re.findall(r"^### (\w+)\n\n(.+?)(?=\n#|\Z)", page, re.MULTILINE | re.DOTALL))
     assert set(sections) >= set(names)
     assert all(len(sections[name]) > 80 for name in names)
-    assert all(alert.rule()["annotations"]["runbook_url"] == f"{RUNBOOK}#{alert.name.lower()}" for alert in ALERTS)
+    at = "https://wiki.example.com/tensorgate"
+    rules = [rule for group in groups(at) for rule in group["rules"] if "alert" in rule]
+    assert [rule["annotations"]["runbook_url"] for rule in rules] == [f"{at}#{name.lower()}" for name in names]
+    assert all(text.count(f"{at}#") == len(names) for path, text in files(at).items() if path.name == "rules.yaml")
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed: make deploy-check does that")
@@ -176,7 +193,7 @@ def test_of_too_few_predictions_and_of_a_version_that_is_withdrawn_no_drift_is_t
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed: make deploy-check does that")
 def test_promtool_takes_the_rules_and_every_query_of_a_panel(tmp_path: Path) -> None:
-    asked = [query for board in DASHBOARDS for panel in board.panels for query, _ in panel.queries]
+    asked = [query for board in (*DASHBOARDS, GPUS) for panel in board.panels for query, _ in panel.queries]
     panels = [
         {"record": f"panel:{number}", "expr": query.replace("$__rate_interval", "1m")}
         for number, query in enumerate(asked)
@@ -190,16 +207,21 @@ def test_what_rules_and_panels_ask_for_is_told_by_somebody() -> None:
     rules = [rule for group in groups() for rule in group["rules"]]
     asked = [rule["expr"] for rule in rules]
     asked += [query for board in DASHBOARDS for panel in board.panels for query, _ in panel.queries]
-    named = set(re.findall(r"\b(?:tensorgate|tensorflow|process)[a-z_]*(?::\w+)*", " ".join(asked)))
+    named = set(re.findall(r"\b(?:tensorgate|tensorflow|process)[_:][\w:]+", " ".join(asked)))
     recorded = {rule["record"] for rule in rules if "record" in rule}
     assert named <= told_names() | recorded
+
+
+def test_what_is_shown_of_gpus_the_gpu_operator_s_exporter_tells() -> None:
+    asked = " ".join(query for panel in GPUS.panels for query, _ in panel.queries)
+    assert set(re.findall(r"DCGM_\w+", asked)) <= DCGM
 
 
 def test_the_files_are_what_the_code_writes() -> None:
     for path, text in files().items():
         assert path.read_text() == text, f"{path.name}: make monitoring"
-    shown = {path.name for path in files() if path.suffix == ".json"}
     component = ROOT / "deploy" / "components" / "monitoring"
+    shown = {path.name for path in files() if path.parent == component / "dashboards"}
     assert {path.name for path in (component / "dashboards").iterdir()} == shown
     (generator,) = yaml.safe_load((component / "kustomization.yaml").read_text())["configMapGenerator"]
     assert {name.removeprefix("dashboards/") for name in generator["files"]} == shown

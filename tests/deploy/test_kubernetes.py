@@ -13,15 +13,14 @@ import cloudcoil.models.prometheus_operator.v1 as prometheus_operator
 import kubernetes_validate
 import pytest
 import yaml
-from prometheus_client import CollectorRegistry, generate_latest
 from pydantic import ValidationError
 
 from services.cli.cluster.manifests import Training, job_of, schedule_of, with_workers
-from services.gateway.metrics import Metrics, Outcome
 from services.gateway.settings import GatewaySettings
 from services.model_server.settings import parse
 from tests.deploy import settings
 from tests.deploy.manifests import DEPLOY, OVERLAYS, ROOT, Manifest, built, containers, environment, one, pods
+from tests.deploy.monitored import told_names
 
 OLDEST, NEWEST = "1.30", kubernetes_validate.latest_version()
 CUSTOM: Mapping[str, Any] = {
@@ -37,6 +36,9 @@ THEIRS = {
     "--enable_batching",
     "--batching_parameters_file",
 }
+# What others run: NVIDIA's GPU operator, and cert-manager's pod that answers an ACME server.
+EXPORTER = {"app": "nvidia-dcgm-exporter"}
+SOLVER = {"acme.cert-manager.io/http01-solver": "true"}
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -116,8 +118,14 @@ def test_what_is_selected_is_here_and_has_the_ports(overlay: str) -> None:
         if (selects := _SELECTS.get(each["kind"])) is not None:
             selected, ports = selects(each["spec"])
             there = services if each["kind"] == "ServiceMonitor" else workloads
-            if selected:
+            if selected and selected not in (EXPORTER, SOLVER):
                 assert ports <= there[_name(selected)], each["metadata"]["name"]
+
+
+def test_whoever_issues_the_certificate_reaches_the_pod_that_answers_for_it() -> None:
+    """On the port that cert-manager's solver listens on."""
+    spec = one("gpu", "NetworkPolicy", "acme-solver")["spec"]
+    assert (spec["podSelector"]["matchLabels"], spec["ingress"]) == (SOLVER, [{"ports": [{"port": 8089}]}])
 
 
 def _name(labels: Manifest) -> str:
@@ -232,18 +240,16 @@ def test_workers_of_a_job_are_told_who_the_others_are_and_can_reach_them(overlay
 
 def test_only_one_thing_scales_the_gateway() -> None:
     scaling = [[each["kind"] for each in built(name) if each["kind"] in _SCALERS] for name in ("cpu", "gpu", "laptop")]
-    assert scaling == [["HorizontalPodAutoscaler"], ["ScaledObject"], []]
+    assert scaling == [["HorizontalPodAutoscaler"], ["ScaledObject", "ScaledObject"], []]
     for overlay in OVERLAYS:
         assert "replicas" not in one(overlay, "Deployment", "gateway")["spec"]  # it would undo what the scaler did
+    assert "replicas" not in one("gpu", "StatefulSet", "model-server")["spec"]
 
 
-def test_what_the_gateway_is_scaled_by_is_measured() -> None:
-    metrics = Metrics(CollectorRegistry())
-    metrics.request(Outcome("rest", "classify", "mnist", "OK", 0.1))
-    measured = generate_latest(metrics.registry).decode()
-    (trigger,) = one("gpu", "ScaledObject", "gateway")["spec"]["triggers"]
-    (name,) = re.findall(r"tensorgate_\w+", trigger["metadata"]["query"])
-    assert f"\n{name}{{" in measured
+@pytest.mark.parametrize("name", ["gateway", "model-server"])
+def test_what_pods_are_scaled_by_is_measured(name: str) -> None:
+    for trigger in one("gpu", "ScaledObject", name)["spec"]["triggers"]:
+        assert set(re.findall(r"tensorgate_\w+", trigger["metadata"]["query"])) <= told_names()
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -253,7 +259,8 @@ def test_the_gateway_asks_each_model_server_by_its_name(overlay: str) -> None:
     assert service["clusterIP"] == "None"  # only then each pod has a name
     (port,) = service["ports"]
     named = environment(_gateway(overlay))["TENSORGATE_GATEWAY_MODEL_SERVER"].split(",")
-    assert named == [f"model-server-{number}.model-server:{port['port']}" for number in range(servers["replicas"])]
+    most = servers.get("replicas") or one(overlay, "ScaledObject", "model-server")["spec"]["maxReplicaCount"]
+    assert named == [f"model-server-{number}.model-server:{port['port']}" for number in range(most)]
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

@@ -1,14 +1,20 @@
-"""The mirror as a process, between a real store and the real embedded model server."""
+"""The mirror as a process, between a real store and the real embedded model server.
+
+`make conformance TFS=host:port MODELS=folder` has it beside a TensorFlow Serving that runs already and finds that
+folder at the same path: what does not need a server killed is asked of it, too.
+"""
 
 from __future__ import annotations
 
 import json
 import math
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +33,9 @@ from tests.polling import until
 from tests.ports import free_port
 from tests.saved_models import write_affine
 
+TFS, MODELS = os.environ.get("TENSORGATE_TFS", ""), os.environ.get("TENSORGATE_TFS_MODELS", "")
+kills_server = pytest.mark.skipif(bool(TFS), reason="TENSORGATE_TFS is a server that is not ours to kill")
+
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
@@ -40,19 +49,16 @@ class World:
     """A store, a model server and a mirror."""
 
     folder: Path
-    port: int = field(default_factory=free_port)
+    mirrored: Path
+    address: str = field(default_factory=lambda: TFS or f"127.0.0.1:{free_port()}")
     processes: dict[str, subprocess.Popen[str]] = field(default_factory=dict)
 
     @property
     def store(self) -> Store:
         return open_store(str(self.folder / "store"))
 
-    @property
-    def mirrored(self) -> Path:
-        return self.folder / "mirror"
-
     def start_model_server(self) -> None:
-        flags = (f"--port={self.port}", "--rest_api_port=0", "--max_num_load_retries=0")
+        flags = (f"--port={self.address.rpartition(':')[2]}", "--rest_api_port=0", "--max_num_load_retries=0")
         self._start("model_server", "services.model_server", *flags)
 
     def start_mirror(self) -> None:
@@ -67,7 +73,7 @@ class World:
             **os.environ,
             "TENSORGATE_MIRROR_STORE": str(self.folder / "store"),
             "TENSORGATE_MIRROR_FOLDER": str(self.mirrored),
-            "TENSORGATE_MIRROR_MODEL_SERVER": f"127.0.0.1:{self.port}",
+            "TENSORGATE_MIRROR_MODEL_SERVER": self.address,
             "TENSORGATE_MIRROR_POLL_SECONDS": "0.1",
             "TENSORGATE_MIRROR_GRACE_SECONDS": "0.5",
         }
@@ -85,7 +91,7 @@ class World:
         request.inputs["x"].dtype = 1
         request.inputs["x"].tensor_shape.dim.add(size=1)
         request.inputs["x"].float_val.append(0.0)
-        with grpc.insecure_channel(f"127.0.0.1:{self.port}") as channel:
+        with grpc.insecure_channel(self.address) as channel:
             stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
             try:
                 reply = stub.Predict(request, timeout=5)
@@ -103,16 +109,23 @@ class World:
 @contextmanager
 def world_of(folder: Path) -> Iterator[World]:
     """A world with a model server and a mirror running; all stopped afterwards."""
-    world = World(folder)
-    world.start_model_server()
+    mirrored = Path(tempfile.mkdtemp(dir=MODELS)) if TFS else folder / "mirror"
+    world = World(folder, mirrored)
+    if not TFS:
+        world.start_model_server()
     world.start_mirror()
     try:
+        if TFS:
+            mirrored.chmod(0o755)  # whoever the server runs as
+            until(lambda: world.answer() is None, seconds=60)  # it has none of the last test's models
         yield world
     finally:
         for process in world.processes.values():
             process.terminate()
         for process in world.processes.values():
             process.communicate(timeout=30)
+        if TFS:
+            shutil.rmtree(mirrored)
 
 
 @pytest.fixture
@@ -189,11 +202,13 @@ def test_a_version_that_cannot_be_loaded_holds_nobody_up(
     _publish(world, models[1], model="other")
     until(lambda: world.answer("other") == 2.0, seconds=20)
     assert world.answer() == 1.0
-    world.kill("model_server")
-    world.start_model_server()
-    until(lambda: world.answer() == 1.0, seconds=60)
+    if not TFS:
+        world.kill("model_server")
+        world.start_model_server()
+        until(lambda: world.answer() == 1.0, seconds=60)
 
 
+@kills_server
 def test_a_model_server_that_was_killed_gets_its_models_back(world: World, models: tuple[Path, Path]) -> None:
     _publish(world, models[0])
     until(lambda: world.answer() == 1.0, seconds=60)

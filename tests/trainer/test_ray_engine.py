@@ -125,7 +125,7 @@ def test_ray_sends_no_usage_statistics() -> None:
 def test_without_ray_the_error_says_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "services.trainer.study.ray_engine")
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(FailedPrecondition, match=r"pip install 'tensorgate\[ray\]'"):
+    with pytest.raises(FailedPrecondition, match=r"pip install '\.\[ray\]'"):
         tune(TuneRequest("traced", "first", engine="ray"), bench_in(tmp_path, ""), tmp_path)
 
 

@@ -224,5 +224,5 @@ def test_an_engine_that_cannot_be_is_refused() -> None:
 def test_without_ray_the_error_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "services.trainer.ray_cluster")
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(FailedPrecondition, match=r"pip install 'tensorgate\[ray\]'"), engine_of(RAY, TrainerSettings()):
+    with pytest.raises(FailedPrecondition, match=r"pip install '\.\[ray\]'"), engine_of(RAY, TrainerSettings()):
         pass
