@@ -19,7 +19,8 @@ from services.gateway.request import Call, Columns
 from services.gateway.routing_table import RoutingTable, Servable
 
 _LABELS = ("model", "version", "output", "bin")
-_MOST_ANSWERS, _MOST_BYTES = 64, 1 << 16  # kept of one output
+_MOST_BYTES = 1 << 16  # kept of one output
+_ARRAY_BYTES = 256  # beside its numbers
 
 
 class Predictions:
@@ -95,20 +96,21 @@ class _Tally:
         self._bytes = 0
 
     def add(self, column: Array) -> None:
-        """One answer; none of another shape than the card's."""
-        if not fits(self._expected, column):
-            return
+        """One answer."""
         self._kept.append(column)
-        self._bytes += column.nbytes
-        if len(self._kept) >= _MOST_ANSWERS or self._bytes >= _MOST_BYTES:
+        self._bytes += _ARRAY_BYTES + column.nbytes
+        if self._bytes >= _MOST_BYTES:
             self.count()
 
     def count(self) -> None:
-        """Those that were kept."""
+        """Those that were kept; none of another shape than the card's."""
         if not self._kept:
             return
-        found = counts(self._expected, np.concatenate(self._kept))
+        tables = [column for column in self._kept if fits(self._expected, column)]
         self._kept, self._bytes = [], 0
+        if not tables:
+            return
+        found = counts(self._expected, np.concatenate(tables))
         for counter, count in zip(self._bins, found.tolist(), strict=True):
             if count:
                 counter.inc(count)

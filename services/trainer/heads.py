@@ -61,7 +61,7 @@ def heads_of(fields: Mapping[str, OutputField], model: Any, samples: Samples) ->
     return tuple(heads)
 
 
-def expectations(signatures: Mapping[str, Signature], heads: Sequence[Head]) -> Mapping[str, Expected]:
+def expectations(signatures: Mapping[str, Signature | SignatureCard], heads: Sequence[Head]) -> Mapping[str, Expected]:
     """How the heads' answers are spread, by name; none for a name that is another output in some signature."""
     outputs = [field for signature in signatures.values() for field in signature.outputs]
     clear = [head for head in heads if all(head.field == one for one in outputs if one.name == head.field.name)]

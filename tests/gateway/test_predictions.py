@@ -144,8 +144,8 @@ async def test_many_answers_and_large_ones_do_not_wait_for_a_poll() -> None:
     """What is kept is bounded."""
     labels = {"model": "houses", "version": "1", "output": "values", "bin": "<=25"}
     one = {"values": np.ones((1, 1), np.float32)}
-    assert (await predicted(one, 63)).get_sample_value(MADE, labels) == 0
-    assert (await predicted(one, 64)).get_sample_value(MADE, labels) == 64
+    assert (await predicted(one, 100)).get_sample_value(MADE, labels) == 0
+    assert ((await predicted(one, 300)).get_sample_value(MADE, labels) or 0) > 200
     many = {"values": np.ones((1 << 14, 1), np.float32)}
     assert (await predicted(many, 1)).get_sample_value(MADE, labels) == 1 << 14
 
