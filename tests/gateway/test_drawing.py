@@ -130,7 +130,8 @@ async def test_a_fault_is_no_reason_for_half_a_picture(here: World, path: str, s
 async def test_a_client_that_goes_away_stops_the_drawing(here: World) -> None:
     body = {"total": 10_000}
     async with here.abandoned() as held, here.rest.stream("POST", PATH, json=body, headers=EVENTS) as response:
-        await anext(response.aiter_lines())
+        lines = response.aiter_lines()  # dropped, it would close the response
+        await anext(lines)
         await held()
     async with here.abandoned() as held:
         asking = asyncio.create_task(here.rest.post(PATH, json=body))

@@ -184,7 +184,8 @@ async def test_streams_of_different_callers_share_calls(here: World) -> None:
 async def test_a_client_who_reads_along_and_goes_away_stops_the_writing(here: World) -> None:
     body = {"prompt": "", "length": 900}
     async with here.abandoned() as held, here.rest.stream("POST", PATH, json=body, headers=EVENTS) as response:
-        await anext(response.aiter_lines())
+        lines = response.aiter_lines()  # dropped, it would close the response
+        await anext(lines)
         await held()
 
 

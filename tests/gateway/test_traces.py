@@ -452,7 +452,7 @@ def test_opentelemetrys_own_switches_switch_it_off(collector: Collector, name: s
 def test_a_collector_without_the_extra_stops_the_start(collector: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "services.gateway.spans", raising=False)
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
-    with pytest.raises(FailedPrecondition, match=r"tensorgate\[tracing\].*no opentelemetry\.sdk\.trace"):
+    with pytest.raises(FailedPrecondition, match=r"extra `tracing`.*no opentelemetry\.sdk\.trace"):
         open_tracing(TracesSettings())
 
 
