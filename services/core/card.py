@@ -93,6 +93,12 @@ class SignatureCard(_Frozen):
         """The names of the inputs that every instance has."""
         return frozenset(field.name for field in self.inputs if field.default is None)
 
+    @cached_property
+    def units(self) -> Mapping[str, str]:
+        """What the outputs that are numbers are counted in, by name; those that have a unit."""
+        numbers = [field for field in self.outputs if field.content in ("values", "numbers")]
+        return {field.name: field.unit for field in numbers if field.unit}
+
 
 class BookFigure(_Frozen):
     """A figure the book states, so that ours can stand beside it."""

@@ -102,7 +102,7 @@ def regressions(answer: Answer) -> Sequence[Mapping[str, Array]]:
 
 def units(answer: Answer) -> Mapping[str, str]:
     """The unit of each output that has one."""
-    return {field.name: field.unit for field in _outputs(answer, "values", "numbers") if field.unit}
+    return answer.servable.card.signatures[answer.signature].units
 
 
 def pictures(answer: Answer) -> Sequence[bytes]:

@@ -56,7 +56,7 @@ def _numbers(field: InputField, values: Sequence[Any]) -> Array:
         raise FieldError(f"{field.name} has the same shape in every instance. Received: different ones") from None
     if array.dtype.kind not in "biuf" or not _fits(array.shape[1:], field.shape):
         raise FieldError(f"{field.name} is {_rule(field)}")
-    if not field.shape and any(isinstance(value, bool) for value in values) and field.dtype != "bool":
+    if not field.shape and bool in map(type, values) and field.dtype != "bool":
         raise FieldError(f"{field.name} is {_rule(field)}")
     return _cast(field, array)
 

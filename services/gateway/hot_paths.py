@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
@@ -23,10 +24,23 @@ _log = logging.getLogger(__name__)
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
+_LONG = 256  # characters of a path that is nobody's model, and would only take memory
 _DOORS = {"api": "rest", "v2": OPEN_INFERENCE}  # by the first word of the path
 _ASKED = re.compile(
     r"/(?P<door>api|v2)/models/(?P<model>[^/:]+)(?:/versions/(?P<version>[^/:]+)|/labels/(?P<label>[^/:]+))?/(?P<task>[a-z_-]+)"
 )
+
+
+def _asked(path: str) -> tuple[str, str, Mapping[str, Any]] | None:
+    """The path's first word and its last, and what it names between them."""
+    found = _ASKED.fullmatch(path)
+    if found is None:
+        return None
+    parts = found.groupdict()
+    return parts.pop("door"), parts.pop("task"), parts
+
+
+_asked_again = lru_cache(1024)(_asked)  # the same few are asked again and again
 
 
 class HotPaths:
@@ -70,13 +84,12 @@ class HotPaths:
                 return self._tfs
             scope[OPERATION_KEY] = (OPENAI, endpoint.__name__)
             return endpoint
-        found = _ASKED.fullmatch(scope["path"]) if scope["method"] == "POST" else None
-        if found is None:
+        asked = _asked_again(scope["path"]) if len(scope["path"]) <= _LONG else _asked(scope["path"])
+        if asked is None or scope["method"] != "POST":
             return None
-        parts: dict[str, Any] = found.groupdict()
-        door, task = parts.pop("door"), parts.pop("task")
+        door, task, parts = asked
         endpoint = self._asked.get((door, task))
         if endpoint is not None:
-            scope["path_params"] = parts
+            scope["path_params"] = {**parts}
             scope[OPERATION_KEY] = (_DOORS[door], endpoint.__name__)
         return endpoint

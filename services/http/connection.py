@@ -158,7 +158,7 @@ class Connection(asyncio.Protocol):
         version = self._parser.get_http_version()
         if version != "1.1":
             scope["http_version"] = version
-        waits = any(name == b"expect" and value.lower() == b"100-continue" for name, value in self._headers)
+        waits = dict(self._headers).get(b"expect", b"").lower() == b"100-continue"
         self._coming = exchange = Exchange(self, scope, keeps=self._parser.should_keep_alive(), waits=waits)
         if self._current is None:
             self._start(exchange)
