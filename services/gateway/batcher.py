@@ -21,7 +21,7 @@ import numpy as np
 
 from services.core.errors import Internal, InvalidArgument, TensorgateError
 from services.gateway.overload import Overloaded
-from services.gateway.pace import Pace
+from services.gateway.pace import RowLimit
 from services.gateway.request import Call, Columns
 from services.gateway.routing_table import Servable
 from services.gateway.tracing import TRACES
@@ -54,9 +54,8 @@ class Counts(Protocol):
 class BatchLimits:
     """Bounds of one batch and of what waits: rows and bytes of a batch, rows a lane, bytes in all lanes together.
 
-    A batch of less than `short` seconds lets the lane's next have twice as many rows, up to these; one of more than
-    `long` seconds lets it have half as many as that had. `calls_alone` bounds the calls under way that no batch can
-    take.
+    A lane's batches have fewer rows where they take more than `long` seconds. `calls_alone` bounds the calls under way
+    that no batch can take.
     """
 
     batch_rows: int = 128
@@ -64,7 +63,6 @@ class BatchLimits:
     queue_rows: int = 4096
     queue_bytes: int = 256 << 20
     calls_alone: int = 64
-    short: float = 0.1
     long: float = 0.4
 
 
@@ -88,7 +86,7 @@ class _Waiting:
 @dataclass(slots=True)
 class _Lane:
     width: int  # most calls in flight
-    most: int  # rows of the next batch
+    limit: RowLimit
     calls: int = 0
     queue: deque[_Waiting] = field(default_factory=deque)
     rows: int = 0
@@ -101,7 +99,6 @@ class Batcher:
         self._predict = predict
         self._limits = limits
         self._counts = counts
-        self._pace = Pace(1, limits.batch_rows, limits.short, limits.long)
         self._lanes: dict[Any, _Lane] = {}
         self._queued_bytes = 0
         self._alone = 0
@@ -117,12 +114,14 @@ class Batcher:
         key = _lane_of(call)
         lane = self._lanes.get(key)
         if lane is None:
-            lane = self._lanes[key] = _Lane(max(len(call.servable.servers), 1), self._limits.batch_rows)
+            most = self._limits.batch_rows
+            limit = RowLimit(most, self._limits.long, most)
+            lane = self._lanes[key] = _Lane(max(len(call.servable.servers), 1), limit)
         elif lane.calls >= lane.width:
             return await self._join(lane, call, call.rows)
         lane.calls += 1
         try:
-            return await self._send(call)
+            return await self._send_in(lane, call)
         finally:
             self._go_on(key, lane)
 
@@ -147,6 +146,13 @@ class Batcher:
             return await self._send(call)
         finally:
             self._alone -= 1
+
+    async def _send_in(self, lane: _Lane, call: Call) -> Columns:
+        time = asyncio.get_running_loop().time
+        began = time()
+        columns = await self._send(call)
+        lane.limit.learn(call.rows or 1, time() - began)
+        return columns
 
     def _send(self, call: Call) -> Awaitable[Columns]:
         self._counts.call(call.servable, call.rows or 1)
@@ -195,12 +201,11 @@ class Batcher:
             self._counts.spent(waiting.call.servable.name, "queue", now - waiting.since)
             for trace in waiting.context.get(TRACES, ()):
                 trace.waited("queue", now - waiting.since)
-        task = loop.create_task(self._run(batch), context=_context_of(batch))
+        task = loop.create_task(self._run(lane, batch), context=_context_of(batch))
         self._tasks.add(task)
 
         def ended(task: asyncio.Task[None]) -> None:
             self._tasks.discard(task)
-            self._learn(lane, sum(waiting.rows for waiting in batch), loop.time() - now)
             _settle(task, batch)
             self._go_on(key, lane)
 
@@ -208,17 +213,13 @@ class Batcher:
         for waiting in batch:
             waiting.batch, waiting.task = batch, task
 
-    def _learn(self, lane: _Lane, rows: int, seconds: float) -> None:
-        """How many rows the next batch may have, after one of so many."""
-        lane.most = self._pace.after(min(rows, lane.most) if seconds > self._pace.long else lane.most, seconds)
-
     def _take(self, lane: _Lane) -> Sequence[_Waiting]:
         """The next batch: those still wanted, in order, within the bounds; a request larger than these goes alone."""
         batch: list[_Waiting] = []
         rows = size = 0
         while lane.queue:
             first = lane.queue[0]
-            fits = rows + first.rows <= lane.most and size + first.size <= self._limits.batch_bytes
+            fits = rows + first.rows <= lane.limit.rows and size + first.size <= self._limits.batch_bytes
             if batch and not fits:
                 break
             lane.queue.popleft()
@@ -229,31 +230,31 @@ class Batcher:
                 rows, size = rows + first.rows, size + first.size
         return batch
 
-    async def _run(self, batch: Sequence[_Waiting]) -> None:
+    async def _run(self, lane: _Lane, batch: Sequence[_Waiting]) -> None:
         if len(batch) == 1:
-            await self._answer(batch[0])
+            await self._answer(lane, batch[0])
             return
         try:
-            outputs = await self._send(_joined([waiting.call for waiting in batch]))
+            outputs = await self._send_in(lane, _joined([waiting.call for waiting in batch]))
         except InvalidArgument:  # one of them is at fault; the others must not pay for it
-            await self._one_by_one(batch)
+            await self._one_by_one(lane, batch)
         except TensorgateError as error:
             for waiting in batch:
                 _fail(waiting, error)
         else:
             if any(not array.ndim or array.shape[0] != sum(w.rows for w in batch) for array in outputs.values()):
-                await self._one_by_one(batch)  # an output that has no row for each row cannot be shared out
+                await self._one_by_one(lane, batch)  # an output that has no row for each row cannot be shared out
             else:
                 _share(outputs, batch)
 
-    async def _one_by_one(self, batch: Sequence[_Waiting]) -> None:
+    async def _one_by_one(self, lane: _Lane, batch: Sequence[_Waiting]) -> None:
         for waiting in batch:
             if not waiting.result.done():
-                await asyncio.get_running_loop().create_task(self._answer(waiting), context=waiting.context)
+                await asyncio.get_running_loop().create_task(self._answer(lane, waiting), context=waiting.context)
 
-    async def _answer(self, waiting: _Waiting) -> None:
+    async def _answer(self, lane: _Lane, waiting: _Waiting) -> None:
         try:
-            outputs = await self._send(waiting.call)
+            outputs = await self._send_in(lane, waiting.call)
         except TensorgateError as error:
             _fail(waiting, error)
         else:

@@ -128,12 +128,16 @@ async def test_a_batch_has_at_most_so_many_bytes() -> None:
 
 
 async def test_after_a_batch_that_took_long_the_next_has_half_as_many_rows() -> None:
-    door = Door()
-    batcher = batcher_over(door, batch_rows=8, short=-1, long=-1)  # each takes long
-    tasks = await start(batcher, *[call([n]) for n in range(1, 18)])
-    door.open.set()
-    await asyncio.gather(*tasks)
-    assert [len(batch) for batch in door.batches] == [1, 8, 4, 2, 1, 1]
+    sizes: list[int] = []
+
+    async def slow_together(call: Call) -> Columns:
+        sizes.append(call.rows or 0)
+        await asyncio.sleep(0.05 if sizes[-1] > 1 else 0)
+        return call.columns
+
+    batcher = Batcher(slow_together, BatchLimits(batch_rows=8, long=0.04), Uncounted())
+    await asyncio.gather(*(batcher.predict(call([n])) for n in range(1, 18)))
+    assert sizes == [1, 8, 4, 2, 1, 1]
 
 
 @pytest.mark.parametrize("limit", [{"queue_rows": 2}, {"queue_bytes": 8}])
