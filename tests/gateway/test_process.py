@@ -95,7 +95,7 @@ def gateway(store: Path, *, answer_seconds: float = 0, **settings: Any) -> Itera
     ):
         http, operations = (f"http://127.0.0.1:{ports[name] or ports['http_port']}" for name in PORTS)
         running = Running(process, http, f"127.0.0.1:{ports['grpc_port']}", operations)
-        until(lambda: httpx.get(f"{operations}/readyz").status_code == 200, seconds=10)
+        until(lambda: httpx.get(f"{operations}/readyz").status_code == 200, seconds=30)
         yield running
 
 
