@@ -71,6 +71,9 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     seed: int = Field(default=1, description="seeds Python, NumPy and TensorFlow: same seed, same metrics")
+    split_seed: int | None = Field(
+        default=None, description="draws the validated samples, and those of `samples`; none: `seed` does"
+    )
     epochs: int = 5
     batch_size: int = 128
     steps_per_epoch: int | None = Field(
@@ -109,6 +112,11 @@ class Config(BaseModel):
     log_activations: bool = Field(
         default=False, description="what each layer makes of one validation sample, each epoch, as .npz"
     )
+
+    @property
+    def rows_seed(self) -> int:
+        """What rows of the data are drawn with."""
+        return self.seed if self.split_seed is None else self.split_seed
 
     @field_validator("epochs", "batch_size")  # holds for a subclass's own defaults too, where ge=1 would be lost
     @classmethod

@@ -112,18 +112,32 @@ def tune(
 
 
 def ensemble(
-    runs: Annotated[list[str], typer.Argument(help="Finished runs of one plugin, by id.")],
+    members: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MEMBER...", help="A run, by id; or PLUGIN/VARIANT: trained first, each by another seed."
+        ),
+    ],
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="A hyper-parameter of all that are trained.")
+    ] = None,
     model: Annotated[str | None, typer.Option(help="Publish under this name instead of the plugin's.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with runs that were killed or failed.")] = False,
+    engine: Annotated[
+        str, typer.Option(help="local: members are trained one by one; ray: side by side (RAY_ADDRESS, or here).")
+    ] = LOCAL,
     as_json: JsonFlag = False,
 ) -> None:
     """Average the models of several runs, by weights found on validation data, and publish them as one.
 
     tensorgate ensemble RUN RUN RUN
+    tensorgate ensemble mnist/convnet mnist/convnet mnist/dense --engine ray
     """
     with loading_tensorflow():
-        from services.trainer.ensemble import ensemble_and_publish
+        from services.trainer.ensemble import EnsembleRequest, ensemble_and_publish
 
-    _end(ensemble_and_publish(runs, model, CliSettings()), as_json)
+    request = EnsembleRequest(members, tuple(settings or ()), resume, model, engine)
+    _end(ensemble_and_publish(request, CliSettings()), as_json)
 
 
 def compare(

@@ -7,7 +7,7 @@ evaluation on the test split, gate, export, check, publish.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from types import MappingProxyType
 from typing import Any
@@ -21,7 +21,6 @@ from plugins.contract import (
     Config,
     Data,
     Datasets,
-    HoldOut,
     Plugin,
     Samples,
     Signature,
@@ -30,15 +29,14 @@ from plugins.contract import (
     Variant,
 )
 from services.core.errors import FailedPrecondition, InvalidArgument
-from services.trainer.configuration import validate_config
+from services.trainer.engines import LOCAL, engine_of
 from services.trainer.fit.precision import make_deterministic
 from services.trainer.fit.protocols import cuts
-from services.trainer.fit.recipe import Recipe
 from services.trainer.heads import as_scores
 from services.trainer.journal import Bench
+from services.trainer.members import MembersRequest, find_members, plugin_of, recipe_of
 from services.trainer.pipeline import TrainRequest, bench_of, fewer, fit_all, train
-from services.trainer.run_folder import open_run
-from services.trainer.run_record import RunRecord, read_record
+from services.trainer.run_record import RunRecord
 from services.trainer.settings import TrainerSettings
 
 _AVERAGED = ("scores", "values")
@@ -70,19 +68,30 @@ class Member:
         return answer
 
 
-def ensemble_and_publish(runs: Sequence[str], model: str | None, settings: TrainerSettings) -> RunRecord:
-    """Average runs of this machine and publish the result. Raises TensorgateError."""
-    if len(set(runs)) < 2:
-        raise InvalidArgument(f"An ensemble has two different runs or more. Received: {', '.join(runs) or 'none'}")
-    plugin = read_record(open_run(settings.runs, runs[0]).path).plugin
-    return ensemble(runs, model, bench_of(plugin, settings))
+@dataclass(frozen=True)
+class EnsembleRequest(MembersRequest):
+    """What a person asks for."""
+
+    model: str | None = None  # the plugin's name
+    engine: str = LOCAL  # where members are trained
 
 
-def ensemble(runs: Sequence[str], model: str | None, bench: Bench) -> RunRecord:
-    """Find the weights of the runs' models and publish their average.
+def ensemble_and_publish(request: EnsembleRequest, settings: TrainerSettings) -> RunRecord:
+    """Average models of an installed plugin, trained on this machine or now, and publish the result.
+
+    Raises TensorgateError.
+    """
+    bench = bench_of(plugin_of(request.members[0], settings.runs), settings)
+    with engine_of(request.engine, settings) as engine:
+        return ensemble(request, replace(bench, engine=engine))
+
+
+def ensemble(request: EnsembleRequest, bench: Bench) -> RunRecord:
+    """Train the members that are no finished runs yet, find the models' weights, and publish their average.
 
     Raises FailedPrecondition for members that were not validated alike, and for one that brings nothing.
     """
+    runs = find_members(request, bench)
     members = [_member(run, bench) for run in runs]
     first = members[0]
     if any(not np.array_equal(member.validation, first.validation) for member in members):
@@ -95,27 +104,17 @@ def ensemble(runs: Sequence[str], model: str | None, bench: Bench) -> RunRecord:
     told = ", ".join(f"{run} {weight:.2f}" for run, weight in zip(runs, weights, strict=True))
     bench.progress.step(f"weights: {told}")
     plugin = Ensemble(bench.plugin, members, weights)
-    request = TrainRequest(plugin.name, model=model)
-    return train(request, Bench(plugin, bench.datasets, bench.store, bench.runs, bench.progress))
+    return train(TrainRequest(plugin.name, model=request.model), replace(bench, plugin=plugin))
 
 
 def _member(run: str, bench: Bench) -> Member:
     """A finished run's model, from its checkpoint: nothing is trained."""
-    folder, plugin = open_run(bench.runs, run), bench.plugin
-    record = read_record(folder.path)
-    variant = plugin.variants.get(record.variant)
-    protocol = variant and (variant.protocol or plugin.protocol)
-    if record.plugin != plugin.name or not record.metrics or not isinstance(protocol, HoldOut) or protocol.refit:
-        raise FailedPrecondition(
-            f"A member is a finished run of {plugin.name}, validated by hold-out and not trained again after it. "
-            f"Received: {run}, {record.state} ({record.plugin}, {record.variant})"
-        )
-    config = validate_config(plugin, record.config)
-    recipe = Recipe(plugin, record.variant, config, record.metric, folder, bench.progress)
+    recipe = recipe_of(run, bench)
+    config = recipe.config
     make_deterministic(config)
-    data = fewer(plugin.load_data(config, bench.datasets), config)
+    data = fewer(bench.plugin.load_data(config, bench.datasets), config)
     model, _, _ = fit_all(recipe, data.train)
-    return Member(run, model, data, cuts(protocol, len(data.train), config.seed)[0].validation)
+    return Member(run, model, data, cuts(recipe.protocol, len(data.train), config.rows_seed)[0].validation)
 
 
 @dataclass(frozen=True)

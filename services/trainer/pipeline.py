@@ -30,7 +30,7 @@ from services.trainer.environment import environment
 from services.trainer.fit.fitting import fit, fresh_model
 from services.trainer.fit.precision import make_deterministic
 from services.trainer.fit.protocols import FINAL, best_epoch, cuts, trains_again
-from services.trainer.fit.recipe import Plan, Recipe
+from services.trainer.fit.recipe import Plan, Planned, Recipe
 from services.trainer.interval import Interval, figure_interval
 from services.trainer.journal import Bench, Journal
 from services.trainer.progress import figures_text, progress_on
@@ -54,6 +54,7 @@ class TrainRequest:
     model: str | None = None  # the plugin's name
     label: str | None = STABLE  # moved to the new version; None: none is
     force: bool = False  # publish against the gate's verdict
+    publish: bool = True  # and judge whether it may be
     resume: str | None = None  # the id of a run that was killed: goes on with what it was asked
     engine: str = LOCAL  # where models are trained; the rest is done here
     if_changed: bool = False  # only if the data are others than those of `stable`
@@ -96,16 +97,16 @@ def bench_of(plugin: str, settings: TrainerSettings) -> Bench:
 
 
 def train(request: TrainRequest, bench: Bench) -> RunRecord:
-    """Run the whole road for one plugin; returns the record, PUBLISHED or REJECTED.
+    """Run the whole road for one plugin; returns the record, PUBLISHED, REJECTED or, if not to be published, TRAINED.
 
     A fault marks the run FAILED and is raised; a kill leaves it RUNNING. Both can be gone on with (`resume`).
     """
-    config, journal = _begin(request, bench)
+    config, journal = begin(request, bench)
     try:
         make_deterministic(config)
         _walk(request, bench, config, journal)
     except Exception as error:  # whatever went wrong, the record says so before it is raised
-        ended = journal.record.state is not RunState.RUNNING  # published or rejected: only the report is missing
+        ended = journal.record.state is not RunState.RUNNING  # all but the report is there
         journal.note(state=journal.record.state if ended else RunState.FAILED, error=f"{type(error).__name__}: {error}")
         raise
     finally:
@@ -113,8 +114,8 @@ def train(request: TrainRequest, bench: Bench) -> RunRecord:
     return journal.record
 
 
-def _begin(request: TrainRequest, bench: Bench) -> tuple[Config, Journal]:
-    """The run's folder and record: new ones, or those of the run to go on with."""
+def begin(request: TrainRequest, bench: Bench) -> tuple[Config, Journal]:
+    """The run's folder and record: new ones, or those of the run to go on with. Nothing is trained yet."""
     if request.label is not None:
         check_label(request.label)
     if request.resume is not None:
@@ -218,7 +219,7 @@ def fewer(data: Data, config: Config) -> Data:
     """The data with as many training samples as the config asks for, in their order; the test split stays whole."""
     if config.samples is None or config.samples >= len(data.train):
         return data
-    drawn = np.random.default_rng(config.seed).choice(len(data.train), config.samples, replace=False)
+    drawn = np.random.default_rng(config.rows_seed).choice(len(data.train), config.samples, replace=False)
     return Data(train=data.train.take(np.sort(drawn)), test=data.test)
 
 
@@ -242,15 +243,21 @@ def fit_all(recipe: Recipe, train: Samples) -> tuple[Any, tuple[StageRecord, ...
 
 def fit_folds(recipe: Recipe, train: Samples) -> tuple[Any, tuple[StageRecord, ...]]:
     """Train the models that are validated: the last of them, and all their records."""
+    return _fit_plans(recipe, train, plan_folds(recipe, len(train)))
+
+
+def plan_folds(recipe: Recipe, rows: int) -> list[Plan]:
+    """The models that are validated, of so many rows to train on."""
     protocol, epochs = recipe.protocol, recipe.config.epochs
-    parts, again = cuts(protocol, len(train), recipe.config.seed), trains_again(protocol)
+    parts, again = cuts(protocol, rows, recipe.config.rows_seed), trains_again(protocol)
     after = [(len(parts) - number - 1 + again) * epochs for number in range(len(parts))]
-    plans = [Plan(cut.name, number, epochs, after[number], not again, cut) for number, cut in enumerate(parts)]
-    return _fit_plans(recipe, train, plans)
+    return [Plan(cut.name, number, epochs, after[number], not again, cut) for number, cut in enumerate(parts)]
 
 
 def _fit_plans(recipe: Recipe, train: Samples, plans: Sequence[Plan]) -> tuple[Any, tuple[StageRecord, ...]]:
-    recipe.engine(recipe, plans)
+    faults = recipe.engine([Planned(recipe, plan) for plan in plans])
+    if recipe.folder in faults:
+        raise faults[recipe.folder]
     records = []
     for plan in plans:
         model, record = fit(recipe, plan.stage(train))
@@ -265,6 +272,9 @@ def _can_be_told(record: RunRecord) -> bool:
 
 def _pass_gate(request: TrainRequest, bench: Bench, journal: Journal, model: Any) -> None:
     """Publish the model, or say why not."""
+    if not request.publish:
+        journal.note(state=RunState.TRAINED)
+        return
     record = journal.record
     candidate = Candidate(record.metrics, record.baseline, record.data_sha256)
     standing = _standing(bench.store, record.model)

@@ -1,6 +1,6 @@
-"""A run's models on Ray: each is a task, and the files that training it leaves come back to the run's folder.
+"""Models of runs on Ray: each is a task, and the files that training it leaves come back to its run's folder.
 
-The run stays in the process that asked for it, which then finds its models trained, as one that goes on after a kill
+A run stays in the process that asked for it, which then finds its models trained, as one that goes on after a kill
 does. A task whose worker is lost is begun anew by Ray: same seed, same figures.
 """
 
@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import ray
 from ray.util.queue import Queue
@@ -21,7 +22,7 @@ from services.trainer.fit.checkpoint import state_file
 from services.trainer.fit.fitting import fit
 from services.trainer.fit.log import trim_lines
 from services.trainer.fit.precision import make_deterministic
-from services.trainer.fit.recipe import Assignment, Plan, Recipe
+from services.trainer.fit.recipe import Assignment, Faults, Plan, Planned, Recipe
 from services.trainer.pipeline import fewer
 from services.trainer.progress import EpochDone, RunProgress
 from services.trainer.ray_cluster import datasets_of_worker, errors_as_here, room
@@ -43,31 +44,78 @@ class RayModels:
 
     mirror: str
 
-    def __call__(self, recipe: Recipe, plans: Sequence[Plan]) -> None:
-        """Raises Unavailable when Ray goes away, and what training a model raises."""
-        left = [plan for plan in plans if not state_file(recipe.folder, plan.name).read().is_end(plan.epochs)]
-        if left:
-            with errors_as_here():
-                self._train(recipe, left)
+    def __call__(self, models: Iterable[Planned]) -> Faults:
+        """Raises Unavailable when Ray goes away."""
+        left = [model for model in models if not is_trained(model)]
+        if not left:
+            return {}
+        with errors_as_here():
+            return self._train(left)
 
-    def _train(self, recipe: Recipe, plans: Sequence[Plan]) -> None:
-        there, queue = room(), _queue_here()
-        task, assignment = there.task(_work, _TRIES_AGAIN), Assignment(recipe.plugin, recipe.variant, recipe.config)
-        recipe.progress.step(f"on Ray, {there.at_once} at once: {', '.join(plan.name for plan in plans)}")
-        waves = in_waves(plans, there.at_once)
-        running = {task.remote(assignment, plan, self.mirror, queue): plan.name for plan in waves}
-        listener = Listener(recipe.progress, len(plans))
+    def _train(self, models: Sequence[Planned]) -> Faults:
+        there, queue, names, progress = room(), _queue_here(), names_of(models), models[0].recipe.progress
+        task = there.task(_work, _TRIES_AGAIN)
+        progress.step(f"on Ray, {there.at_once} at once: {', '.join(names)}")
+        plans = in_waves([model.plan for model in models], there.at_once)
+        running = {
+            task.remote(_assignment(model.recipe), plan, Teller(queue, name), self.mirror): model
+            for model, plan, name in zip(models, plans, names, strict=True)
+        }
         try:
-            while running:
-                ready, _ = ray.wait([*running], timeout=_LOOK_SECONDS)
-                for name, told in queue.get_nowait_batch(queue.qsize()):
-                    listener.hear(name, told)
-                for each in ready:
-                    keep(ray.get(each), running.pop(each), recipe.folder)
+            return _Round(running, queue, Listener(progress, len(models))).run()
         finally:
             for each in running:
                 ray.cancel(each, force=True)
             queue.shutdown(force=True)
+
+
+@dataclass
+class _Round:
+    """The models that are trained at the moment, by the reference to what will come of them."""
+
+    running: dict[Any, Planned]
+    queue: Queue
+    listener: Listener
+    faults: dict[RunFolder, Exception] = field(default_factory=dict)
+
+    def run(self) -> Faults:
+        """See each to its end."""
+        while self.running:
+            ready, _ = ray.wait([*self.running], timeout=_LOOK_SECONDS)
+            for name, told in self.queue.get_nowait_batch(self.queue.qsize()):
+                self.listener.hear(name, told)
+            for each in ready:
+                if each in self.running:  # not cancelled since
+                    self._end(each, self.running.pop(each))
+        return self.faults
+
+    def _end(self, ready: Any, model: Planned) -> None:
+        run = model.recipe.folder
+        try:
+            with errors_as_here():
+                files = ray.get(ready)
+        except Exception as error:  # whatever it is, it is that run's, and the others go on
+            self.faults[run] = error
+            for each in [each for each, other in self.running.items() if other.recipe.folder == run]:
+                ray.cancel(each, force=True)
+                del self.running[each]
+        else:
+            keep(files, model.plan.name, run)
+
+
+def is_trained(model: Planned) -> bool:
+    """Is all of it in its run's folder?"""
+    return state_file(model.recipe.folder, model.plan.name).read().is_end(model.plan.epochs)
+
+
+def names_of(models: Sequence[Planned]) -> list[str]:
+    """What people are told of each: within a run the model's name, among several the run's id."""
+    alone = len({model.recipe.folder for model in models}) == 1
+    return [model.plan.name if alone else model.recipe.folder.id for model in models]
+
+
+def _assignment(recipe: Recipe) -> Assignment:
+    return Assignment(recipe.plugin, recipe.variant, recipe.config)
 
 
 def _queue_here() -> Queue:
@@ -95,7 +143,7 @@ class Listener:
     def hear(self, name: str, told: Told) -> None:
         """What the worker that trains this model says; first of all it says that nothing is done."""
         if isinstance(told, EpochDone):
-            self._progress.epoch(told)
+            self._progress.epoch(replace(told, stage=name))
         elif isinstance(told, str):
             self._progress.step(f"{name}: {told}")
         else:
@@ -110,7 +158,10 @@ class Teller:
 
     def __init__(self, queue: Queue, name: str) -> None:
         self._queue, self._name = queue, name
-        self._shared = time.monotonic()
+        self._shared = 0.0
+
+    def begin(self) -> None:
+        """Tell that nothing is done."""
         self._tell(0.0)
 
     def step(self, text: str) -> None:
@@ -135,10 +186,10 @@ class Teller:
         self._queue.put((self._name, told))
 
 
-def _work(assignment: Assignment, plan: Plan, mirror: str, queue: Queue) -> Files:
+def _work(assignment: Assignment, plan: Plan, progress: Teller, mirror: str) -> Files:
     """A worker's part: train one model; what is in the folder then."""
     plugin, config = assignment.plugin, assignment.config
-    progress = Teller(queue, plan.name)
+    progress.begin()
     make_deterministic(config)
     train = fewer(plugin.load_data(config, datasets_of_worker(mirror, progress.step)), config).train
     with TemporaryDirectory() as path:

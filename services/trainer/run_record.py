@@ -35,6 +35,7 @@ class RunState(StrEnum):
     RUNNING = "running"
     PUBLISHED = "published"
     REJECTED = "rejected"
+    TRAINED = "trained"  # a member of an ensemble, which is published instead
     FAILED = "failed"
 
 

@@ -7,23 +7,22 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from plugins.contract import Array, Samples, Task, Variant
-from services.core.errors import FailedPrecondition, InvalidArgument
+from plugins.contract import Array, KFold, Samples, Task, Variant
+from services.core.errors import FailedPrecondition, TensorgateError
 from services.store import open_store
-from services.trainer.ensemble import Loss, best_weights, ensemble, ensemble_and_publish
+from services.trainer.ensemble import EnsembleRequest, Loss, best_weights, ensemble
 from services.trainer.journal import Bench
+from services.trainer.members import MembersRequest, find_members
 from services.trainer.pipeline import TrainRequest, train
 from services.trainer.progress import PlainProgress
-from services.trainer.run_record import RunState
-from services.trainer.settings import TrainerSettings
-from tests.trainer.tiny_plugin import Tiny, TinyConfig
+from services.trainer.run_record import RunRecord, RunState, read_record, read_records
+from tests.trainer.tiny_plugin import Tiny, TinyConfig, half_sighted
 from tests.trainer.train_tiny import NoDatasets
 
 
@@ -44,45 +43,116 @@ def test_weights_add_up_and_are_never_worse_than_the_best_member_or_the_plain_me
     assert found <= min(map(loss, answers)) * 1.02
 
 
-def bench_in(home: Path) -> Bench:
-    progress = PlainProgress(Console(quiet=True), time.monotonic)
-    return Bench(HalfSighted(), NoDatasets(), open_store(str(home / "store")), home / "runs", progress)
-
-
 class HalfSighted(Tiny):
-    """Each variant sees two of the four numbers."""
+    """Each variant sees two of the four numbers, or is validated in a way that no member is."""
 
-    variants = MappingProxyType({"left": Variant("the first two"), "right": Variant("the last two")})
+    variants = MappingProxyType(
+        {
+            "left": Variant("the first two"),
+            "right": Variant("the last two"),
+            "folded": Variant("by folds", protocol=KFold(2)),
+        }
+    )
+    blind: str | None = None  # the variant that cannot be built
 
     def build_model(self, config: TinyConfig, variant: str, train: Samples) -> Any:
-        numbers = keras.Input((4,))
-        seen = numbers * np.array([[1, 1, 0, 0] if variant == "left" else [0, 0, 1, 1]], np.float32)
-        model = keras.Model(numbers, keras.layers.Dense(2, activation="softmax")(seen))
-        model.compile(keras.optimizers.Adam(0.1), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
-        return model
+        if variant == self.blind:
+            raise ValueError(f"blind on the {variant}")
+        return half_sighted(variant)
 
 
-def test_runs_that_complement_each_other_become_one_served_model(tmp_path: Path) -> None:
-    bench = bench_in(tmp_path)
-    members = [train(TrainRequest("tiny", variant, label=None), bench) for variant in ("left", "right")]
-    runs = [member.id for member in members]
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    progress = PlainProgress(Console(quiet=True), time.monotonic)
+    return Bench(HalfSighted(), NoDatasets(), open_store(str(tmp_path / "store")), tmp_path / "runs", progress)
 
-    record = ensemble(runs, "together", bench)
+
+def record_of(run: str, bench: Bench) -> RunRecord:
+    return read_record(bench.runs / run)
+
+
+def test_members_that_complement_each_other_are_trained_and_become_one_served_model(bench: Bench) -> None:
+    record = ensemble(EnsembleRequest(("tiny/left", "tiny/right"), model="together"), bench)
 
     assert record.state is RunState.PUBLISHED, record.gate
     assert bench.store.labels("together") == {"stable": 1}
-    assert record.metrics["accuracy"] > max(member.metrics["accuracy"] for member in members)
     card = bench.store.card("together", 1)
-    assert card.lineage.config["members"] == runs
+    runs = list(card.lineage.config["members"])
+    members = [record_of(run, bench) for run in runs]
+    assert [(member.variant, member.state) for member in members] == [
+        ("left", RunState.TRAINED),
+        ("right", RunState.TRAINED),
+    ]
+    assert not bench.store.versions("tiny")
+    assert record.metrics["accuracy"] > max(member.metrics["accuracy"] for member in members)
     assert sum(card.lineage.config["weights"]) == pytest.approx(1)
     assert card.description == "the weighted average of 2 models"
-    assert (tmp_path / "runs" / record.id / "report.html").is_file()
+    assert all((bench.runs / run / "report.html").is_file() for run in (record.id, *runs))
     with pytest.raises(FailedPrecondition, match=f"Received: {runs[0]}, without which"):
-        ensemble([runs[0], runs[0]], "twins", bench)
-    with pytest.raises(FailedPrecondition, match="A member is a finished run of tiny"):
-        ensemble([runs[0], record.id], "nested", bench)
+        ensemble(EnsembleRequest((*runs, runs[0])), bench)
+    with pytest.raises(FailedPrecondition, match=f"A member is of tiny, .* Received: {record.id}"):
+        ensemble(EnsembleRequest((runs[0], record.id)), bench)
 
 
-def test_an_ensemble_of_one_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidArgument, match="two different runs or more"):
-        ensemble_and_publish(["a", "a"], None, TrainerSettings(home=tmp_path))
+def test_members_of_a_variant_have_seeds_of_their_own_and_are_validated_on_the_same_rows(bench: Bench) -> None:
+    there = train(TrainRequest("tiny", "left", ("epochs=1", "seed=7"), publish=False), bench)
+    asked = ("tiny/left", there.id, "tiny/left", "tiny/right")
+
+    runs = find_members(MembersRequest(asked, ("epochs=1", "seed=6")), bench)
+
+    members = [record_of(run, bench) for run in runs]
+    assert runs[1] == there.id
+    assert [(member.variant, member.seed) for member in members] == [
+        ("left", 6),
+        ("left", 7),
+        ("left", 8),
+        ("right", 6),
+    ]
+    assert [config_of(member).rows_seed for member in members] == [7] * 4
+    assert members[0].final != members[2].final
+
+
+def config_of(record: RunRecord) -> TinyConfig:
+    return TinyConfig.model_validate(record.config)
+
+
+def test_when_a_member_fails_the_others_are_kept_and_the_command_can_be_gone_on_with(bench: Bench) -> None:
+    plugin = bench.plugin
+    assert isinstance(plugin, HalfSighted)
+    plugin.blind = "left"
+    with pytest.raises(FailedPrecondition) as fault:
+        find_members(MembersRequest(("tiny/left", "tiny/right"), ("epochs=1",)), bench)
+    failed, kept = read_records(bench.runs)
+    assert (failed.state, failed.error, kept.state) == (
+        RunState.FAILED,
+        "ValueError: blind on the left",
+        RunState.TRAINED,
+    )
+    assert f"Received: {failed.id} (ValueError: blind on the left)" in fault.value.message
+    assert fault.value.message.endswith(f"tensorgate ensemble --resume {failed.id} {kept.id}")
+
+    plugin.blind = None
+    with pytest.raises(FailedPrecondition, match=rf"\(--resume\)\. Received: {failed.id}, failed"):
+        find_members(MembersRequest((failed.id, kept.id)), bench)
+    assert find_members(MembersRequest((failed.id, kept.id), resume=True), bench) == (failed.id, kept.id)
+    assert record_of(failed.id, bench).state is RunState.TRAINED
+    assert record_of(kept.id, bench) == kept
+
+
+@pytest.mark.parametrize(
+    ("request_", "says"),
+    [
+        (MembersRequest(("tiny/left",)), "two different members or more. Received: tiny/left"),
+        (MembersRequest(("tiny/left", "tiny/folded")), "A member is of tiny, .* Received: tiny/folded"),
+        (MembersRequest(("tiny/left", "mnist/dense")), "A member is of tiny, .* Received: mnist/dense"),
+        (MembersRequest(("tiny/left", "tiny/middle")), "one of: left, right, folded. Received: 'middle'"),
+        (MembersRequest(("tiny/left", "tiny/right"), ("height=3",)), "Received: 'height'"),
+        (MembersRequest(("tiny/left", "nothing")), "A run is one of the folders .* Received: 'nothing'"),
+    ],
+)
+def test_members_that_cannot_be_are_refused_before_any_is_trained(
+    request_: MembersRequest, says: str, bench: Bench
+) -> None:
+    with pytest.raises(TensorgateError, match=says):
+        find_members(request_, bench)
+    assert not bench.runs.exists()

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import pytest
@@ -17,21 +18,23 @@ import ray
 from ray.cluster_utils import Cluster
 from rich.console import Console
 
-from plugins.contract import HoldOut, KFold, Samples
+from plugins.contract import HoldOut, KFold, Samples, Variant
 from services.core.errors import FailedPrecondition, InvalidArgument
 from services.store import open_store
 from services.trainer.engines import RAY, engine_of
+from services.trainer.ensemble import EnsembleRequest, ensemble
 from services.trainer.fit.recipe import Engine, Plan, here
 from services.trainer.journal import Bench
+from services.trainer.members import MembersRequest, find_members
 from services.trainer.pipeline import TrainRequest, train
 from services.trainer.progress import EpochDone, PlainProgress
 from services.trainer.ray_models import Listener, RayModels, Told, in_waves
-from services.trainer.run_record import RunRecord, RunState, read_records
+from services.trainer.run_record import RunRecord, RunState, read_record, read_records
 from services.trainer.settings import TrainerSettings
 from services.trainer.sources.datasets import DatasetFetcher
 from tests.polling import until
 from tests.trainer.rays import room_for_ray
-from tests.trainer.tiny_plugin import TinyConfig
+from tests.trainer.tiny_plugin import TinyConfig, half_sighted
 from tests.trainer.traced_plugin import FAULTY, Traced, TracedConfig, fill
 
 
@@ -67,9 +70,16 @@ class Folded(Traced):
 
 
 class Held(Folded):
-    """One model, which is also the one to publish."""
+    """One model, which is also the one to publish; each variant sees half of what there is."""
 
     protocol = HoldOut(50)  # type: ignore[assignment]
+    variants = MappingProxyType(
+        {"left": Variant("the first two"), "right": Variant("the last two"), "faulty": Variant("", {"units": FAULTY})}
+    )
+
+    def build_model(self, config: TinyConfig, variant: str, train: Samples) -> Any:
+        super().build_model(config, variant, train)
+        return half_sighted(variant)
 
 
 @dataclass
@@ -80,16 +90,28 @@ class Workshop:
 
     def run(self, plugin: Folded, engine: Engine, *overrides: str, resume: str | None = None) -> tuple[RunRecord, str]:
         """The record, and what was printed."""
-        printed, notes = io.StringIO(), self.home / "notes"
-        notes.mkdir(exist_ok=True)
-        progress = PlainProgress(Console(file=printed, width=300), time.monotonic)
-        datasets = DatasetFetcher(self.home / "cache", str(self.home / "mirror"), progress.step)
-        bench = Bench(plugin, datasets, open_store(str(self.home / "store")), self.home / "runs", progress, engine)
-        asked = () if resume else (f"notes={notes}", f"driver={os.getpid()}", *overrides)
+        bench, printed = self.bench(plugin, engine)
+        asked = () if resume else self.settings(*overrides)
         return train(TrainRequest(plugin.name, overrides=asked, resume=resume), bench), printed.getvalue()
 
-    def on_ray(self, plugin: Folded, *overrides: str, resume: str | None = None) -> tuple[RunRecord, str]:
-        return self.run(plugin, RayModels(str(self.home / "mirror")), *overrides, resume=resume)
+    def bench(self, plugin: Folded, engine: Engine) -> tuple[Bench, io.StringIO]:
+        """And where it prints."""
+        printed = io.StringIO()
+        progress = PlainProgress(Console(file=printed, width=300), time.monotonic)
+        datasets = DatasetFetcher(self.home / "cache", str(self.home / "mirror"), progress.step)
+        return Bench(
+            plugin, datasets, open_store(str(self.home / "store")), self.home / "runs", progress, engine
+        ), printed
+
+    def settings(self, *overrides: str) -> tuple[str, ...]:
+        """Those, and where the notes go."""
+        notes = self.home / "notes"
+        notes.mkdir(exist_ok=True)
+        return (f"notes={notes}", f"driver={os.getpid()}", *overrides)
+
+    @property
+    def ray(self) -> RayModels:
+        return RayModels(str(self.home / "mirror"))
 
     def notes(self, kind: str) -> list[str]:
         return [note.name for note in (self.home / "notes").glob(f"{kind} *")]
@@ -99,6 +121,9 @@ class Workshop:
         folder = self.home / "runs" / run.id
         files = [file for file in folder.rglob("*") if file.is_file()]
         return {str((file.parent if "tfevents" in file.name else file).relative_to(folder)) for file in files}
+
+    def members(self, run: RunRecord) -> list[RunRecord]:
+        return [read_record(self.home / "runs" / member) for member in run.config["members"]]
 
     def lines(self, run: RunRecord) -> list[str]:
         return sorted((self.home / "runs" / run.id / "metrics.jsonl").read_text().splitlines())
@@ -135,28 +160,61 @@ def epochs_told(printed: str) -> list[str]:
     return sorted(line.partition(" eta ")[0] for line in printed.splitlines() if " epoch " in line)
 
 
-@pytest.mark.parametrize("plugin", [Folded(), Held()], ids=["folds", "hold-out"])
-def test_a_run_whose_worker_is_killed_in_the_middle_of_a_model_ends_with_the_figures_of_one_here(
-    plugin: Folded, workshop: Workshop, cluster: Cluster
+def test_a_run_whose_worker_is_killed_in_the_middle_of_a_fold_ends_with_the_figures_of_one_here(
+    workshop: Workshop, cluster: Cluster
 ) -> None:
-    local, told_here = workshop.run(plugin, here, "epochs=3")
+    local, told_here = workshop.run(Folded(), here, "epochs=3")
 
-    run, told = workshop.on_ray(plugin, "epochs=3", "deadly_epoch=2")
+    run, told = workshop.run(Folded(), workshop.ray, "epochs=3", "deadly_epoch=2")
 
     assert len(workshop.notes("killed")) == 1 and "begins anew: its worker was lost" in told
     assert run.state is RunState.REJECTED and alike(run, local)
     assert workshop.lines(run) == workshop.lines(local)
     assert workshop.files(run) == workshop.files(local)
     assert sorted(set(epochs_told(told))) == epochs_told(told_here)
-    if len(run.folds) > 1:
-        machines = {f"machine {node.node_id}" for node in cluster.worker_nodes}
-        assert set(workshop.notes("machine")) == machines, "folds are trained side by side"
+    machines = {f"machine {node.node_id}" for node in cluster.worker_nodes}
+    assert set(workshop.notes("machine")) == machines, "folds are trained side by side"
+
+
+def test_an_ensemble_with_a_worker_killed_in_the_middle_of_a_member_has_the_figures_of_one_trained_here(
+    workshop: Workshop, cluster: Cluster
+) -> None:
+    asked = ("folded/left", "folded/right")
+    bench, _ = workshop.bench(Held(), here)
+    local = ensemble(EnsembleRequest(asked, workshop.settings("epochs=3")), bench)
+
+    bench, printed = workshop.bench(Held(), workshop.ray)
+    run = ensemble(EnsembleRequest(asked, workshop.settings("epochs=3", "deadly_epoch=2")), bench)
+
+    assert len(workshop.notes("killed")) == 1
+    assert (
+        sum(f"{member} begins anew: its worker was lost" in printed.getvalue() for member in run.config["members"]) == 1
+    )
+    machines = {f"machine {node.node_id}" for node in cluster.worker_nodes}
+    assert set(workshop.notes("machine")) == machines, "members are trained side by side"
+    assert run.config["weights"] == local.config["weights"] and alike(run, local)
+    for ours, theirs in zip(workshop.members(run), workshop.members(local), strict=True):
+        assert ours.state is RunState.TRAINED and alike(ours, theirs)
+        assert workshop.lines(ours) == workshop.lines(theirs)
+        assert workshop.files(ours) == workshop.files(theirs)
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_member_that_fails_leaves_the_others_alone(workshop: Workshop) -> None:
+    bench, printed = workshop.bench(Held(), workshop.ray)
+    request = MembersRequest(("folded/faulty", "folded/left"), workshop.settings("epochs=1"))
+    with pytest.raises(FailedPrecondition, match="ValueError: six units are too many"):
+        find_members(request, bench)
+    faulty, left = read_records(bench.runs)
+    assert (faulty.state, left.state) == (RunState.FAILED, RunState.TRAINED)
+    assert f"{left.id} epoch 1/1" in printed.getvalue(), "trained on Ray"
+    assert faulty.error == "ValueError: six units are too many"
 
 
 @pytest.mark.usefixtures("cluster")
 def test_a_fault_in_a_model_ends_the_run_as_it_would_here(workshop: Workshop) -> None:
     with pytest.raises(ValueError, match="six units are too many"):
-        workshop.on_ray(Folded(), f"units={FAULTY}")
+        workshop.run(Folded(), workshop.ray, f"units={FAULTY}")
     (record,) = read_records(workshop.home / "runs")
     assert record.state is RunState.FAILED and record.error == "ValueError: six units are too many"
 
@@ -169,7 +227,7 @@ def test_who_stops_a_run_stops_its_workers(workshop: Workshop, monkeypatch: pyte
 
     monkeypatch.setattr(Listener, "hear", stop)
     with pytest.raises(KeyboardInterrupt):
-        workshop.on_ray(Folded(), "epochs=100000")
+        workshop.run(Folded(), workshop.ray, "epochs=100000")
     workers = [Path("/proc") / note.name.partition("-")[2] for note in (workshop.home / "notes").glob("8-*")]
     assert workers
     until(lambda: not any(worker.exists() for worker in workers), seconds=20)
@@ -180,7 +238,7 @@ def test_who_stops_a_run_stops_its_workers(workshop: Workshop, monkeypatch: pyte
 def test_of_a_run_that_goes_on_nothing_is_trained_twice(workshop: Workshop) -> None:
     local, _ = workshop.run(Held(), here, "epochs=1")
     lines = workshop.lines(local)
-    again, told = workshop.on_ray(Held(), resume=local.id)
+    again, told = workshop.run(Held(), workshop.ray, resume=local.id)
     assert alike(again, local) and workshop.lines(again) == lines
     assert "on Ray" not in told and not epochs_told(told)
 

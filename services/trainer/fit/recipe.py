@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -54,13 +54,15 @@ class Stage:
     validation: Samples | None = None
 
 
-# Trains models that have no part in each other, before `fit` is asked for them: what it leaves in the run's folder is
-# what training here would, so that `fit` finds them trained.
-Engine = Callable[["Recipe", Sequence[Plan]], None]
+Faults = Mapping[RunFolder, Exception]  # by run: what was raised by training a model of it
+# Trains models that have no part in each other, of one run or of several, before `fit` is asked for them: what it
+# leaves in a run's folder is what training here would, so that `fit` finds them trained. A fault ends its run only.
+Engine = Callable[[Iterable["Planned"]], Faults]
 
 
-def here(recipe: Recipe, plans: Sequence[Plan]) -> None:
-    """The engine of one machine: trains nothing ahead."""
+def here(models: Iterable[Planned]) -> Faults:
+    """The engine of one machine: trains nothing ahead, and asks for no model."""
+    return {}
 
 
 @dataclass(frozen=True)
@@ -86,3 +88,11 @@ class Recipe:
     def protocol(self) -> EvaluationProtocol:
         """How the variant is evaluated."""
         return self.plugin.variants[self.variant].protocol or self.plugin.protocol
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A model to train, of whatever run."""
+
+    recipe: Recipe
+    plan: Plan

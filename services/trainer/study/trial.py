@@ -47,7 +47,7 @@ def run_trial(
     watch = Pruning(hopeless, metric)
     recipe = Recipe(plugin, assignment.variant, config, metric, RunFolder(folder), progress, (watch,))
     data = fewer(plugin.load_data(config, datasets), config).train
-    cut = cuts(recipe.protocol, len(data), config.seed)[0]
+    cut = cuts(recipe.protocol, len(data), config.rows_seed)[0]
     stage = Stage("trial", 0, config.epochs, 0, False, data.take(cut.train), data.take(cut.validation))
     _, record = fit(recipe, stage)
     values = record.history[f"val_{metric.name}"]
