@@ -185,11 +185,9 @@ class Ensemble(Plugin[EnsembleConfig]):
 
     def build_model(self, config: EnsembleConfig, variant: str, train: Samples) -> Any:
         """The weighted average of the members' answers."""
-        inputs = {name: _inputs_like(member.model.input, name) for name, member in self._named()}
-        members = {
-            name: keras.Model(member.model.input, member.model.output, name=f"{name}_model")
-            for name, member in self._named()
-        }
+        ends = {name: _ends(member.model) for name, member in self._named()}
+        inputs = {name: _inputs_like(taken, name) for name, (taken, _) in ends.items()}
+        members = {name: keras.Model(*both, name=f"{name}_model") for name, both in ends.items()}
         answers = [members[name](inputs[name]) * weight for (name, _), weight in self._weighted()]
         model = keras.Model(inputs, reduce(lambda one, other: one + other, answers), name="ensemble")
         model.compile_from_config(self.members[0].model.get_compile_config())
@@ -235,6 +233,13 @@ class Ensemble(Plugin[EnsembleConfig]):
 
     def _weighted(self) -> Iterator[tuple[tuple[str, Member], float]]:
         return zip(self._named(), self.weights, strict=True)
+
+
+def _ends(model: Any) -> tuple[Any, Any]:
+    """What it takes and what it answers; a Sequential that no other model holds tells them as lists only."""
+    if isinstance(model, keras.Sequential):
+        return model.inputs[0], model.outputs[0]
+    return model.input, model.output
 
 
 def _inputs_like(inputs: Any, name: str) -> Any:

@@ -186,10 +186,10 @@ def test_an_ensemble_with_a_worker_killed_in_the_middle_of_a_member_has_the_figu
     bench, printed = workshop.bench(Held(), workshop.ray)
     run = ensemble(EnsembleRequest(asked, workshop.settings("epochs=3", "deadly_epoch=2")), bench)
 
+    told, members = printed.getvalue(), run.config["members"]
     assert len(workshop.notes("killed")) == 1
-    assert (
-        sum(f"{member} begins anew: its worker was lost" in printed.getvalue() for member in run.config["members"]) == 1
-    )
+    assert len([member for member in members if f"{member} begins anew: its worker was lost" in told]) == 1
+    assert all(f"{member} epoch 3/3" in told for member in members) and "hold-out epoch" not in told
     machines = {f"machine {node.node_id}" for node in cluster.worker_nodes}
     assert set(workshop.notes("machine")) == machines, "members are trained side by side"
     assert run.config["weights"] == local.config["weights"] and alike(run, local)
