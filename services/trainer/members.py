@@ -120,9 +120,10 @@ def _new(
 
 def _train(journals: Sequence[Journal], runs: Sequence[str], bench: Bench) -> None:
     """Train the runs that have been begun. Raises FailedPrecondition with the ids of all `runs` if one fails."""
-    with ExitStack() as timed:
+    with ExitStack() as ahead:
+        ahead.callback(bench.progress.close)
         for journal in journals:
-            timed.enter_context(journal.timed("fit"))
+            ahead.enter_context(journal.timed("fit"))
         faults = bench.engine(_planned(journal.record.id, bench) for journal in journals)
     failed = {}
     for journal in journals:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from plugins.contract import Array, KFold, Samples, Task, Variant
+from plugins.contract import Array, Data, Dataset, Datasets, KFold, Samples, Task, Variant
 from services.core.errors import FailedPrecondition, TensorgateError
 from services.store import open_store
 from services.trainer.ensemble import EnsembleRequest, Loss, best_weights, ensemble
@@ -23,7 +24,7 @@ from services.trainer.pipeline import TrainRequest, train
 from services.trainer.progress import PlainProgress
 from services.trainer.run_record import RunRecord, RunState, read_record, read_records
 from tests.trainer.tiny_plugin import Tiny, TinyConfig, half_sighted
-from tests.trainer.train_tiny import NoDatasets
+from tests.trainer.traced_plugin import read_npz
 
 
 def noisy(truth: Array, seed: int, noise: float) -> Array:
@@ -44,16 +45,20 @@ def test_weights_add_up_and_are_never_worse_than_the_best_member_or_the_plain_me
 
 
 class HalfSighted(Tiny):
-    """Each variant sees two of the four numbers, or is validated in a way that no member is."""
+    """Each variant reads a file of its own and sees two of the four numbers; one is validated as no member is."""
 
     variants = MappingProxyType(
         {
-            "left": Variant("the first two"),
-            "right": Variant("the last two"),
+            "left": Variant("the first two", {"units": 1}),
+            "right": Variant("the last two", {"units": 2}),
             "folded": Variant("by folds", protocol=KFold(2)),
         }
     )
     blind: str | None = None  # the variant that cannot be built
+
+    def load_data(self, config: TinyConfig, datasets: Datasets) -> Data:
+        datasets.fetch(Dataset(f"{config.units}.npz", None, read_npz, ()))
+        return super().load_data(config, datasets)
 
     def build_model(self, config: TinyConfig, variant: str, train: Samples) -> Any:
         if variant == self.blind:
@@ -61,10 +66,21 @@ class HalfSighted(Tiny):
         return half_sighted(variant)
 
 
+class EmptyFiles:
+    """Datasets without anything in them."""
+
+    def __init__(self) -> None:
+        self.fetched: dict[str, str] = {}
+
+    def fetch(self, dataset: Dataset) -> Mapping[str, Array]:
+        self.fetched[dataset.file] = f"hash of {dataset.file}"
+        return {}
+
+
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
     progress = PlainProgress(Console(quiet=True), time.monotonic)
-    return Bench(HalfSighted(), NoDatasets(), open_store(str(tmp_path / "store")), tmp_path / "runs", progress)
+    return Bench(HalfSighted(), EmptyFiles(), open_store(str(tmp_path / "store")), tmp_path / "runs", progress)
 
 
 def record_of(run: str, bench: Bench) -> RunRecord:
@@ -83,6 +99,8 @@ def test_members_that_complement_each_other_are_trained_and_become_one_served_mo
         ("left", RunState.TRAINED),
         ("right", RunState.TRAINED),
     ]
+    assert [[*member.data_sha256] for member in members] == [["1.npz"], ["2.npz"]]
+    assert [*record.data_sha256] == ["1.npz", "2.npz"]
     assert not bench.store.versions("tiny")
     assert record.metrics["accuracy"] > max(member.metrics["accuracy"] for member in members)
     assert sum(card.lineage.config["weights"]) == pytest.approx(1)

@@ -102,7 +102,7 @@ class Tiny(Plugin[TinyConfig]):
 
 
 def half_sighted(variant: str) -> Any:
-    """A model that sees two of the four numbers: those on the left, layer by layer, or those on the right, as a graph."""
+    """A model that sees two of the four numbers: on the left by a list of layers, on the right by a graph."""
     answer = keras.layers.Dense(2, activation="softmax")
     numbers = keras.Input((4,))
     if variant == "left":
