@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from plugins.contract import Array, Data, Dataset, Datasets, KFold, Samples, Task, Variant
-from services.core.errors import FailedPrecondition, TensorgateError
+from services.core.errors import FailedPrecondition, InvalidArgument, TensorgateError
 from services.store import open_store
 from services.trainer.ensemble import EnsembleRequest, Loss, best_weights, ensemble
 from services.trainer.journal import Bench
@@ -152,6 +152,8 @@ def test_when_a_member_fails_the_others_are_kept_and_the_command_can_be_gone_on_
     plugin.blind = None
     with pytest.raises(FailedPrecondition, match=rf"\(--resume\)\. Received: {failed.id}, failed"):
         find_members(MembersRequest((failed.id, kept.id)), bench)
+    with pytest.raises(InvalidArgument, match=r"members to train\. Received: epochs=2"):
+        find_members(MembersRequest((failed.id, kept.id), ("epochs=2",), resume=True), bench)
     assert find_members(MembersRequest((failed.id, kept.id), resume=True), bench) == (failed.id, kept.id)
     assert record_of(failed.id, bench).state is RunState.TRAINED
     assert record_of(kept.id, bench) == kept
