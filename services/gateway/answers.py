@@ -87,7 +87,10 @@ def _labels(answer: Answer, field: OutputField, choice: Choice) -> Sequence[Clas
         raise Internal(f"{field.name} of {answer.servable.name} has one column a label. Received: {scores.shape}")
     labels = field.labels or tuple(map(str, range(scores.shape[1])))
     orders = np.argsort(-scores, axis=1, kind="stable")[:, : choice.top_k or None]
-    told = [([labels[column] for column in order], row[order]) for order, row in zip(orders, scores, strict=True)]
+    told = [
+        ([labels[column] for column in columns], row[order])
+        for columns, order, row in zip(orders.tolist(), orders, scores, strict=True)
+    ]
     if not field.independent:
         return [Classification(names, row) for names, row in told]
     # The highest stand first, so those at or above the threshold are the first ones.

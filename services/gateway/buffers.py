@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from itertools import islice
+from functools import reduce
+from itertools import islice, repeat
+from operator import getitem
 from typing import Any
 
 import numpy as np
@@ -86,11 +88,13 @@ def _read(value: Any, lists: list[int]) -> Any:
     if shape is None:
         raise TypeError("rows of different length")
     lists.append(_lists(shape))
-    return _numbers(value).reshape(shape)
+    return _numbers(value, len(shape)).reshape(shape)
 
 
-def _numbers(values: Any) -> Array:
-    for kind, dtype in _WHOLE:
+def _numbers(values: Any, depth: int) -> Array:
+    """`depth`: of the lists."""
+    first = reduce(getitem, repeat(0, depth), values)
+    for kind, dtype in () if isinstance(first, float) else _WHOLE:
         try:
             return np.frombuffer(values.as_buffer(of_type=kind), dtype)
         except (TypeError, ValueError):  # a decimal number, or one that is too large

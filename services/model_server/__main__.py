@@ -13,7 +13,7 @@ from services.core.errors import TensorgateError
 from services.core.settings import logs_in_json
 from services.core.signals import stop_on_signals
 from services.core.telemetry import configure_logging
-from services.core.tensorflow_settings import quiet_tensorflow, share_gpu
+from services.core.tensorflow_settings import quiet_tensorflow, share_gpu, work_where_called
 from services.model_server.server import Server
 from services.model_server.settings import REFUSED, Settings, parse
 
@@ -43,6 +43,7 @@ def main() -> None:
     settings = parse(sys.argv[1:])
     quiet_tensorflow(errors=False)
     share_gpu()
+    work_where_called()
     disable_created_metrics()  # type: ignore[no-untyped-call]  # TensorFlow Serving has none; the library's has no types
     try:
         configure_logging(in_json=logs_in_json())

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from google.protobuf.message import DecodeError
 from services.core.errors import Code, DataLoss, InvalidArgument, NotFound, TensorgateError, error_of
 from services.core.tensors import Array
 from services.core.tfs import meta_graph_pb2, saved_model_pb2, stand_in
+from services.model_server.graph import is_steady
 
 if "tensorflow" not in sys.modules:
     # `import tensorflow` builds its whole public interface and imports Keras: 5.7 s of processor time, where what a
@@ -40,7 +41,8 @@ _MAX_CALLABLES = 64
 class GraphSession:
     """A TensorFlow session, called through prepared callables."""
 
-    def __init__(self, session: Any) -> None:
+    def __init__(self, session: Any, steady: Set[str] = frozenset()) -> None:
+        self.steady = steady
         self._session = session
         self._callable = lru_cache(_MAX_CALLABLES)(self._make_callable)
 
@@ -105,7 +107,13 @@ class SavedModelLoader:
         except (OSError, RuntimeError, ValueError) as error:
             session.close()
             raise InvalidArgument(f"{error}") from error
-        return GraphSession(session), dict(meta_graph.signature_def)
+        signatures = dict(meta_graph.signature_def)
+        return GraphSession(session, _steady(meta_graph.graph_def, signatures)), signatures
+
+
+def _steady(graph: Any, signatures: Mapping[str, meta_graph_pb2.SignatureDef]) -> Set[str]:
+    fetches = {name: [output.name for output in one.outputs.values()] for name, one in signatures.items()}
+    return {name for name, tensors in fetches.items() if is_steady(graph, tensors)}
 
 
 def _check_saved_model(folder: Path) -> None:

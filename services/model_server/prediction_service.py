@@ -17,11 +17,13 @@ from services.core.tfs import (
     predict_pb2,
     regression_pb2,
 )
+from services.core.tfs_json import DEFAULT_SIGNATURE
 from services.model_server.inference import classify, multi_inference, regress
 from services.model_server.predict import predict
 from services.model_server.runner import Call, Runner
 from services.model_server.servable import Servable
 from services.model_server.server_core import ServerCore
+from services.model_server.shortness import kind_of
 
 _SIGNATURE_DEF = "signature_def"
 
@@ -36,7 +38,9 @@ class PredictionService:
 
     async def predict(self, request: predict_pb2.PredictRequest) -> bytes:
         """Serialized PredictResponse."""
-        return await self._run("Predict", _spec_of(request), partial(_answer, predict, request))
+        spec = _spec_of(request)
+        kind = kind_of(request, spec.signature_name or DEFAULT_SIGNATURE)
+        return await self._runner.run(Call("Predict", "GRPC"), spec, partial(_answer, predict, request), kind=kind)
 
     async def classify(self, request: classification_pb2.ClassificationRequest) -> bytes:
         """Serialized ClassificationResponse."""

@@ -13,6 +13,7 @@ from services.core.tfs import model_pb2
 from services.model_server.metrics import Metrics
 from services.model_server.servable import Servable
 from services.model_server.server_core import ServerCore
+from services.model_server.shortness import Kind
 
 T = TypeVar("T")
 _MICROSECONDS = 1e6
@@ -34,8 +35,11 @@ class Runner:
         self._core = core
         self._metrics = metrics
 
-    async def run(self, call: Call, spec: model_pb2.ModelSpec, work: Callable[[Servable], T]) -> T:
-        """The result of `work`, done off the event loop. Raises what it raises, or NotFound or InvalidArgument.
+    async def run(
+        self, call: Call, spec: model_pb2.ModelSpec, work: Callable[[Servable], T], *, kind: Kind | None = None
+    ) -> T:
+        """The result of `work`, done off the event loop, unless it is known to be short. Raises what it raises, or
+        NotFound or InvalidArgument. `kind` None: nothing is known of its like.
 
         When the caller is cancelled, work that has not begun never does; work that has, ends on its own.
         """
@@ -44,20 +48,25 @@ class Runner:
         status = Code.CANCELLED
         try:
             servable = self._core.servable(spec)
-            answer = await asyncio.wrap_future(servable.submit(lambda: self._timed(call, name, servable, work)))
+            if kind is not None and servable.shortness.expects(kind):
+                answer, seconds = _timed(work, servable)
+            else:
+                answer, seconds = await asyncio.wrap_future(servable.submit(lambda: _timed(work, servable)))
             status = Code.OK
         except TensorgateError as error:
             status = error.code
             raise
         finally:
             self._metrics.requests.labels(name, status.name).inc()
+        if kind is not None:
+            servable.shortness.learn(kind, seconds)
+        self._metrics.runtime_latency.labels(name, call.api, _RUNTIME).observe(seconds * _MICROSECONDS)
         elapsed = (time.perf_counter() - started) * _MICROSECONDS
         self._metrics.request_latency.labels(name, call.api, call.entrypoint).observe(elapsed)
         return answer
 
-    def _timed(self, call: Call, name: str, servable: Servable, work: Callable[[Servable], T]) -> T:
-        started = time.perf_counter()
-        answer = work(servable)
-        elapsed = (time.perf_counter() - started) * _MICROSECONDS
-        self._metrics.runtime_latency.labels(name, call.api, _RUNTIME).observe(elapsed)
-        return answer
+
+def _timed(work: Callable[[Servable], T], servable: Servable) -> tuple[T, float]:
+    started = time.perf_counter()
+    answer = work(servable)
+    return answer, time.perf_counter() - started

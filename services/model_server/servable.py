@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
 from services.core.tensors import Array
 from services.core.tfs import meta_graph_pb2
+from services.model_server.shortness import Shortness
 
 T = TypeVar("T")
 
 
 class Session(Protocol):
-    """A graph with its variables restored."""
+    """A graph with its variables restored. `steady` are the signatures whose time follows from their inputs' shapes."""
+
+    steady: Set[str]
 
     def run(self, feeds: Mapping[str, Array], fetches: Sequence[str]) -> Sequence[Array]:
         """The values of the tensors named by `fetches`. Raises TensorgateError with the runtime's code and text."""
@@ -26,6 +29,7 @@ class Servable:
     """A session with its signatures and threads of its own, so that one slow model does not hold up another.
 
     The threads' queue is the count of who still uses the session: `unload` returns when the last request is answered.
+    What the event loop runs itself is over before it can tell to unload.
     """
 
     def __init__(
@@ -34,6 +38,7 @@ class Servable:
         self.signatures = signatures
         self.version = version
         self.run = session.run
+        self.shortness = Shortness(session.steady)
         self._session = session
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix=f"servable-{version}")
 

@@ -37,7 +37,7 @@ class Held:
         self.given_up = asyncio.Event()
         self._missing = calls
 
-    async def run(self, call: Call, spec: Any, work: Callable[[Any], Any]) -> bytes:
+    async def run(self, call: Call, spec: Any, work: Callable[[Any], Any], *, kind: Any) -> bytes:
         self._missing -= 1
         if not self._missing:
             self.all_there.set()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,8 @@ NO_RETRY = RetryPolicy(retries=0)
 
 class TinySession:
     """Answers with its version; counts as freed once closed."""
+
+    steady: Set[str] = frozenset()
 
     def __init__(self, version: int) -> None:
         self.version = version
