@@ -49,12 +49,13 @@ conformance: install  ## replay what TensorFlow Serving was recorded to answer a
 	@$(BIN)/python -m tests.conformance $(TFS)
 	$(if $(MODELS),TENSORGATE_TFS=$(TFS) TENSORGATE_TFS_MODELS=$(MODELS) $(BIN)/pytest tests/mirror/test_mirror.py)
 
-check: install  ## lint, types, import rules, generated files
+check: install  ## lint, types, import rules, generated files, what needs no images of deploy/
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	@$(MAKE) --no-print-directory proto && git diff --exit-code --stat -- services/stubs
+	$(BIN)/pytest --quiet tests/deploy
 
 # What is fast of it is in `make test`, too. Images are built on bases of Debian's packages, so no registry is asked.
 deploy-check: export TENSORGATE_IMAGES = 1
