@@ -10,7 +10,7 @@ from fastapi.security import HTTPBearer
 from fastapi_offline import FastAPIOffline
 from starlette.responses import JSONResponse, PlainTextResponse
 
-from services.gateway.operations import Operation
+from services.gateway.operations import TAGS, Operation
 
 
 def document(operations: Sequence[Operation], *, locked: bool) -> FastAPI:
@@ -18,6 +18,7 @@ def document(operations: Sequence[Operation], *, locked: bool) -> FastAPI:
     app = FastAPIOffline(
         title="Tensorgate",
         summary="Every published model over REST; the same over gRPC as tensorgate.v1.Inference.",
+        openapi_tags=[{"name": name, "description": text} for name, text in TAGS.items()],
         redoc_url=None,
         dependencies=[Depends(HTTPBearer(auto_error=False))] if locked else None,
     )

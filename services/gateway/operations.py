@@ -24,6 +24,17 @@ from services.gateway.tfs_rest import TfsRest
 from services.gateway.typed_rest import TypedRest
 
 _ASK, _TFS, _MODELS, _OPERATE = "rest", "tfs", "models", "operations"
+# What the page says of each, in its order.
+TAGS: Mapping[str, str] = MappingProxyType(
+    {
+        _ASK: "By task: fields by name in; labels, values, texts and pictures out.",
+        _TFS: "TensorFlow Serving's REST API.",
+        OPEN_INFERENCE: "Open Inference Protocol v2, as KServe and Triton speak it.",
+        _MODELS: "Which models are here, and what they take and answer.",
+        OPENAI: "OpenAI's API.",
+        _OPERATE: "Probes and metrics.",
+    }
+)
 _MODEL = "/models/{model}"
 _TYPED, _TFS_MODEL, _OPEN_INFERENCE = f"/api{_MODEL}", f"/v1{_MODEL}", f"/v2{_MODEL}"
 # The bodies of errors that are not ours; TensorFlow Serving's has Open Inference's form.
@@ -143,8 +154,11 @@ def openai(doors: Doors) -> Sequence[Operation]:
 
 
 def _tfs(door: TfsRest) -> Sequence[Operation]:
+    examples = schemas.ExamplesBody
     return (
         Operation(f"{_TFS_MODEL}:predict", door.predict, _TFS, "POST", schemas.PredictBody),
+        Operation(f"{_TFS_MODEL}:classify", door.classify, _TFS, "POST", examples),
+        Operation(f"{_TFS_MODEL}:regress", door.regress, _TFS, "POST", examples),
         Operation(f"{_TFS_MODEL}/metadata", door.metadata, _TFS),
         Operation(_TFS_MODEL, door.status, _TFS),
     )

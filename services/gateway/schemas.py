@@ -227,6 +227,16 @@ class PredictBody(BaseModel):
     signature_name: str = "serving_default"
 
 
+class ExamplesBody(BaseModel):
+    """TensorFlow Serving's, for the OpenAPI page, as above: features by name, as tf.Example has them."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"examples": [{"x": 1.0}]}})
+
+    examples: list[Any] = Field(description="an object of features each; bytes as {'b64': '...'}")
+    context: Any = Field(default=None, description="features that all of them have")
+    signature_name: str = "serving_default"
+
+
 class ModelList(BaseModel):
     """All models of the store."""
 

@@ -23,3 +23,15 @@ async def test_the_page_needs_no_other_host(here: World) -> None:
 
 async def test_the_api_has_one_page(here: World) -> None:
     assert (await here.rest.get("/redoc")).status_code == 404
+
+
+async def test_the_page_says_what_each_group_of_operations_is(here: World) -> None:
+    page = (await here.rest.get("/openapi.json")).json()
+    told = {tag["name"] for tag in page["tags"] if tag["description"]}
+    assert told == {tag for path in page["paths"].values() for operation in path.values() for tag in operation["tags"]}
+
+
+async def test_the_page_shows_all_that_tensorflow_serving_s_clients_ask(here: World) -> None:
+    paths = (await here.rest.get("/openapi.json")).json()["paths"]
+    for verb in (":predict", ":classify", ":regress", "/metadata", ""):
+        assert f"/v1/models/{{model}}/versions/{{version}}{verb}" in paths

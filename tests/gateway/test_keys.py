@@ -267,7 +267,9 @@ async def test_another_keys_model_is_refused_at_every_path_that_names_one(locked
     for method, path in await routes(locked.rest):
         if "digits" not in path:
             continue
-        bodies: dict[str, Any] = {"digits:predict": {"instances": [1]}, "digits:classify": {"examples": [{"x": 1.0}]}}
+        examples = {"examples": [{"x": 1.0}]}
+        bodies: dict[str, Any] = {"digits:predict": {"instances": [1]}}
+        bodies |= dict.fromkeys(("digits:classify", "digits:regress"), examples)
         words = path.replace("digits/versions/1", "digits").replace("digits/labels/stable", "digits")
         last = words.rpartition("/")[2].replace("stable:", "digits:").replace("1:", "digits:")
         body = {**BODIES, **bodies}.get(last)
