@@ -30,7 +30,7 @@ def draw_curves(record: RunRecord) -> bytes:
         if record.final is not None and record.folds:
             _mark(axes, record.final.best_epoch)
         _scale(axes, [value for stage in stages for value in stage.history[name]])
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.legend(frameon=False, fontsize=8, labelcolor=INK)
     return to_png(figure)
 
@@ -54,7 +54,7 @@ def draw_smoothed(record: RunRecord) -> bytes | None:
     _draw_smooth(axes, mean, color=ORANGE, linewidth=2, label=label)
     if record.final is not None:
         _mark(axes, record.final.best_epoch)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.legend(frameon=False, fontsize=8, labelcolor=INK)
     return to_png(figure)
 

@@ -60,6 +60,7 @@ def draw_parallel(report: StudyReport) -> bytes:
         axes.plot(range(len(names)), heights, color=shade, linewidth=1.6)
     axes.set_xticks(range(len(names)), names)
     axes.set_yticks([])
+    axes.set_ylim(-0.14, 1.14)  # room for the ends' values, between the title and the names
     for place, name in enumerate(names):
         _write_ends(axes, place, [trial.params.get(name, trial.value) for trial in done])
     return to_png(figure)
