@@ -50,15 +50,21 @@ def column_of(field: InputField, values: Sequence[Any]) -> Array:
 def _numbers(field: InputField, values: Sequence[Any]) -> Array:
     if holds(values, _NO_NUMBERS):
         raise FieldError(f"{field.name} is {_rule(field)}")
-    try:
-        array = np.array(values)
-    except (ValueError, OverflowError):  # ragged, or deeper than NumPy goes
-        raise FieldError(f"{field.name} has the same shape in every instance. Received: different ones") from None
+    array = _stacked(field, values)
     if array.dtype.kind not in "biuf" or not _fits(array.shape[1:], field.shape):
         raise FieldError(f"{field.name} is {_rule(field)}")
     if not field.shape and bool in map(type, values) and field.dtype != "bool":
         raise FieldError(f"{field.name} is {_rule(field)}")
     return _cast(field, array)
+
+
+def _stacked(field: InputField, values: Sequence[Any]) -> Array:
+    if len(values) == 1 and isinstance(values[0], np.ndarray):
+        return values[0][np.newaxis]
+    try:
+        return np.array(values)
+    except (ValueError, OverflowError):  # ragged, or deeper than NumPy goes
+        raise FieldError(f"{field.name} has the same shape in every instance. Received: different ones") from None
 
 
 def _cast(field: InputField, array: Array) -> Array:
