@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Annotated, Any, TypeVar
 
-from pydantic_settings import BaseSettings
+from pydantic import BeforeValidator
+from pydantic_settings import BaseSettings, NoDecode
 
 from services.core.errors import InvalidArgument
 
@@ -14,6 +16,15 @@ LOG = "TENSORGATE_LOG"
 S = TypeVar("S", bound=BaseSettings)
 
 HTTP_PORT, GRPC_PORT = 8080, 8090  # where the gateway listens, and where everybody looks for it
+
+
+def _listed(value: str | Sequence[str]) -> tuple[str, ...]:
+    """Each once, in the order given."""
+    given = value.split(",") if isinstance(value, str) else value
+    return tuple(dict.fromkeys(name.strip() for name in given if name.strip()))
+
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)]  # written with commas between
 
 
 def read_settings(settings: type[S], **given: Any) -> S:

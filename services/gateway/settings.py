@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import Field, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.core.errors import FailedPrecondition, InvalidArgument
-from services.core.settings import GRPC_PORT, HTTP_PORT
+from services.core.settings import GRPC_PORT, HTTP_PORT, Names
 
 _OTLP = "http/protobuf"
 
@@ -23,7 +22,7 @@ class GatewaySettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="TENSORGATE_GATEWAY_", frozen=True, extra="forbid")
 
     store: str = Field(default=".tensorgate/store", description="folder or s3://bucket/prefix of the published models")
-    model_server: Annotated[tuple[str, ...], NoDecode] = Field(
+    model_server: Names = Field(
         default=("127.0.0.1:8500",),
         min_length=1,
         description="host:port of TensorFlow Serving's gRPC API; several, with commas between, share the calls",
@@ -49,13 +48,6 @@ class GatewaySettings(BaseSettings):
     poll_seconds: float = Field(default=0.3, gt=0, description="between two looks at the store and the model server")
     drain_seconds: float = Field(default=10.0, gt=0, description="time for running requests when told to stop")
     access_log: bool = Field(default=False, description="one JSON line on standard error for each REST request")
-
-    @field_validator("model_server", mode="before")
-    @classmethod
-    def _addresses(cls, value: str | Sequence[str]) -> tuple[str, ...]:
-        """Each once, in the order given."""
-        given = value.split(",") if isinstance(value, str) else value
-        return tuple(dict.fromkeys(address.strip() for address in given if address.strip()))
 
     def check_address(self) -> None:
         """Raises FailedPrecondition where other machines could ask without a key and nobody has said that they may."""

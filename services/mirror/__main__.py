@@ -24,6 +24,7 @@ from services.mirror.mirror import Mirror
 from services.mirror.model_server import ModelServer
 from services.mirror.pages import Address, serve_pages
 from services.mirror.settings import MirrorSettings
+from services.mirror.wishes import Choice
 from services.store import Store, open_store
 
 
@@ -41,6 +42,7 @@ async def run(settings: MirrorSettings, store: Store) -> None:
         grace_seconds=settings.grace_seconds,
         clock=time.monotonic,
         wall=time.time,
+        models=Choice(settings.only, settings.without),
     )
     port = settings.metrics_port
     if port is not None:

@@ -13,7 +13,7 @@ from services.mirror.folder import MirrorFolder
 from services.mirror.metrics import MirrorMetrics
 from services.mirror.model_server import ModelServer, State
 from services.mirror.plan import Key, Plan, Served, View, is_ready, plan
-from services.mirror.wishes import Wishes, read_wishes
+from services.mirror.wishes import ALL, Choice, Wishes, read_wishes
 from services.store import LabelWatch, Store
 
 _log = logging.getLogger(__name__)
@@ -46,6 +46,7 @@ class Mirror:
     grace_seconds: float
     clock: Callable[[], float]
     wall: Callable[[], float]
+    models: Choice = ALL
     ready: bool = False
     _watch: LabelWatch = field(init=False)
     _wishes: Wishes = field(default_factory=Wishes)
@@ -84,7 +85,7 @@ class Mirror:
     async def look_and_act(self) -> None:
         """One pass. Raises the model server's error when it cannot be asked, OSError when the folder is not usable."""
         served = {model for model, _ in self.folder.versions()} | set(self._asked or ())
-        self._wishes = await asyncio.to_thread(read_wishes, self._watch, self._wishes, served)
+        self._wishes = (await asyncio.to_thread(read_wishes, self._watch, self._wishes, served)).of(self.models)
         self._note_unread(served)
         try:
             states = await self.model_server.states(self._expected(served | set(self._wishes.labels)))

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Collection, Mapping, Set
 from dataclasses import dataclass, field
 
 from services.core.errors import DataLoss, TensorgateError
 from services.store import LabelWatch
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The models of one mirror of several: `only` these (None: all), `without` those."""
+
+    only: Collection[str] | None = None
+    without: Collection[str] = ()
+
+    def __contains__(self, model: str) -> bool:
+        return model not in self.without and (self.only is None or model in self.only)
+
+
+ALL = Choice()
 
 
 @dataclass(frozen=True)
@@ -18,6 +32,14 @@ class Wishes:
     labels: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     unread: Mapping[str, str] = field(default_factory=dict)
     trouble: str | None = None
+
+    def of(self, models: Choice) -> Wishes:
+        """As if no other model had labels."""
+        return Wishes(
+            {model: labels for model, labels in self.labels.items() if model in models},
+            {model: reason for model, reason in self.unread.items() if model in models},
+            self.trouble,
+        )
 
 
 def read_wishes(watch: LabelWatch, known: Wishes, served: Set[str]) -> Wishes:

@@ -17,6 +17,7 @@ from services.core.errors import FailedPrecondition, TensorgateError, Unavailabl
 from services.mirror.metrics import MirrorMetrics
 from services.mirror.mirror import Mirror
 from services.mirror.model_server import ModelServer
+from services.mirror.wishes import ALL, Choice
 from services.store import Objects, Store, open_objects, open_store
 from tests.mirror.folders import mirror_folder
 from tests.mirror.scripted_server import ScriptedServer, scripted_server
@@ -35,6 +36,7 @@ class Bench:
     store_url: str
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     now: float = 0.0
+    models: Choice = ALL
 
     def __post_init__(self) -> None:
         self.metrics = MirrorMetrics(self.registry)
@@ -50,6 +52,7 @@ class Bench:
             grace_seconds=GRACE,
             clock=lambda: self.now,
             wall=lambda: self.now,
+            models=self.models,
         )
 
     @property
