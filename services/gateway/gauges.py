@@ -107,6 +107,13 @@ class Gauges:
             registry=self._registry,
             multiprocess_mode="livemin",
         )
+        self._asked = Gauge(
+            f"{prefix}_rare_model_asked_timestamp_seconds",
+            "When a rare model was last asked for; 0: not since the start.",
+            ("model",),
+            registry=self._registry,
+            multiprocess_mode="max",
+        )
         self._store_read = Gauge(
             f"{prefix}_store_read_timestamp_seconds",
             "When the labels were last read from the store.",
@@ -140,6 +147,13 @@ class Gauges:
             self._routed.labels(name, label).set(routed.get(label, 0))
         self._callable.labels(name).set(versions)
         self._waiting.labels(name)  # 0 until something waits
+
+    def asked(self, when: Mapping[str, float]) -> None:
+        """When each rare model was last asked for."""
+        for model, seconds in when.items():
+            asked = self._asked.labels(model)
+            if seconds:  # a worker that was started anew has not, and counts on where the one before was
+                asked.set(seconds)
 
     def load(self, load: Load) -> None:
         """How much is under way at a poll."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import time
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -31,13 +32,27 @@ _log = logging.getLogger(__name__)
 _ANSWER_SECONDS = 2.0
 
 Labels = Mapping[str, Mapping[str, int]]
+Wanted = Mapping[str, frozenset[int]]
 OnTable = Callable[[RoutingTable], Awaitable[None]]
 
 
 class Router:
-    """Owns the routing table; `servers` are asked for what they have. `on_table` hears of each new one."""
+    """Owns the routing table; `servers` are asked for what they have. `on_table` hears of each new one.
 
-    def __init__(self, store: Store, servers: Sequence[Backend], on_table: OnTable) -> None:
+    `asked` says when each of the `rare` models was last asked for, by the time of day; 0: not since the start.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        servers: Sequence[Backend],
+        on_table: OnTable,
+        *,
+        rare: Collection[str] = (),
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.asked = dict.fromkeys(rare, 0.0)
+        self._wall = wall
         self._store = store
         self._watch = store.watch_labels()
         self._servers = {server.address: server for server in servers}
@@ -56,6 +71,8 @@ class Router:
 
     def route(self, ref: ModelRef) -> Servable:
         """The version that answers `ref` now. Raises NotFound or Unavailable."""
+        if ref.name in self.asked:
+            self.asked[ref.name] = self._wall()
         try:
             return self._table.find(ref)
         except NotFound:
@@ -91,10 +108,24 @@ class Router:
         doubtful, self._doubtful = self._doubtful, set()
         store_read = await self._read_labels()
         wanted = {name: frozenset(labels.values()) for name, labels in self._labels.items()}
-        await asyncio.gather(*(watch.look(wanted, doubtful) for watch in self._watches.values()))
+        await asyncio.gather(*(watch.look(self._expected(watch, wanted), doubtful) for watch in self._watches.values()))
         answering = {address: bool(watch.answers) for address, watch in self._watches.items()}
         models = await asyncio.gather(*map(self._model, self._labels))
         return RoutingTable({model.name: model for model in models}, answering, store_read=store_read)
+
+    def _expected(self, watch: ServerWatch, wanted: Wanted) -> Wanted:
+        """What a server shall have: less the models that it has nothing of and that may be others', who have them or
+        need not have them now.
+        """
+        models = self._table.models
+
+        def may_be_others(name: str, versions: frozenset[int]) -> bool:
+            return name in self.asked or (name in models and versions <= models[name].servables.keys())
+
+        return {
+            name: frozenset() if not watch.there.get(name) and may_be_others(name, versions) else versions
+            for name, versions in wanted.items()
+        }
 
     async def _read_labels(self) -> bool:
         """Whether the store told them."""
@@ -126,7 +157,7 @@ class Router:
         faults = {version: item for version, item in zip(available, found, strict=True) if isinstance(item, str)}
         labels, known = self._labels[name], self._table.models.get(name)
         routed = routed_versions(labels, servables, known.routed if known is not None else {})
-        return ModelRoutes(name, labels, states, servables, faults, routed)
+        return ModelRoutes(name, labels, states, servables, faults, routed, rare=name in self.asked)
 
     async def _servable(self, name: str, version: int) -> Servable | str:
         """The version with its card and signatures, read once; or why it cannot be called."""

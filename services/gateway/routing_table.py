@@ -10,6 +10,7 @@ from services.core.card import Card
 from services.core.errors import NotFound, Unavailable
 from services.core.refs import STABLE, ModelRef
 from services.core.turns import AVAILABLE, States
+from services.gateway.overload import Starting
 
 _MOST_NAMES = 20
 _COMING = ("START", "LOADING", "UNKNOWN")
@@ -34,7 +35,8 @@ class ModelRoutes:
     """One model. `states` are TensorFlow Serving's, by version, of several servers the furthest; `faults` say why an
     AVAILABLE one cannot be called.
 
-    `routed` says which version answers for each label now; `labels`, which one shall.
+    `routed` says which version answers for each label now; `labels`, which one shall. A `rare` one may be nowhere: its
+    server is started when it is asked for.
     """
 
     name: str
@@ -43,6 +45,7 @@ class ModelRoutes:
     servables: Mapping[int, Servable]
     faults: Mapping[int, str]
     routed: Mapping[str, int]
+    rare: bool = False
 
     @property
     def default(self) -> int | None:
@@ -58,6 +61,8 @@ class ModelRoutes:
         if version in self.faults:
             raise Unavailable(f"Version {version} of model {self.name} cannot be called: {self.faults[version]}")
         if self.states.get(version) in _COMING or version in self.labels.values():
+            if self.rare and not self.states:
+                raise Starting(self.name)
             state = self.states.get(version, "not loaded yet")
             raise Unavailable(f"Version {version} of model {self.name} is not ready to answer. Its state: {state}")
         raise NotFound(f"Model {self.name} has versions {_listed(self.servables)}. Received: version {version}")
@@ -101,7 +106,7 @@ class RoutingTable:
         routes = self.models.get(ref.name)
         if routes is None:
             raise NotFound(f"The models here are {_listed(self.models)}. Received: model {ref.name!r}")
-        if not self.reachable:
+        if not self.reachable and not routes.rare:
             raise Unavailable("The model server does not answer; try again in a moment.")
         return routes.find(ref)
 
@@ -109,10 +114,12 @@ class RoutingTable:
     def ready(self) -> bool:
         """True when a model server answers and, if any model has a `stable`, at least one of them can be called.
 
-        One model that cannot be loaded does not take the others off the air, so not all of them must be there.
+        One model that cannot be loaded does not take the others off the air, so not all of them must be there; where
+        all are rare, none.
         """
         stable = [routes for routes in self.models.values() if STABLE in routes.labels]
-        return self.reachable and (not stable or any(routes.default in routes.servables for routes in stable))
+        callable_now = any(routes.default in routes.servables for routes in stable)
+        return self.reachable and (callable_now or all(routes.rare for routes in stable))
 
 
 NOTHING_READ = RoutingTable({}, servers={}, read=False)

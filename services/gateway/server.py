@@ -88,10 +88,10 @@ class Gateway:
         clock = asyncio.get_running_loop().time
         self._keyring = None if settings.keys is None else Keyring(settings.keys, clock, settings.workers)
         self._health = Health(tells_models=self._keyring is None)
-        self._servers = [Backend(address) for address in settings.model_server]
+        self._servers = [Backend(address) for address in settings.servers]
         rules = CallRules(max(settings.server_calls // settings.workers, 1), settings.hedge_seconds)
         backends = self._backends = Backends(self._servers, rules, metrics=self._metrics, luck=random.random)
-        self._router = Router(store, self._servers, self._tell)
+        self._router = Router(store, self._servers, self._tell, rare=settings.rare)
         limits = Limits(settings.instances, settings.pixels)
         admission = Admission(limits, clock)
         predict = self._predictions.counted(backends.predict)
@@ -127,6 +127,7 @@ class Gateway:
         self._metrics.models(frozenset(table.models))
         self._backends.tell(table.servers)
         self._gauges.table(table)
+        self._gauges.asked(self._router.asked)
         self._predictions.table(table)
         self._gauges.servers(table.servers, self._backends.samples())
         running = {"http": self._edge.running, "grpc": self._calls.running}

@@ -31,12 +31,11 @@ class ServerWatch:
 
     async def look(self, wanted: Mapping[str, Collection[int]], doubtful: Collection[str]) -> None:
         """Ask about the models that may have changed (`Turns`), the doubtful ones, and all of a server that may have
-        been started anew. `wanted` are the versions of all models that labels point at.
+        been started anew. `wanted` are the versions of all models that it shall have.
         """
         try:
-            asked = {*self._turns.next(wanted, self.there), *(wanted.keys() & set(doubtful))}
-            told = await self._tell(asked or ["any"])  # without models, too, we must know whether it answers
-            if (connection := self._server.connections) != self._connection:
+            told = await self._tell(self._due(wanted, doubtful) or ["any"])  # even without models: does it answer?
+            if (connection := self._server.connections) != self._connection or not self.answers:
                 told |= await self._tell(wanted.keys() - told.keys())
         except TensorgateError as error:
             if self.answers is not False and not isinstance(error, Unavailable):
@@ -45,6 +44,12 @@ class ServerWatch:
             return
         self.there = {name: told[name] if name in told else self.there[name] for name in wanted}
         self.answers, self._connection = True, connection
+
+    def _due(self, wanted: Mapping[str, Collection[int]], doubtful: Collection[str]) -> Collection[str]:
+        """Of one that is away only whether it is back."""
+        if not self.answers:
+            return list(wanted)[:1]
+        return {*self._turns.next(wanted, self.there), *(wanted.keys() & set(doubtful))}
 
     async def _tell(self, models: Iterable[str]) -> dict[str, States]:
         names = list(models)

@@ -27,6 +27,8 @@ class GatewaySettings(BaseSettings):
         min_length=1,
         description="host:port of TensorFlow Serving's gRPC API; several, with commas between, share the calls",
     )
+    rare: Names = Field(default=(), description="models whose model server is started when they are asked for")
+    rare_server: Names = Field(default=(), description="host:port of those model servers, which may be away")
     server_calls: int = Field(default=16, gt=0, description="most calls in flight at one model server")
     batch_rows: int = Field(default=128, gt=0, description="most rows in one call (`tensorgate tune-batching` says)")
     hedge_seconds: float | None = Field(
@@ -48,6 +50,11 @@ class GatewaySettings(BaseSettings):
     poll_seconds: float = Field(default=0.3, gt=0, description="between two looks at the store and the model server")
     drain_seconds: float = Field(default=10.0, gt=0, description="time for running requests when told to stop")
     access_log: bool = Field(default=False, description="one JSON line on standard error for each REST request")
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """All model servers, each once; without rare models nobody waits for those that would have them."""
+        return tuple(dict.fromkeys((*self.model_server, *(self.rare_server if self.rare else ()))))
 
     def check_address(self) -> None:
         """Raises FailedPrecondition where other machines could ask without a key and nobody has said that they may."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from services.core.errors import Unavailable
 from services.core.turns import AT_REST_AT_ONCE
 from services.gateway.backend import Backend
 from services.gateway.server_watch import ServerWatch
@@ -79,3 +80,22 @@ async def test_a_server_that_was_started_anew_is_asked_about_all_at_once() -> No
         await eventually(answers)
         assert not any(watch.there.values())
         assert set(server.looked_at) == set(WANTED)
+
+
+class _Away(Backend):
+    """Nobody is there; `times` counts who asked."""
+
+    times = 0
+
+    async def status(self, name: str, seconds: float) -> Any:
+        self.times += 1
+        raise Unavailable("nobody")
+
+
+async def test_a_server_that_is_away_is_asked_only_whether_it_is_back() -> None:
+    server = _Away("127.0.0.1:1")
+    watch = ServerWatch(server)
+    for times in (1, 2):
+        await watch.look(WANTED, {"m0900"})
+        assert (watch.answers, server.times) == (False, times)
+    await server.close()
