@@ -21,6 +21,9 @@ _QUICK = "classify|regress|explain|predict|infer|multiinference"
 _ASKED = f'operation=~"{_QUICK}|generate.*|watch_image|completions|generations"'
 # Ours; other codes tell that the request was at fault.
 _FAULTS = 'code=~"INTERNAL|UNAVAILABLE|DEADLINE_EXCEEDED|DATA_LOSS|UNKNOWN"'
+_RARE = f"{_G}_rare_model_asked_timestamp_seconds"
+# That a rare model is not there at first is agreed with who asks for it.
+_AGREED = f'label_replace({_RARE}, "code", "UNAVAILABLE", "", "")'
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ OBJECTIVES = (
         "Availability",
         "tensorgate:requests_failed:ratio_rate",
         0.999,
-        f"((sum(rate({_G}_requests_total{{{_ASKED},{_FAULTS}}}[w])) or vector(0))"
+        f"((sum(rate({_G}_requests_total{{{_ASKED},{_FAULTS}}}[w]) unless on (model, code) {_AGREED}) or vector(0))"
         f' + (sum(rate({_G}_shed_total{{reason!="breaker"}}[w])) or vector(0)))'  # those of breakers are UNAVAILABLE
         f" / sum(rate({_G}_requests_total{{{_ASKED}}}[w]))",
         "More requests fail than 99.9 % availability allows",
@@ -124,7 +127,7 @@ SYMPTOMS = (
         # Unless as many answer as the cluster wants now; without kube-state-metrics it does not say.
         f"min by (server) ({_G}_model_server_up) == 0"
         f" unless on () (count(min by (server) ({_G}_model_server_up) == 1)"
-        f' >= sum(kube_statefulset_replicas{{{_OURS},statefulset="model-server"}}))',
+        f' >= sum(kube_statefulset_replicas{{{_OURS},statefulset=~"model-server(-rare)?"}}))',
         "5m",
         TICKET,
         "Model server {{ $labels.server }} does not answer",
@@ -141,10 +144,20 @@ SYMPTOMS = (
     Alert(
         "ModelNotServed",
         f'max by (model) ({_G}_wanted_version{{label="stable"}}) > 0'
-        f" and on (model) max by (model) ({_G}_callable_versions) == 0",
+        f" and on (model) max by (model) ({_G}_callable_versions) == 0 unless on (model) {_RARE}",
         "2m",
         PAGE,
         "Model {{ $labels.model }} has a stable version, and none that can be called",
+    ),
+    Alert(
+        "RareModelNotServed",
+        # Asked for within half an hour: as long as its server stays, and longer than it takes to come.
+        f'max by (model) ({_G}_wanted_version{{label="stable"}}) > 0'
+        f" and on (model) max by (model) ({_G}_callable_versions) == 0"
+        f" and on (model) max by (model) (max_over_time({_RARE}[30m])) > time() - 1800",
+        "15m",
+        PAGE,
+        "Rare model {{ $labels.model }} was asked for a quarter of an hour ago, and still cannot be called",
     ),
     Alert(
         "QueueLong",

@@ -134,6 +134,12 @@ MODELS = Dashboard(
         _lines("Version that is wanted", COUNT, f"max by (model, label) ({_G}_wanted_version)", "{{model}} {{label}}"),
         _lines("Versions that can be called", COUNT, f"min by (model) ({_G}_callable_versions)", "{{model}}"),
         _lines(
+            "Since a rare model was asked for",
+            SECONDS,
+            f"time() - max by (model) ({_G}_rare_model_asked_timestamp_seconds > 0)",
+            "{{model}}",
+        ),
+        _lines(
             "Time of a call, 95 %",
             SECONDS,
             _slowest(f"{_G}_stage_seconds", "model", '{stage="call"}'),

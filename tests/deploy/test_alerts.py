@@ -19,6 +19,7 @@ from tests.deploy.manifests import ROOT
 from tests.deploy.monitored import DCGM, told_names
 
 G, M = "tensorgate_gateway", "tensorgate_mirror"
+RARE = f"{G}_rare_model_asked_timestamp_seconds"
 PREDICTED = 'model="m",version="1",output="scores"'
 ASKED = 'door="rest",operation="classify",model="m"'
 
@@ -85,7 +86,9 @@ COURSES: Mapping[str, Course] = {
         {
             f'{G}_model_server_up{{server="a"}}': "1x5 0x40",
             f'{G}_model_server_up{{server="b"}}': "1x40",
+            f'{G}_model_server_up{{server="rare"}}': "0x40",  # at zero, as it shall be
             'kube_statefulset_replicas{namespace="tensorgate",statefulset="model-server"}': "2x20 1x20",  # scaled down
+            'kube_statefulset_replicas{namespace="tensorgate",statefulset="model-server-rare"}': "0x40",
             'kube_statefulset_replicas{namespace="other",statefulset="model-server"}': "1x40",
         },
         fires=15,
@@ -104,6 +107,16 @@ COURSES: Mapping[str, Course] = {
         },
         fires=5,
         clears=15,
+    ),
+    "RareModelNotServed": Course(
+        {
+            f'{G}_wanted_version{{model="m",label="stable"}}': "1x200",
+            f'{G}_callable_versions{{model="m"}}': "0x119 1x5 0x75",
+            f'{RARE}{{model="m"}}': "0x99 6000x100",  # once, in minute 100
+        },
+        fires=116,
+        clears=145,  # it was there meanwhile, and nobody asks for it now
+        quiet="ModelNotServed",
     ),
     "QueueLong": Course({f'{G}_queued_requests{{model="m"}}': "0x5 500x20 0x20"}, fires=20, clears=35),
     "RequestsShed": Course({f'{G}_shed_total{{reason="slots"}}': "0+3x20 60x20"}, fires=15, clears=30),
@@ -173,6 +186,32 @@ def test_each_alert_has_a_course_of_events_and_a_section_that_says_what_to_do() 
 def test_each_alert_fires_and_clears(tmp_path: Path) -> None:
     for step in {course.step for course in COURSES.values()}:
         play(tmp_path, step, [_test_of(name, course) for name, course in COURSES.items() if course.step == step])
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed: make deploy-check does that")
+def test_a_rare_model_calls_nobody_while_nobody_asks_and_while_it_comes(tmp_path: Path) -> None:
+    nowhere = {
+        f'{G}_wanted_version{{model="m",label="stable"}}': "1x60",
+        f'{G}_callable_versions{{model="m"}}': "0x60",
+        f'{RARE}{{model="m",instance="a"}}': "0x60",
+    }
+    requests = f'{G}_requests_total{{{ASKED},code="%s"}}'
+    coming = {
+        **nowhere,
+        f'{G}_callable_versions{{model="m"}}': "0x54 1x50",
+        f'{RARE}{{model="m",instance="b"}}': "0x39 2400+60x30",
+        requests % "UNAVAILABLE": "0x40 0+2x14 28x50",  # two of three requests, for a while
+        requests % "OK": "0x40 0+1x60",
+    }
+    failing = {**coming, requests % "INTERNAL": "0x40 0+2x14 28x50"}
+    told = [
+        _firing(name, minute, is_firing=False)
+        for name in ("ModelNotServed", "RareModelNotServed", "AvailabilityBudgetBurnsFast")
+        for minute in (36, 52, 60)
+    ]
+    burns = [_firing("AvailabilityBudgetBurnsFast", 52, is_firing=True)]
+    courses = {"away": (nowhere, told), "coming": (coming, told), "failing": (failing, burns)}
+    play(tmp_path, 1, [_played(name, series, 1, checks) for name, (series, checks) in courses.items()])
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed: make deploy-check does that")

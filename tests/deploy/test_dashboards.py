@@ -85,6 +85,7 @@ def system(root: Path) -> Iterator[dict[str, str]]:
         _, pages = stack.enter_context(started([*PYTHON, "services.mirror"], "mirror", **mirror))
         both = f"{real},{tiny['address']}"
         door: dict[str, Any] = {"store": store, "model_server": both, "http_port": 0, "grpc_port": 0}
+        door["rare"] = "half_plus_two"
         _, ports = stack.enter_context(started([*PYTHON, "services.gateway"], **door))
         gateway = f"127.0.0.1:{ports['http_port']}"
         site = Site(stack.enter_context(httpx.Client(base_url=f"http://{gateway}", timeout=30)), root)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import cloudcoil.models.keda.v1alpha1 as keda
@@ -116,10 +116,11 @@ def test_what_is_selected_is_here_and_has_the_ports(overlay: str) -> None:
     }
     for each in built(overlay):
         if (selects := _SELECTS.get(each["kind"])) is not None:
-            selected, ports = selects(each["spec"])
+            selector, ports = selects(each["spec"])
             there = services if each["kind"] == "ServiceMonitor" else workloads
-            if selected and selected not in (EXPORTER, SOLVER):
-                assert ports <= there[_name(selected)], each["metadata"]["name"]
+            named = {_name(labels) for labels in _each(selector) if labels not in (EXPORTER, SOLVER)}
+            assert named & there.keys() or not named, each["metadata"]["name"]
+            assert all(ports <= there[name] for name in named & there.keys()), each["metadata"]["name"]
 
 
 def test_whoever_issues_the_certificate_reaches_the_pod_that_answers_for_it() -> None:
@@ -132,17 +133,23 @@ def _name(labels: Manifest) -> str:
     return str(labels["app.kubernetes.io/name"])
 
 
+def _each(selector: Manifest) -> Sequence[Manifest]:
+    """The labels that it selects, of several values of one label each; none: everything."""
+    several = [{one["key"]: value} for one in selector.get("matchExpressions", ()) for value in one["values"]]
+    return several or [labels for labels in (selector.get("matchLabels"),) if labels]
+
+
 # What each kind selects, and the ports it wants there.
 _SELECTS: Mapping[str, Callable[[Manifest], tuple[Manifest, set[str]]]] = {
-    "Service": lambda spec: (spec["selector"], {port["targetPort"] for port in spec.get("ports", ())}),
+    "Service": lambda spec: ({"matchLabels": spec["selector"]}, {port["targetPort"] for port in spec.get("ports", ())}),
     "NetworkPolicy": lambda spec: (
-        spec["podSelector"].get("matchLabels", {}),
+        spec["podSelector"],
         {port["port"] for rule in spec.get("ingress", ()) for port in rule.get("ports", ())},
     ),
-    "PodDisruptionBudget": lambda spec: (spec["selector"]["matchLabels"], set()),
-    "ServiceMonitor": lambda spec: (spec["selector"]["matchLabels"], {port["port"] for port in spec["endpoints"]}),
+    "PodDisruptionBudget": lambda spec: (spec["selector"], set()),
+    "ServiceMonitor": lambda spec: (spec["selector"], {port["port"] for port in spec["endpoints"]}),
     "PodMonitor": lambda spec: (
-        spec["selector"]["matchLabels"],
+        spec["selector"],
         {port["port"] for port in spec["podMetricsEndpoints"]},
     ),
 }
@@ -240,13 +247,13 @@ def test_workers_of_a_job_are_told_who_the_others_are_and_can_reach_them(overlay
 
 def test_only_one_thing_scales_the_gateway() -> None:
     scaling = [[each["kind"] for each in built(name) if each["kind"] in _SCALERS] for name in ("cpu", "gpu", "laptop")]
-    assert scaling == [["HorizontalPodAutoscaler"], ["ScaledObject", "ScaledObject"], []]
+    assert scaling == [["HorizontalPodAutoscaler"], ["ScaledObject"] * 3, []]
     for overlay in OVERLAYS:
         assert "replicas" not in one(overlay, "Deployment", "gateway")["spec"]  # it would undo what the scaler did
     assert "replicas" not in one("gpu", "StatefulSet", "model-server")["spec"]
 
 
-@pytest.mark.parametrize("name", ["gateway", "model-server"])
+@pytest.mark.parametrize("name", ["gateway", "model-server", "model-server-rare"])
 def test_what_pods_are_scaled_by_is_measured(name: str) -> None:
     for trigger in one("gpu", "ScaledObject", name)["spec"]["triggers"]:
         assert set(re.findall(r"tensorgate_\w+", trigger["metadata"]["query"])) <= told_names()
@@ -283,11 +290,11 @@ def test_a_gateway_has_a_worker_for_each_processor_it_may_use_at_most(overlay: s
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_the_mirrors_files_fit_its_volume(overlay: str) -> None:
-    (mirror,) = [container for container in containers(overlay) if container["name"] == "mirror"]
-    server = one(overlay, "StatefulSet", "model-server")["spec"]
-    (claim,) = server.get("volumeClaimTemplates") or [one(overlay, "PersistentVolumeClaim", "node-cache")]
-    volume = int(claim["spec"]["resources"]["requests"]["storage"].removesuffix("Gi")) << 30
-    assert int(environment(mirror)["TENSORGATE_MIRROR_DISK_BYTES"]) < volume
+    for server in [each["spec"] for each in built(overlay) if each["kind"] == "StatefulSet"]:
+        (mirror,) = [each for each in server["template"]["spec"]["containers"] if each["name"] == "mirror"]
+        (claim,) = server.get("volumeClaimTemplates") or [one(overlay, "PersistentVolumeClaim", "node-cache")]
+        volume = int(claim["spec"]["resources"]["requests"]["storage"].removesuffix("Gi")) << 30
+        assert int(environment(mirror)["TENSORGATE_MIRROR_DISK_BYTES"]) < volume
 
 
 def test_tensorflow_serving_takes_batches_as_large_as_a_gateways() -> None:
