@@ -25,15 +25,17 @@ def pause_before_next(error: TensorgateError, tried: Tried, luck: float) -> floa
     """Seconds to wait before the call is sent again; None: it is not.
 
     Another server is asked at once. The same one after a pause, by "full jitter": anything up to a bound that doubles
-    each time (Brooker, Exponential Backoff And Jitter, AWS Architecture Blog, 2015); `luck` is from [0, 1). A version
-    that is not found was unloaded there, and only another server can have it.
+    each time (Brooker, Exponential Backoff And Jitter, AWS Architecture Blog, 2015); `luck` is from [0, 1). What is not
+    found was unloaded there, or is another group's: any other server may have it.
     """
-    if tried.times >= MOST_TRIES or not (is_passing(error) or isinstance(error, NotFound)):
+    if isinstance(error, NotFound):
+        return 0.0 if tried.others and tried.left > 0 else None
+    if tried.times >= MOST_TRIES or not is_passing(error):
         return None
     if tried.others:
         return 0.0 if tried.left > 0 else None
     pause = luck * _FIRST_PAUSE_SECONDS * 2 ** (tried.times - 1)
-    return pause if pause < tried.left and not isinstance(error, NotFound) else None
+    return pause if pause < tried.left else None
 
 
 class RetryBudget:

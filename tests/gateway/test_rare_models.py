@@ -150,6 +150,15 @@ async def test_a_server_is_asked_by_turns_about_what_another_group_has_or_need_n
         await backend.close()
 
 
+async def test_the_states_of_a_model_are_told_by_whichever_of_many_servers_has_it() -> None:
+    async with world({"affine": AFFINE}, servers=6) as here:
+        for server in here.servers[:-1]:
+            del server.loaded["affine"]
+        for _ in range(6):
+            assert (await here.rest.get("/v1/models/affine")).status_code == 200
+        assert (await here.rest.get("/v1/models/nobodys")).status_code == 404
+
+
 async def was_asked(here: World) -> bool:
     """The page says so."""
     return await here.metric(f'{ASKED}{{model="houses"}}') > 0
