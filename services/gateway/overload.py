@@ -6,7 +6,7 @@ from services.core.errors import ResourceExhausted, Unavailable
 from services.gateway.rate import RateLimited
 
 _RETRY_AFTER_SECONDS = 1.0  # breakers rest and channels connect again as long
-_START_SECONDS = 30.0  # a pod takes as long, and then its models
+_START_SECONDS = 30.0  # a pod takes as long, or longer
 
 
 class Overloaded(ResourceExhausted):
