@@ -22,6 +22,8 @@ _ASKED = f'operation=~"{_QUICK}|generate.*|watch_image|completions|generations"'
 # Ours; other codes tell that the request was at fault.
 _FAULTS = 'code=~"INTERNAL|UNAVAILABLE|DEADLINE_EXCEEDED|DATA_LOSS|UNKNOWN"'
 _RARE = f"{_G}_rare_model_asked_timestamp_seconds"
+# The rare ones' is away whenever nobody asks for its models.
+_STEADY = f'{_G}_model_server_up{{server!~"model-server-rare-.*"}}'
 # That a rare model is not there at first is agreed with who asks for it.
 _AGREED = f'label_replace({_RARE}, "code", "UNAVAILABLE", "", "")'
 
@@ -125,9 +127,9 @@ SYMPTOMS = (
     Alert(
         "ModelServerAway",
         # Unless as many answer as the cluster wants now; without kube-state-metrics it does not say.
-        f"min by (server) ({_G}_model_server_up) == 0"
-        f" unless on () (count(min by (server) ({_G}_model_server_up) == 1)"
-        f' >= sum(kube_statefulset_replicas{{{_OURS},statefulset=~"model-server(-rare)?"}}))',
+        f"min by (server) ({_STEADY}) == 0"
+        f" unless on () (count(min by (server) ({_STEADY}) == 1)"
+        f' >= sum(kube_statefulset_replicas{{{_OURS},statefulset="model-server"}}))',
         "5m",
         TICKET,
         "Model server {{ $labels.server }} does not answer",

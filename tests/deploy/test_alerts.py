@@ -86,9 +86,7 @@ COURSES: Mapping[str, Course] = {
         {
             f'{G}_model_server_up{{server="a"}}': "1x5 0x40",
             f'{G}_model_server_up{{server="b"}}': "1x40",
-            f'{G}_model_server_up{{server="rare"}}': "0x40",  # at zero, as it shall be
             'kube_statefulset_replicas{namespace="tensorgate",statefulset="model-server"}': "2x20 1x20",  # scaled down
-            'kube_statefulset_replicas{namespace="tensorgate",statefulset="model-server-rare"}': "0x40",
             'kube_statefulset_replicas{namespace="other",statefulset="model-server"}': "1x40",
         },
         fires=15,
@@ -194,6 +192,8 @@ def test_a_rare_model_calls_nobody_while_nobody_asks_and_while_it_comes(tmp_path
         f'{G}_wanted_version{{model="m",label="stable"}}': "1x60",
         f'{G}_callable_versions{{model="m"}}': "0x60",
         f'{RARE}{{model="m",instance="a"}}': "0x60",
+        f'{G}_model_server_up{{server="model-server-rare-0.model-server-rare:8500"}}': "0x60",
+        f'{G}_model_server_up{{server="model-server-0.model-server:8500"}}': "1x60",
     }
     requests = f'{G}_requests_total{{{ASKED},code="%s"}}'
     coming = {
@@ -206,7 +206,7 @@ def test_a_rare_model_calls_nobody_while_nobody_asks_and_while_it_comes(tmp_path
     failing = {**coming, requests % "INTERNAL": "0x40 0+2x14 28x50"}
     told = [
         _firing(name, minute, is_firing=False)
-        for name in ("ModelNotServed", "RareModelNotServed", "AvailabilityBudgetBurnsFast")
+        for name in ("ModelNotServed", "RareModelNotServed", "ModelServerAway", "AvailabilityBudgetBurnsFast")
         for minute in (36, 52, 60)
     ]
     burns = [_firing("AvailabilityBudgetBurnsFast", 52, is_firing=True)]
