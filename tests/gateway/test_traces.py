@@ -425,7 +425,8 @@ def test_logs_in_json_name_the_request_and_its_trace(
     with log.open("wb") as stderr, gateway(store, stderr=stderr, access_log=True) as running:
         headers = {"X-Request-Id": "mine", **traceparent(23)}
         httpx.post(f"{running.http}/api/models/houses/regress", json={"instance": {"rooms": 2}}, headers=headers)
-        assert running.process.poll() is None
+        running.process.send_signal(signal.SIGTERM)  # the line is written when the answer has left
+        assert running.process.wait(20) == 0
     lines = map(json.loads, log.read_text().splitlines())
     (line,) = (line for line in lines if line.get("path") == "/api/models/houses/regress")
     assert (line["request_id"], line["trace_id"], line["status"]) == ("mine", f"{23:032x}", 200)
