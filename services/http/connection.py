@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Scope
 
 from services.http.exchange import Exchange, plain
 
-MOST_HEAD_BYTES = 1 << 16  # of a request line and headers
+MOST_HEAD_BYTES = 1 << 16  # of a request line and headers; also of what comes of a body without any of its bytes
 HEAD_SECONDS, BODY_SECONDS = 10.0, 30.0  # for a whole head; between two pieces of a body
 IDLE_SECONDS = 75.0  # between two requests: longer than load balancers keep a connection
 _MOST_UNREAD = 1 << 16  # bytes of a body that the application has not asked for
@@ -94,8 +94,8 @@ class Connection(asyncio.Protocol):
             self._stop("Invalid HTTP request received.")
         if self._coming is not None:
             self._due = self._loop.time() + BODY_SECONDS
-        elif self._in_head and self._head_bytes > MOST_HEAD_BYTES:
-            self._stop(f"The head of a request has at most {MOST_HEAD_BYTES} bytes.")
+        if (self._in_head or self._coming is not None) and self._head_bytes > MOST_HEAD_BYTES:
+            self._stop(f"A request has at most {MOST_HEAD_BYTES} bytes before its body, or behind it. Received: more")
 
     def _read_requests(self, data: bytes) -> None:
         while data:
@@ -118,9 +118,16 @@ class Connection(asyncio.Protocol):
         return b"\r\n".join([*lines, b"", b""])
 
     def _stop(self, fault: str) -> None:
-        """Read no more; what was asked before is answered before the fault is told."""
+        """Read no more; what was asked before is answered before the fault is told, and what came in part never is."""
         self._fault, self._due = fault, None
-        if self._current is None:
+        broken, self._coming = self._coming, None
+        if broken is not None and broken in self._later:
+            self._later.remove(broken)
+        elif broken is not None and broken.complete:
+            self.transport.close()  # nothing that is to be answered came after it
+        elif broken is not None:
+            broken.refuse(fault)
+        elif self._current is None:
             self._tell_fault()
 
     def _tell_fault(self) -> None:
@@ -138,8 +145,9 @@ class Connection(asyncio.Protocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One of its headers."""
-        self._headers.append((name.lower(), value))
+        """One of its headers; what comes behind its body has not been looked at and is none (RFC 9110, 6.5.1)."""
+        if self._in_head:
+            self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """Its head is here. Others may be before it."""
@@ -168,7 +176,7 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, data: bytes) -> None:
         """A piece of its body, which nobody wants any more when it is answered."""
-        exchange = self._coming
+        exchange, self._head_bytes = self._coming, 0
         if exchange is not None and not exchange.complete:
             exchange.put(data)
             if exchange.size > _MOST_UNREAD:

@@ -89,6 +89,11 @@ class Exchange:
             self.task.cancel()
         self._wake()
 
+    def refuse(self, text: str) -> None:
+        """The rest of the request cannot be read."""
+        self._fail(HTTPStatus.BAD_REQUEST, text)
+        self.leave()
+
     def cut(self) -> None:
         """The server stops."""
         if not self._begun:
@@ -180,12 +185,12 @@ class Exchange:
             self._wake()
             self._line.answered(self)
 
-    def _fail(self, status: HTTPStatus) -> None:
+    def _fail(self, status: HTTPStatus, text: str = "") -> None:
         """Say so, if nothing was said yet; then there is no more to say."""
         if self.complete or self.gone:
             return
         if not self._begun:
-            self._line.write(plain(status, status.phrase))
+            self._line.write(plain(status, text or status.phrase))
         self._begun = True
         self._line.hang_up()
 

@@ -47,6 +47,12 @@ class App:
         """What the application is told of the request."""
         await answer(send, repr((scope["method"], scope["raw_path"], scope["query_string"])).encode())
 
+    async def headers(self, scope: Any, receive: Any, send: Any) -> None:
+        """What the request's headers are when its body is read."""
+        while (await receive())["more_body"]:
+            pass
+        await answer(send, repr(scope["headers"]).encode())
+
     async def pieces(self, scope: Any, receive: Any, send: Any) -> None:
         """Three, of a length nobody said."""
         await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -230,6 +236,66 @@ async def test_nonsense_after_a_request_is_told_after_its_answer(here: Here) -> 
     here.app.go.set()
     received = await asking
     assert received.index(b"at last") < received.index(b"400 Bad Request")
+
+
+CHUNKED = b"POST %b HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize("path", [b"/echo", b"/wait"])
+async def test_a_body_that_breaks_off_in_nonsense_is_told_so_at_once(here: Here, path: bytes) -> None:
+    received = await asyncio.wait_for(here.ask(CHUNKED % path + b"4\r\nbody\r\nnonsense\r\n"), 10)
+    assert received.startswith(b"HTTP/1.1 400 Bad Request\r\n") and received.count(b"HTTP/1.1") == 1
+    assert not here.app.began.is_set() or here.app.cancelled.is_set()
+
+
+async def test_a_broken_body_behind_another_request_is_told_after_its_answer(here: Here) -> None:
+    asking = asyncio.create_task(here.ask(request("/wait", close=False) + CHUNKED % b"/echo" + b"nonsense\r\n"))
+    await here.app.began.wait()
+    here.app.go.set()
+    received = await asyncio.wait_for(asking, 10)
+    assert received.index(b"at last") < received.index(b"400 Bad Request") and received.count(b"HTTP/1.1") == 2
+
+
+async def test_a_broken_body_that_nobody_wanted_any_more_is_answered_once(here: Here) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", here.port)
+    writer.write(CHUNKED % b"/deaf")
+    await reader.readuntil(b"no")
+    writer.write(b"nonsense\r\n")
+    assert await asyncio.wait_for(reader.read(), 10) == b""
+    writer.close()
+
+
+async def test_what_stands_behind_a_body_is_no_header_of_the_request(here: Here) -> None:
+    trailers = b"4\r\nbody\r\n0\r\nContent-Encoding: gzip\r\n\r\n"
+    received = await here.ask(CHUNKED % b"/headers" + trailers + request("/headers"))
+    assert received.count(b"HTTP/1.1 200 OK\r\n") == 2 and b"gzip" not in received
+
+
+HEAD, BODY = (CHUNKED % b"/echo")[:-2], CHUNKED % b"/echo" + b"4\r\nbody\r\n"
+
+
+TRAILERS = BODY + b"0\r\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "line"),
+    [
+        (HEAD, b"x: y\r\n"),
+        (HEAD + b"x: ", b"y"),
+        (TRAILERS, b"x: y\r\n"),
+        (TRAILERS + b"x: ", b"y"),
+        (BODY + b"4;", b"y"),
+    ],
+)
+async def test_what_is_no_body_has_bounds_wherever_it_stands(here: Here, before: bytes, line: bytes) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", here.port)
+    for piece in (before, line * (60_000 // len(line)), line * (6_000 // len(line))):
+        assert not reader.at_eof()
+        writer.write(piece)
+        await asyncio.sleep(0.05)  # so that each is read by itself, and nothing is unread when the server hangs up
+    received = await asyncio.wait_for(reader.read(), 10)
+    assert received.startswith(b"HTTP/1.1 400 Bad Request\r\n") and b"65536" in body_of(received)
+    writer.close()
 
 
 async def test_what_is_known_of_one_request_is_not_known_of_the_next(here: Here) -> None:
