@@ -194,6 +194,8 @@ class ServerConnection(Connection[_Answering]):
                 stream.incoming.add(data)
         except Status as error:
             self._finish(stream, error)
+            if stream.task is not None:
+                stream.task.cancel()
             return
         if not stream.whole:
             self.accept_more(stream)

@@ -320,6 +320,21 @@ async def test_a_request_ends_once_and_is_no_longer_than_it_says() -> None:
                 assert part, answer
 
 
+async def test_nothing_follows_the_status_of_a_stream_that_was_sent_too_much() -> None:
+    block = b"\x83\x86" + literal(PATH, b"/x/talk") + literal(b"content-type", b"application/grpc")
+    head = frames.PREFACE + frames.frame(frames.HEADERS, frames.END_HEADERS, 1, block)
+    pong = frames.frame(frames.PING, frames.ACK, 0, bytes(8))
+    async with serving() as (_, _, address):
+        with raw(address) as connection:
+            connection.sendall(head + frames.frame(frames.DATA, 0, 1, prefixed(b"word") * 100))
+            await asyncio.sleep(0.1)  # in which the method would answer what it has
+            connection.sendall(frames.frame(frames.PING, 0, 0, bytes(8)))
+            answer = b""
+            while pong not in answer:
+                answer += await asyncio.to_thread(connection.recv, 65_536)
+    assert b"messages wait to be read" in answer and b"WORD" not in answer
+
+
 async def test_an_error_that_is_told_a_thousand_times_is_a_new_one_each_time() -> None:
     async with serving() as (_, _, address), ours(address) as own:
         told: list[Status] = []
