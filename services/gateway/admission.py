@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from services.core.errors import DeadlineExceeded, InvalidArgument
 from services.core.refs import ModelRef
@@ -38,11 +39,7 @@ class Admission:
 
     def check(self, call: Call) -> None:
         """Raises InvalidArgument for too many instances, and for a picture that is none or is too large."""
-        if call.rows is not None and call.rows > self._limits.instances:
-            raise InvalidArgument(
-                f"A request has at most {self._limits.instances} instances. Received: {call.rows} for model "
-                f"{call.servable.name}"
-            )
+        self._count(call.rows or 0, call.servable.name)
         signature = call.servable.card.signatures.get(call.signature)
         for field in signature.inputs if signature is not None else ():
             column = call.columns.get(field.name)
@@ -51,3 +48,13 @@ class Admission:
                 for row, data in enumerate(column.flat):
                     what = f"Model {call.servable.name}: {field.name} of instance {row}"
                     check_picture(data, what, self._limits.pixels)
+
+    def check_examples(self, examples: Any, model: str) -> None:
+        """The same of a tensorflow.serving.Input, whose examples are instances. Raises InvalidArgument."""
+        kind = examples.WhichOneof("kind")
+        self._count(0 if kind is None else len(getattr(examples, kind).examples), model)
+
+    def _count(self, rows: int, model: str) -> None:
+        most = self._limits.instances
+        if rows > most:
+            raise InvalidArgument(f"A request has at most {most} instances. Received: {rows} for model {model}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from services.core.errors import DeadlineExceeded, NotFound
 from services.core.refs import ModelRef
@@ -55,14 +55,18 @@ class DataPlane:
 
         return await self.call(request.ref, request.deadline, ask)
 
-    async def call(self, ref: ModelRef, deadline: float, ask: Callable[[Servable], Awaitable[T]]) -> T:
+    async def call(
+        self, ref: ModelRef, deadline: float, ask: Callable[[Servable], Awaitable[T]], *, examples: Any = None
+    ) -> T:
         """What `ask` gets from the version that `ref` means, within the deadline. Raises as `ask` and the router do.
 
         A version that the router chose may be unloaded before the call arrives there. Then the table is read again and
         the request sent once more, so a roll-out costs no request. What `ask` raises before it waits is the request's
-        own fault.
+        own fault. `examples` is what a request has of them, in TensorFlow Serving's message.
         """
         self._admission.admit(ref, deadline)
+        if examples is not None:
+            self._admission.check_examples(examples, ref.name)
         try:
             with self._deadlines.at(deadline):
                 answer = ask(self._router.route(ref))

@@ -116,7 +116,7 @@ class TfsGrpc:
                 spec.version.value = servable.version
             return self._backends.forward(method, request, deadline, servable=servable)
 
-        return await _found(ref, self._plane.call(ref, deadline, ask))
+        return await _found(ref, self._plane.call(ref, deadline, ask, examples=getattr(request, "input", None)))
 
     async def _status(self, request: Any, deadline: float) -> Any:
         """The states of a model's versions, as the model server tells them."""

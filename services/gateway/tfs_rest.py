@@ -119,7 +119,7 @@ class TfsRest:
             return self._backends.forward(method, request, deadline, servable=servable)
 
         try:
-            return await self._plane.call(ref, deadline, ask)
+            return await self._plane.call(ref, deadline, ask, examples=request.input)
         except NotFound:
             raise not_found(ref) from None
 

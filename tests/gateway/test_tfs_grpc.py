@@ -11,7 +11,15 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.core.tensors import from_proto, to_proto
-from services.core.tfs import get_model_status_pb2, model_management_pb2, predict_pb2
+from services.core.tfs import (
+    classification_pb2,
+    example_pb2,
+    get_model_status_pb2,
+    inference_pb2,
+    model_management_pb2,
+    predict_pb2,
+    regression_pb2,
+)
 from services.core.tfs_methods import PREDICTION
 from services.core.tfs_stubs import model_service_pb2_grpc, prediction_service_pb2_grpc
 from tests.gateway.world import World
@@ -92,6 +100,25 @@ async def test_a_few_bytes_do_not_become_gigabytes(
         await prediction.Predict(request)
     assert caught.value.code().name == code
     assert told in (caught.value.details() or "")
+
+
+@pytest.mark.parametrize("kind", ["example_list", "example_list_with_context"])
+async def test_examples_are_instances_of_which_a_request_has_so_many(prediction: Any, here: World, kind: str) -> None:
+    classify, regress = classification_pb2.ClassificationRequest(), regression_pb2.RegressionRequest()
+    several = inference_pb2.MultiInferenceRequest()
+    for request, spec in (
+        (classify, classify.model_spec),
+        (regress, regress.model_spec),
+        (several, several.tasks.add().model_spec),
+    ):
+        spec.name = "affine"
+        getattr(request.input, kind).examples.extend([example_pb2.Example()] * 1025)
+    asked = (prediction.Classify(classify), prediction.Regress(regress), prediction.MultiInference(several))
+    for refused in await asyncio.gather(*asked, return_exceptions=True):
+        assert isinstance(refused, grpc.aio.AioRpcError)
+        assert refused.details() == "A request has at most 1024 instances. Received: 1025 for model affine"
+    rest = await here.rest.post("/v1/models/affine:classify", json={"examples": [{"x": 1}] * 1025})
+    assert rest.status_code == 400 and "at most 1024 instances. Received: 1025" in rest.json()["error"]
 
 
 async def test_numbers_for_a_picture_are_no_fault_of_ours(prediction: Any) -> None:
