@@ -18,6 +18,7 @@ from services.core.refs import ModelRef, parse_version
 
 TIMEOUT_HEADER = b"x-request-timeout-seconds"
 MOST_SECONDS = 3600.0
+LARGE = 1 << 18  # bytes of a request that is read beside the event loop: a megabyte of short strings takes 0.3 s
 
 
 def header(request: Request, name: bytes) -> str | None:

@@ -20,7 +20,6 @@ from services.gateway.request import Answer, Tensors
 from services.gateway.routing_table import RoutingTable, Servable
 
 PLATFORM = "tensorflow_savedmodel"
-LARGE = 1 << 18  # bytes of a request that is read beside the event loop: a megabyte of short strings takes 0.3 s
 _NOT_HERE = ("classification", "shared_memory")  # Triton's, which change what is answered, and where
 
 

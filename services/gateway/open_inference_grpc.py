@@ -11,10 +11,10 @@ from services.core.errors import InvalidArgument, NotFound, Unavailable
 from services.core.open_inference import Stated, datatype_of, fill_contents, to_bytes
 from services.core.refs import ModelRef, check_model_name, parse_version
 from services.core.tensors import Array
+from services.gateway.bodies import LARGE
 from services.gateway.faults import OPEN_INFERENCE
 from services.gateway.grpc_calls import GrpcCalls
 from services.gateway.open_inference import (
-    LARGE,
     Inference,
     Repository,
     check_parameters,

@@ -18,8 +18,8 @@ from starlette.responses import Response
 from services.core.errors import InvalidArgument, received
 from services.core.open_inference import Stated, datatype_of, to_bytes, to_values
 from services.core.tensors import Array
-from services.gateway.bodies import header, parse_json, read_bytes, ref_of, seconds_allowed
-from services.gateway.open_inference import LARGE, Inference, check_parameters, named_once, signature_of
+from services.gateway.bodies import LARGE, header, parse_json, read_bytes, ref_of, seconds_allowed
+from services.gateway.open_inference import Inference, check_parameters, named_once, signature_of
 from services.gateway.open_inference_schemas import InferBody, InferInput
 from services.gateway.plane import DataPlane
 from services.gateway.replies import JsonReply

@@ -19,11 +19,11 @@ from services.core.errors import NotFound
 from services.core.refs import is_model_name
 from services.core.tfs import classification_pb2, get_model_metadata_pb2, regression_pb2
 from services.core.tfs_json import decode_predict, encode_predict
-from services.core.tfs_json_examples import decode_examples, encode_classifications, encode_regressions
+from services.core.tfs_json_examples import ExamplesBody, decode_examples, encode_classifications, encode_regressions
 from services.core.tfs_paths import parse_path
 from services.gateway.backend import STATUS, status_request
 from services.gateway.backends import Backends
-from services.gateway.bodies import read_bytes, ref_of, seconds_allowed
+from services.gateway.bodies import LARGE, read_bytes, ref_of, seconds_allowed
 from services.gateway.buffers import read_float_rows
 from services.gateway.caller import check_allowed
 from services.gateway.faults import OPERATION_KEY
@@ -96,7 +96,7 @@ class TfsRest:
 
     async def classify(self, http: Http) -> Response:
         """tf.Examples in JSON to labels with scores."""
-        read = decode_examples(await read_bytes(http, self._body_bytes), "classify")
+        read = await self._examples(http, "classify")
         request = classification_pb2.ClassificationRequest(input=read.examples)
         request.model_spec.signature_name = read.signature_name
         reply = await self._pass_on(http, "Classify", request)
@@ -104,11 +104,16 @@ class TfsRest:
 
     async def regress(self, http: Http) -> Response:
         """tf.Examples in JSON to values."""
-        read = decode_examples(await read_bytes(http, self._body_bytes), "regress")
+        read = await self._examples(http, "regress")
         request = regression_pb2.RegressionRequest(input=read.examples)
         request.model_spec.signature_name = read.signature_name
         reply = await self._pass_on(http, "Regress", request)
         return JsonReply(encode_regressions(reply.result))
+
+    async def _examples(self, http: Http, method: str) -> ExamplesBody:
+        body = await read_bytes(http, self._body_bytes)
+        large = len(body) > LARGE
+        return await asyncio.to_thread(decode_examples, body, method) if large else decode_examples(body, method)
 
     async def _pass_on(self, http: Http, method: str, request: Any) -> Any:
         ref = ref_of(http)

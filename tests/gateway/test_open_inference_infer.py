@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from services.core.tensors import Array
-from services.gateway.open_inference import LARGE
+from services.gateway.bodies import LARGE
 from services.gateway.open_inference_infer import JSON_LENGTH
 from services.stubs.inference import open_inference_pb2 as pb
 from services.stubs.inference import open_inference_pb2_grpc

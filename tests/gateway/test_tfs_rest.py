@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from typing import Any
 
 import pytest
 
+from services.core.tfs_json_examples import decode_examples
 from tests.gateway.models import png
 from tests.gateway.test_bad_input import b64
 from tests.gateway.world import World
@@ -91,3 +94,18 @@ async def test_status_and_metadata_are_the_model_servers(here: World) -> None:
     signature = metadata["metadata"]["signature_def"]["signature_def"]["serving_default"]
     assert signature["inputs"]["x"]["dtype"] == "DT_FLOAT"
     assert signature["inputs"]["x"]["tensor_shape"]["dim"] == [{"size": "-1", "name": ""}]
+
+
+async def test_while_a_long_body_of_examples_is_read_others_are_answered(here: World) -> None:
+    body = json.dumps({"examples": [{"x": 1}] * 200_000}).encode()
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    decode_examples(body, "classify")
+    alone = loop.time() - began
+    asking, longest = asyncio.create_task(here.rest.post("/v1/models/affine:classify", content=body)), 0.0
+    while not asking.done():
+        began = loop.time()
+        await asyncio.sleep(0)
+        longest = max(longest, loop.time() - began)
+    assert (await asking).status_code == 400
+    assert longest < alone / 2
