@@ -19,8 +19,12 @@ _ENOUGH = 16  # such runs, one after another
 _MOST_KINDS = 256  # clients choose shapes
 
 
-def kind_of(request: predict_pb2.PredictRequest, signature: str) -> Kind:
-    """The signature, and each input's dimensions to the power of two, in the order of the inputs' names."""
+def kind_of(request: predict_pb2.PredictRequest, signature: str) -> Kind | None:
+    """The signature, and each input's dimensions to the power of two, in the order of the inputs' names. None where an
+    output filter is set: each takes other work, and 70 ms before its first, to make the session's callable.
+    """
+    if request.output_filter:
+        return None
     shapes = (request.inputs[name].tensor_shape.dim for name in sorted(request.inputs))
     return signature, tuple(bits for shape in shapes for bits in (-1, *(size.size.bit_length() for size in shape)))
 

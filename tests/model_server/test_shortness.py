@@ -71,6 +71,12 @@ def test_a_value_written_once_for_a_large_shape_is_as_large_as_that_shape() -> N
     assert kind_of(request, "serve") == ("serve", (-1, 20, 10))
 
 
+def test_of_an_output_filter_nothing_is_known() -> None:
+    """The session makes a callable for it first, which takes a hundred times as long as a short run."""
+    request = predict_pb2.PredictRequest(inputs={"x": to_proto(np.zeros((1, 4), np.float32))}, output_filter=["y"])
+    assert kind_of(request, "serve") is None
+
+
 class Still:
     """A session that is not asked."""
 
