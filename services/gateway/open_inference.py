@@ -20,6 +20,7 @@ from services.gateway.request import Answer, Tensors
 from services.gateway.routing_table import RoutingTable, Servable
 
 PLATFORM = "tensorflow_savedmodel"
+_INIT = "__saved_model_init_op"
 _NOT_HERE = ("classification", "shared_memory")  # Triton's, which change what is answered, and where
 
 
@@ -118,8 +119,8 @@ class Repository:
 def _metadata_of(table: RoutingTable, ref: ModelRef) -> ModelMetadata:
     """Of its default signature if it has one, or the first."""
     servable = table.find(ref)
-    name = min(servable.signature_defs, key=lambda name: (name != DEFAULT_SIGNATURE, name))
-    signature = servable.signature_defs[name]
+    signatures = _signatures(servable)
+    signature = signatures[min(signatures, key=lambda name: (name != DEFAULT_SIGNATURE, name))]
     return ModelMetadata(
         name=servable.name,
         versions=[str(version) for version in sorted(table.models[ref.name].servables)],
@@ -140,11 +141,17 @@ def _index_of(table: RoutingTable, *, ready: bool) -> Iterator[ModelIndex]:
                 yield ModelIndex(name=name, version=str(version), state=state, reason=reason)
 
 
+def _signatures(servable: Servable) -> Mapping[str, Any]:
+    """Those that have tensors to answer with: TensorFlow tells of its own, too, by which a model is made ready."""
+    return {name: one for name, one in servable.signature_defs.items() if name != _INIT}
+
+
 def _signature(servable: Servable, name: str) -> Any:
-    found = servable.signature_defs.get(name)
+    signatures = _signatures(servable)
+    found = signatures.get(name)
     if found is None:
         raise InvalidArgument(
-            f"Model {servable.name} has the signatures {', '.join(sorted(servable.signature_defs))}; "
+            f"Model {servable.name} has the signatures {', '.join(sorted(signatures))}; "
             f"parameters.signature says which. Received: {received(name)}"
         )
     return found

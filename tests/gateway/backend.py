@@ -17,6 +17,8 @@ from services.core.tensors import Array, from_proto, to_proto
 from services.core.tfs import get_model_metadata_pb2, get_model_status_pb2, meta_graph_pb2, predict_pb2, types_pb2
 from services.core.tfs_stubs import model_service_pb2_grpc, prediction_service_pb2_grpc
 
+INIT = "__saved_model_init_op"  # which TensorFlow Serving tells of every model
+
 Function = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 
 
@@ -75,6 +77,7 @@ class TinyServer(prediction_service_pb2_grpc.PredictionServiceServicer, model_se
         signatures = get_model_metadata_pb2.SignatureDefMap()
         for name, signature in model.items():
             signatures.signature_def[name].CopyFrom(signature_def(signature.card))
+        signatures.signature_def[INIT].outputs[INIT].name = "NoOp"
         reply = get_model_metadata_pb2.GetModelMetadataResponse(model_spec=spec)
         reply.metadata["signature_def"].Pack(signatures)
         return reply

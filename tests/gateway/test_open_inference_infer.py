@@ -218,6 +218,15 @@ async def test_the_pages_tell_who_answers_and_what_can_be_asked(here: World, rpc
     assert [(one.name, one.datatype, list(one.shape)) for one in described.inputs] == [("x", "FP32", [-1])]
 
 
+async def test_what_tensorflow_has_for_itself_is_no_signature_to_ask(here: World, rpc: Any) -> None:
+    asked = {"inputs": [], "parameters": {"signature": "__saved_model_init_op"}}
+    answer = await here.rest.post(PATH, json=asked)
+    assert answer.status_code == 400
+    assert "has the signatures serving_default; parameters.signature says which" in answer.json()["error"]
+    told = (await here.rest.get("/v2/models/painter")).json()  # which has no default
+    assert [one["name"] for one in told["outputs"]] == ["image_bytes"]
+
+
 async def test_the_repository_lists_every_version(here: World, rpc: Any) -> None:
     here.store.move_label("affine", "canary", here.publish("affine", ALL["affine"]))  # loaded by nobody
 
