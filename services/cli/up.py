@@ -189,6 +189,7 @@ async def _work(settings: CliSettings, address: Address, plugins: Sequence[str],
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(_announce(settings, address))
         tasks.create_task(_train_missing(settings, plugins))
+    await asyncio.Event().wait()  # who is not told of models is served all the same
 
 
 async def _train_missing(settings: CliSettings, plugins: Sequence[str]) -> None:
