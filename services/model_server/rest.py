@@ -12,7 +12,7 @@ from typing import Any
 
 from google.protobuf.json_format import MessageToDict
 
-from services.core.errors import HTTP_STATUS, Code, DeadlineExceeded, TensorgateError
+from services.core.errors import HTTP_STATUS, Code, DeadlineExceeded, NotFound, TensorgateError
 from services.core.tfs import (
     classification_pb2,
     get_model_metadata_pb2,
@@ -141,7 +141,12 @@ def _target_of(scope: Scope) -> str:
 
 
 def _spec(target: Target) -> model_pb2.ModelSpec:
-    spec = model_pb2.ModelSpec(name=target.name, version_label=target.label)
+    try:
+        spec = model_pb2.ModelSpec(name=target.name, version_label=target.label)
+    except UnicodeEncodeError:  # no UTF-8, which all names are
+        if target.verb == "status":
+            raise NotFound(f"Could not find any versions of model {target.name}") from None
+        raise NotFound(f"Servable not found for request: Latest({target.name})") from None
     if target.version is not None:
         spec.version.value = target.version
     return spec
