@@ -41,11 +41,13 @@ class JsonLines(logging.Formatter):
 def configure_logging(*, in_json: bool) -> None:
     """One line a record on standard error: time, level, module, message. Ours from INFO up, libraries' from WARNING.
 
-    TensorFlow's from ERROR: its Python half warns of every function of version 1 that a server cannot do without.
+    TensorFlow's from ERROR: its Python half warns of every function of version 1 that a server cannot do without. So is
+    python-multipart's, which warns of every upload that is none: who sent it is told, and could fill the log.
     """
     handler = logging.StreamHandler(sys.stderr)
     text = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
     handler.setFormatter(JsonLines() if in_json else text)
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("services").setLevel(logging.INFO)
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    for noisy in ("tensorflow", "python_multipart"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)

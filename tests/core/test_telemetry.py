@@ -19,13 +19,13 @@ CODE = """
 import logging
 from services.core.telemetry import configure_logging
 configure_logging(in_json=False)
-for name in ("services.gateway.router", "httpx", "tensorflow"):
+for name in ("services.gateway.router", "httpx", "tensorflow", "python_multipart.multipart"):
     for level in ("debug", "info", "warning", "error"):
         getattr(logging.getLogger(name), level)("%s %s", name, level)
 """
 
 
-def test_ours_is_logged_from_info_up_libraries_from_warning_and_tensorflow_from_error() -> None:
+def test_ours_is_logged_from_info_up_libraries_from_warning_and_noisy_ones_from_error() -> None:
     run = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True)
     lines = [re.sub(r"^[-0-9]+ [0-9:,]+ ", "", line) for line in run.stderr.splitlines()]
     assert lines == [
@@ -35,6 +35,7 @@ def test_ours_is_logged_from_info_up_libraries_from_warning_and_tensorflow_from_
         "WARNING httpx: httpx warning",
         "ERROR httpx: httpx error",
         "ERROR tensorflow: tensorflow error",
+        "ERROR python_multipart.multipart: python_multipart.multipart error",
     ]
     assert not run.stdout
 
