@@ -69,4 +69,5 @@ def _edges(values: Array) -> tuple[float, ...]:
         return ()
     deciles = np.quantile(values.astype(np.float64), np.arange(1, bins) / bins, method="inverted_cdf")
     rounded = sorted({float(f"{edge:.4g}") for edge in deciles})
-    return tuple(edge for edge in rounded if values.min() <= edge < values.max())
+    with np.errstate(over="ignore"):  # the largest number of its type, rounded, may be larger than that
+        return tuple(edge for edge in rounded if values.min() <= edge < values.max())

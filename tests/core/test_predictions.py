@@ -80,6 +80,12 @@ def test_what_is_not_finite_falls_into_no_bin() -> None:
     assert counts(expected, odd).tolist() == [0, 0, 1]
 
 
+def test_the_largest_numbers_of_a_type_have_edges_like_others() -> None:
+    largest = np.full((400, 1), np.finfo(np.float32).max)
+    largest[:200] = 1
+    assert told(PRICE, largest).edges == (1.0,)
+
+
 @given(VALUES | SCORES)
 def test_the_shares_are_those_of_the_data_that_they_were_made_of(table: Array) -> None:
     expected = expected_of(ABC if table.shape[1] == 3 else PRICE, table)
