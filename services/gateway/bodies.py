@@ -6,8 +6,9 @@ import asyncio
 import gzip
 import io
 import zlib
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import orjson
 from starlette.requests import ClientDisconnect, Request
@@ -16,9 +17,12 @@ from services.core.errors import DeadlineExceeded, InvalidArgument, ResourceExha
 from services.core.json_size import check_size
 from services.core.refs import ModelRef, parse_version
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 TIMEOUT_HEADER = b"x-request-timeout-seconds"
 MOST_SECONDS = 3600.0
-LARGE = 1 << 18  # bytes of a request that is read beside the event loop: a megabyte of short strings takes 0.3 s
+LARGE = 1 << 18  # bytes: a megabyte of short strings takes 0.3 s to read
 
 
 def header(request: Request, name: bytes) -> str | None:
@@ -73,6 +77,15 @@ async def _received(request: Request, limit: int) -> bytes:
 
 def _too_large(limit: int, size: int) -> ResourceExhausted:
     return ResourceExhausted(f"A body has at most {limit} bytes. Received: {size} or more")
+
+
+async def read_by(function: Callable[P, T], size: int, *arguments: P.args, **named: P.kwargs) -> T:
+    """What a function reads of a request of so many bytes: of many beside the event loop, so that others are answered
+    meanwhile.
+    """
+    if size > LARGE:
+        return await asyncio.to_thread(function, *arguments, **named)
+    return function(*arguments, **named)
 
 
 def parse_json(body: bytes) -> Any:

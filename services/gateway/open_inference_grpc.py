@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any
@@ -11,7 +10,7 @@ from services.core.errors import InvalidArgument, NotFound, Unavailable
 from services.core.open_inference import Stated, datatype_of, fill_contents, to_bytes
 from services.core.refs import ModelRef, check_model_name, parse_version
 from services.core.tensors import Array
-from services.gateway.bodies import LARGE
+from services.gateway.bodies import read_by
 from services.gateway.faults import OPEN_INFERENCE
 from services.gateway.grpc_calls import GrpcCalls
 from services.gateway.open_inference import (
@@ -71,14 +70,10 @@ class OpenInferenceGrpc:
     async def ModelInfer(self, request: pb.ModelInferRequest, call: Call) -> pb.ModelInferResponse:
         """Tensors in, tensors out."""
         async with self._answering(call, "infer", request.model_name):
-            payload = await self._read(request)
+            payload = await read_by(_asked, request.ByteSize(), request)
             ref = _ref_of(request.model_name, request.model_version)
             answer = await self._plane.predict(Request(ref, payload, self._calls.deadline(call)))
             return _reply(request, answer, payload.wanted(answer))
-
-    async def _read(self, request: pb.ModelInferRequest) -> Inference:
-        large = request.ByteSize() > LARGE
-        return await asyncio.to_thread(_asked, request) if large else _asked(request)
 
     def _answering(self, call: Call, method: str, model: str) -> AbstractAsyncContextManager[None]:
         return self._calls.answering(call, (f"{OPEN_INFERENCE}_grpc", method), model)

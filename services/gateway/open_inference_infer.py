@@ -18,7 +18,7 @@ from starlette.responses import Response
 from services.core.errors import InvalidArgument, received
 from services.core.open_inference import Stated, datatype_of, to_bytes, to_values
 from services.core.tensors import Array
-from services.gateway.bodies import LARGE, header, parse_json, read_bytes, ref_of, seconds_allowed
+from services.gateway.bodies import header, parse_json, read_by, read_bytes, ref_of, seconds_allowed
 from services.gateway.open_inference import Inference, check_parameters, named_once, signature_of
 from services.gateway.open_inference_schemas import InferBody, InferInput
 from services.gateway.plane import DataPlane
@@ -42,8 +42,7 @@ class OpenInferenceInfer:
     async def infer(self, http: Http) -> Response:
         """Tensors in, tensors out."""
         content, length = await read_bytes(http, self._body_bytes), header(http, _HEADER)
-        large = len(content) > LARGE
-        asked = await asyncio.to_thread(_asked, content, length) if large else _asked(content, length)
+        asked = await read_by(_asked, len(content), content, length)
         deadline = asyncio.get_running_loop().time() + seconds_allowed(http, self._seconds)
         return _response(asked, await self._plane.predict(Request(ref_of(http), asked.payload, deadline)))
 

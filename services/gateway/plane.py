@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar
 
@@ -49,11 +50,19 @@ class DataPlane:
         """The answer of the version the request means, within its deadline; raises the tree of core/errors.py."""
 
         def ask(servable: Servable) -> Awaitable[Answer]:
-            call = call_of(servable, request.payload.tensors(servable), request.deadline)
-            self._admission.check(call)
-            return self._answer(call)
+            if request.large:
+                return self._ask_beside(request, servable)
+            return self._ask(call_of(servable, request.payload.tensors(servable), request.deadline))
 
         return await self.call(request.ref, request.deadline, ask)
+
+    async def _ask_beside(self, request: Request, servable: Servable) -> Answer:
+        tensors = await asyncio.to_thread(request.payload.tensors, servable)
+        return await self._ask(call_of(servable, tensors, request.deadline))
+
+    def _ask(self, call: Call) -> Awaitable[Answer]:
+        self._admission.check(call)
+        return self._answer(call)
 
     async def call(
         self, ref: ModelRef, deadline: float, ask: Callable[[Servable], Awaitable[T]], *, examples: Any = None

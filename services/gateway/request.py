@@ -28,11 +28,14 @@ class Payload(Protocol):
 
 
 class Request(NamedTuple):
-    """One question to one model. `deadline` is on the event loop's clock, in seconds."""
+    """One question to one model. `deadline` is on the event loop's clock, in seconds; the payload of a `large` one is
+    made tensors beside the event loop.
+    """
 
     ref: ModelRef
     payload: Payload
     deadline: float
+    large: bool = False
 
 
 class Call(NamedTuple):

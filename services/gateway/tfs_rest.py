@@ -23,7 +23,7 @@ from services.core.tfs_json_examples import ExamplesBody, decode_examples, encod
 from services.core.tfs_paths import parse_path
 from services.gateway.backend import STATUS, status_request
 from services.gateway.backends import Backends
-from services.gateway.bodies import LARGE, read_bytes, ref_of, seconds_allowed
+from services.gateway.bodies import LARGE, read_by, read_bytes, ref_of, seconds_allowed
 from services.gateway.buffers import read_float_rows
 from services.gateway.caller import check_allowed
 from services.gateway.faults import OPERATION_KEY
@@ -85,11 +85,12 @@ class TfsRest:
 
     async def predict(self, http: Http) -> Response:
         """TensorFlow Serving's predict: `instances` answered by `predictions`, `inputs` by `outputs`."""
-        payload = PredictPayload(await read_bytes(http, self._body_bytes))
+        body = await read_bytes(http, self._body_bytes)
+        payload = PredictPayload(body)
         ref = ref_of(http)
         deadline = asyncio.get_running_loop().time() + seconds_allowed(http, self._seconds)
         try:
-            answer = await self._plane.predict(Request(ref, payload, deadline))
+            answer = await self._plane.predict(Request(ref, payload, deadline, len(body) > LARGE))
         except NotFound:
             raise not_found(ref) from None
         return JsonReply(encode_predict(answer.columns, payload.row_format))
@@ -112,8 +113,7 @@ class TfsRest:
 
     async def _examples(self, http: Http, method: str) -> ExamplesBody:
         body = await read_bytes(http, self._body_bytes)
-        large = len(body) > LARGE
-        return await asyncio.to_thread(decode_examples, body, method) if large else decode_examples(body, method)
+        return await read_by(decode_examples, len(body), body, method)
 
     async def _pass_on(self, http: Http, method: str, request: Any) -> Any:
         ref = ref_of(http)

@@ -12,7 +12,7 @@ from starlette.types import Message
 
 from services.core.card import Task
 from services.core.errors import InvalidArgument, received
-from services.gateway.bodies import header, parse_json
+from services.gateway.bodies import header, parse_json, read_by
 from services.gateway.buffers import read_with_arrays
 from services.gateway.columns import number_in
 from services.gateway.instances import Instances, Picture
@@ -32,7 +32,7 @@ async def several_asked(http: Http, body: bytes, task: Task, schema: type[Any]) 
     if kind.startswith("multipart/form-data"):
         options = _query_options(http, schema)
         return Instances(task, await _uploaded(http, body), options.signature, written=True), options
-    return read_instances(body, task, schema)
+    return await read_by(read_instances, len(body), body, task, schema)
 
 
 def read_instances(body: bytes, task: Task, schema: type[Any]) -> tuple[Payload, Any]:

@@ -13,6 +13,7 @@ from services.core.errors import InvalidArgument
 from services.core.refs import STABLE, ModelRef
 from services.core.tensors import Array, elements
 from services.gateway import answers
+from services.gateway.bodies import LARGE, read_by
 from services.gateway.catalog import summaries
 from services.gateway.drawing import Drawing, draw, drawn
 from services.gateway.grpc_calls import GrpcCalls
@@ -125,9 +126,10 @@ class Inference:
         return reply
 
     async def _predict(self, call: Call, request: Any, task: Task) -> Answer:
-        rows = [_values_of(instance.inputs) for instance in request.instances]
-        payload = Instances(task, rows, request.signature)
-        return await self._plane.predict(Request(_ref_of(request.model), payload, self._calls.deadline(call)))
+        size = request.ByteSize()
+        payload = Instances(task, await read_by(_rows_of, size, request), request.signature)
+        deadline = self._calls.deadline(call)
+        return await self._plane.predict(Request(_ref_of(request.model), payload, deadline, size > LARGE))
 
     def _draw(self, call: Call, request: pb.GenerateImageRequest) -> AsyncGenerator[Drawing, None]:
         payload = Instances(Task.GENERATE_IMAGE, [_values_of(request.instance.inputs)], request.signature)
@@ -136,6 +138,10 @@ class Inference:
 
     def _answering(self, call: Call, operation: str, model: str) -> AbstractAsyncContextManager[None]:
         return self._calls.answering(call, ("grpc", operation), model)
+
+
+def _rows_of(request: Any) -> list[Mapping[str, Any]]:
+    return [_values_of(instance.inputs) for instance in request.instances]
 
 
 def _write_labels(message: pb.Classification | pb.Head, one: answers.Classification) -> None:

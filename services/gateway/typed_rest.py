@@ -16,7 +16,7 @@ from services.core.card import Task
 from services.core.errors import DeadlineExceeded, InvalidArgument
 from services.gateway import answers
 from services.gateway.animation import animated
-from services.gateway.bodies import header, parse_json, read_bytes, ref_of, seconds_allowed
+from services.gateway.bodies import LARGE, header, parse_json, read_bytes, ref_of, seconds_allowed
 from services.gateway.drawing import Drawing, draw, drawn
 from services.gateway.events import DONE, EVENTS, EVENTS_HEADERS, event, in_json, told_of
 from services.gateway.faults import REQUEST_ID_KEY, fault_body
@@ -51,9 +51,10 @@ class TypedRest:
 
     async def classify(self, http: Http) -> Response:
         """Labels with scores."""
-        payload, options = await several_asked(http, await self._read(http), Task.CLASSIFY, ClassifyBody)
+        body = await self._read(http)
+        payload, options = await several_asked(http, body, Task.CLASSIFY, ClassifyBody)
         choice = answers.choice_of(options.top_k, options.threshold)
-        answer = await self._predict(http, payload)
+        answer = await self._predict(http, payload, len(body))
         predictions = [
             {name: _head(head) for name, head in one.items()} if isinstance(one, Mapping) else _head(one)
             for one in answers.classifications(answer, choice)
@@ -62,8 +63,9 @@ class TypedRest:
 
     async def regress(self, http: Http) -> Response:
         """Values in the user's units."""
-        payload, _ = await several_asked(http, await self._read(http), Task.REGRESS, InstancesBody)
-        answer = await self._predict(http, payload)
+        body = await self._read(http)
+        payload, _ = await several_asked(http, body, Task.REGRESS, InstancesBody)
+        answer = await self._predict(http, payload, len(body))
         units = answers.units(answer)
         outputs = answers.regressions(answer)
         unit = {"unit": next(iter(units.values()), "")} if len(outputs[0]) == 1 else {"units": units}
@@ -86,8 +88,9 @@ class TypedRest:
 
     async def explain(self, http: Http) -> Response:
         """What in an input speaks for an answer: a picture as PNG when the client accepts that, else all in JSON."""
-        payload, _ = await one_asked(http, await self._read(http), Task.EXPLAIN, ExplainBody)
-        answer = await self._predict(http, payload)
+        body = await self._read(http)
+        payload, _ = await one_asked(http, body, Task.EXPLAIN, ExplainBody)
+        answer = await self._predict(http, payload, len(body))
         told = answers.explanation(answer)
         if _wants(http, _PNG):
             return _picture(_only(told.images), _PNG)
@@ -120,8 +123,8 @@ class TypedRest:
         except TimeoutError:
             raise DeadlineExceeded("The animation was not ready within the request's time budget.") from None
 
-    async def _predict(self, http: Http, payload: Payload) -> Answer:
-        return await self._plane.predict(Request(ref_of(http), payload, self._deadline(http)))
+    async def _predict(self, http: Http, payload: Payload, size: int) -> Answer:
+        return await self._plane.predict(Request(ref_of(http), payload, self._deadline(http), size > LARGE))
 
     def _deadline(self, http: Http) -> float:
         return asyncio.get_running_loop().time() + seconds_allowed(http, self._seconds)
