@@ -140,6 +140,7 @@ async def test_probes_metrics_and_the_page_are_free(stranger: httpx.AsyncClient)
         assert (await stranger.get(path)).status_code == 200, path
     page = (await stranger.get("/openapi.json")).json()
     assert page["components"]["securitySchemes"] == {"HTTPBearer": {"type": "http", "scheme": "bearer"}}
+    assert (await stranger.get("/api/models")).status_code == 401
     assert 'code="UNAUTHENTICATED"' in (await stranger.get("/metrics")).text
 
 
