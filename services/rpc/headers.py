@@ -63,8 +63,9 @@ class Blocks(Generic[T]):
         first, size = _first(table.dynamic_entries), (len(table.dynamic_entries), table.maxsize)
         try:
             headers: Any = self._decoder.decode(block, raw=True)
-        except HPACKError as error:
-            raise Broken(Reason.COMPRESSION_ERROR, f"Headers are packed by HPACK. Received: {error}") from None
+        except HPACKError:  # its text shows memory's addresses
+            text = f"Headers are packed by HPACK. Received: {len(block)} bytes that are not"
+            raise Broken(Reason.COMPRESSION_ERROR, text) from None
         read = self._read(headers)
         entries = table.dynamic_entries
         if first is not _first(entries) or size != (len(entries), table.maxsize) or len(self._kept) >= _MOST_KEPT:

@@ -300,6 +300,7 @@ async def test_who_does_not_speak_http_2_is_told_why_and_hung_up_on(name: str) -
             answer = await asyncio.to_thread(_everything, connection)
         assert frames.goaway(0, reason)[3:9] in answer
         assert reason.to_bytes(4, "big") in answer
+        assert b"Received" in answer and b" at 0x" not in answer
         assert await own.unary("/x/echo", b"the others", 30) == b"the others"
 
 
