@@ -19,6 +19,7 @@ from services.core.tensors import DTYPES, elements, from_proto, to_typed_proto
 from services.core.tfs import model_pb2, predict_pb2
 from services.core.tfs_methods import METHODS
 from services.gateway.backends import Backends
+from services.gateway.bodies import LARGE
 from services.gateway.caller import check_allowed
 from services.gateway.faults import tfs_text
 from services.gateway.grpc_calls import GrpcCalls
@@ -88,7 +89,8 @@ class TfsGrpc:
         if not request.inputs:
             return await self._pass_on("Predict", request, deadline)
         ref = _ref_of(request.model_spec if request.HasField("model_spec") else None)
-        answer = await _found(ref, self._plane.predict(Request(ref, _Inputs(request, self._most_bytes), deadline)))
+        asked = Request(ref, _Inputs(request, self._most_bytes), deadline, request.ByteSize() > LARGE)
+        answer = await _found(ref, self._plane.predict(asked))
         wanted = set(request.output_filter) or answer.columns.keys()
         if not wanted <= answer.columns.keys() or 0 < len(request.output_filter) != len(wanted):
             return await self._pass_on("Predict", request, deadline)  # for the model server's own words
