@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime
 
+import numpy as np
 import pytest
 
 from services.core.card import Card, Lineage, Task
@@ -41,6 +42,14 @@ def test_a_run_passes_only_if_it_beats_its_baseline(metric: MetricRecord, ours: 
     verdict = judge(metric, Candidate({metric.name: ours}, {metric.name: 0.5}, DATA), None)
     assert verdict.passed is passed
     assert "baseline 0.5" in verdict.reasons[0]
+
+
+@pytest.mark.parametrize(("metric", "towards"), [(ACCURACY, 1.0), (MAE, 0.0)])
+def test_a_figure_of_32_bits_that_is_the_baseline_does_not_beat_it(metric: MetricRecord, towards: float) -> None:
+    rounded = float(np.nextafter(np.float32(0.512), np.float32(towards)))
+    verdict = judge(metric, Candidate({metric.name: rounded}, {metric.name: 0.512}, DATA), None)
+    assert metric.better(rounded, 0.512) and not verdict.passed
+    assert "does not beat" in verdict.reasons[0]
 
 
 @pytest.mark.parametrize(

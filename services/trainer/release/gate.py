@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,6 +11,8 @@ from services.trainer.run_record import MetricRecord, Verdict
 
 # Of what `stable` gains over the baseline, a new version may lose this part: seeds alone move a figure about as much.
 TOLERANCE = 0.02
+# Keras works figures out in 32 bits, a baseline is of 64: less than this part of it is rounding, no gain.
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ def _against_baseline(metric: MetricRecord, run: Candidate) -> tuple[bool, str]:
     if metric.name not in run.baseline:
         return True, f"The plugin states no baseline for {metric.name}"
     ours, baseline = run.metrics[metric.name], run.baseline[metric.name]
-    beaten = metric.better(ours, baseline)
+    beaten = metric.better(ours, baseline) and not math.isclose(ours, baseline, rel_tol=_ROUNDING)
     return beaten, f"{metric.name} {ours:.4g} {'beats' if beaten else 'does not beat'} the baseline {baseline:.4g}"
 
 
