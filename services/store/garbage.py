@@ -24,9 +24,11 @@ def collect_garbage(store: Store, keep: int, abandoned_before: datetime) -> list
     store.sweep(abandoned_before)
     gone = []
     for model, found in _found(store.files()).items():
-        labelled = store.labels(model).values() if len(found.published) > keep else ()
+        abandoned = found.abandoned(abandoned_before)
+        labelled = store.labels(model).values() if abandoned or len(found.published) > keep else ()
         old = superfluous(sorted(found.published), labelled, keep)
-        for version in [*old, *found.abandoned(abandoned_before)]:
+        # One that is labelled was published, and has lost its manifest: that is for `verify` to tell.
+        for version in [*old, *(version for version in abandoned if version not in labelled)]:
             store.remove(model, version)
             gone.append(f"{model}/{version}")
     return gone

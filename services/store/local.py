@@ -85,7 +85,8 @@ class LocalStore:
         """Walk the folder that `prefix` lies in."""
         folder = self._path(prefix) if prefix.endswith("/") or not prefix else self._path(prefix).parent
         with self._translated():
-            keys = sorted(path.relative_to(self._root).as_posix() for path in folder.rglob("*") if path.is_file())
+            found = (Path(at, name) for at, _, names in os.walk(folder, onerror=_unless_gone) for name in names)
+            keys = sorted(path.relative_to(self._root).as_posix() for path in found if path.is_file())
         for key in keys:
             if not key.startswith(prefix) or key.startswith(f"{TEMPORARY}/"):
                 continue
@@ -120,7 +121,8 @@ class LocalStore:
             for path in paths:
                 path.unlink(missing_ok=True)
             for folder in {path.parent for path in paths if path.parent.is_dir()}:
-                _sync(folder)
+                with suppress(FileNotFoundError):  # somebody else deletes here, too
+                    _sync(folder)
                 with suppress(OSError):  # not empty: something else lives there
                     folder.rmdir()
 
@@ -153,6 +155,12 @@ class LocalStore:
             yield
         except OSError as error:
             raise Unavailable(f"The store {self.url} cannot be used: {error.strerror or error}") from error
+
+
+def _unless_gone(error: OSError) -> None:
+    """For a walk: a folder was deleted meanwhile, or is another's, such as lost+found."""
+    if not isinstance(error, FileNotFoundError | PermissionError):
+        raise error
 
 
 def _etag(data: bytes) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,7 @@ import pytest
 from services.core.card import CARD_PATH, Card, Lineage, Task
 from services.core.errors import DataLoss, NotFound
 from services.store import Store, open_objects, open_store
+from services.store.garbage import collect_garbage
 
 CARD = Card(
     model="m",
@@ -55,6 +56,18 @@ def test_a_file_that_was_never_published_is_named(store_url: str, folder: Path, 
     store.publish("m", folder)
     _replace(store_url, "m/1/extra.py", b"import os", tmp_path)
     assert [str(fault) for fault in store.verify("m", 1)] == ["extra.py: not in the manifest"]
+
+
+def test_a_labelled_version_that_lost_its_manifest_keeps_nothing_else_from_being_pruned(
+    store_url: str, folder: Path, tmp_path: Path
+) -> None:
+    store = open_store(store_url)
+    for model in ("m", "m", "n", "n"):
+        store.publish(model, folder)
+    store.move_label("m", "stable", 1)
+    _replace(store_url, "m/1/manifest.json", None, tmp_path)
+    later = datetime.now(UTC) + timedelta(minutes=1)
+    assert collect_garbage(store, keep=1, abandoned_before=later) == ["n/1"]
 
 
 def test_every_fault_is_named_at_once(store_url: str, folder: Path, tmp_path: Path) -> None:

@@ -172,6 +172,20 @@ class CountedStore(LocalStore):
         return super().list(prefix)
 
 
+def test_a_store_can_be_listed_while_versions_are_pruned(tmp_path: Path) -> None:
+    objects = LocalStore(tmp_path)
+    keys = [f"m/1/{number}/file" for number in range(500)]
+    for key in keys:
+        (tmp_path / key).parent.mkdir(parents=True)
+        (tmp_path / key).touch()
+    with ThreadPoolExecutor(3) as pool:  # two who prune, and one who looks
+        pruning = [pool.submit(objects.delete, keys) for _ in range(2)]
+        while not all(one.done() for one in pruning):
+            list(objects.list("m/"))
+    assert [one.result() for one in pruning] == [None, None]
+    assert list(objects.list("m/")) == []
+
+
 def test_a_labelled_version_cannot_be_removed(store: Store, folder: Path) -> None:
     store.publish("m", folder)
     store.move_label("m", "stable", 1)
