@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -13,6 +14,8 @@ from services.core.errors import DataLoss, InvalidArgument, NotFound
 from services.core.refs import STABLE, ModelRef, parse_ref
 from services.store import Labels, Store, open_store
 from services.store.garbage import collect_garbage
+
+_MOST_HOURS = 10 * 366 * 24.0
 
 models = typer.Typer(help="List, show, check and prune the models in the store.", invoke_without_command=True)
 
@@ -58,26 +61,44 @@ def verify(
     """Read every stored byte and compare it with the manifests. Exit code 4 if anything is damaged."""
     store = _store()
     refs = [parse_ref(model)] if model else [ModelRef(name) for name in store.models()]
-    rows: list[dict[str, Any]] = []
-    for ref in refs:
-        all_versions = ref.version is None and ref.label is None
-        versions = store.versions(ref.name) if all_versions else [named_version(store, ref)]
-        for version in versions:
-            faults = [str(fault) for fault in store.verify(ref.name, version)]
-            rows.append({"model": ref.name, "version": version, "faults": faults})
+    rows = [row for ref in refs for row in _verified(store, ref)]
+    if model and not rows:
+        raise NotFound(f"What is verified is in the store {store.url}. Received: model {model!r}, which has no version")
     if as_json:
         print_json(rows)
+    elif not rows:
+        print(f"nothing to verify: no version in {store.url}")
     for row in [] if as_json else rows:
-        print(f"{row['model']}/{row['version']}: " + ("; ".join(row["faults"]) or "whole"))
+        name = row["model"] if row["version"] is None else f"{row['model']}/{row['version']}"
+        print(f"{name}: " + ("; ".join(row["faults"]) or "whole"))
     if any(row["faults"] for row in rows):
         raise typer.Exit(EXIT_FAULTS)
+
+
+def _verified(store: Store, ref: ModelRef) -> Iterator[dict[str, Any]]:
+    """A row a version; one of no version where the labels are damaged."""
+    labels: Labels = {}
+    if ref.version is not None or ref.label is not None:
+        versions = [named_version(store, ref)]
+    else:
+        versions = store.versions(ref.name)
+        try:
+            labels = store.labels(ref.name)
+        except DataLoss as error:
+            yield {"model": ref.name, "version": None, "faults": [error.message]}
+    for version in versions:
+        yield {"model": ref.name, "version": version, "faults": [*map(str, store.verify(ref.name, version))]}
+    for label, version in labels.items():
+        if version not in versions:
+            yield {"model": ref.name, "version": version, "faults": [f"{label} points here, and there is no manifest"]}
 
 
 @models.command("prune")
 def prune(
     keep: Annotated[int, typer.Option(min=0, help="How many of each model's newest versions stay.")] = 3,
     abandoned_hours: Annotated[
-        float, typer.Option(min=0, help="An upload with nothing written for so long is taken for dead.")
+        float,
+        typer.Option(min=0, max=_MOST_HOURS, help="An upload with nothing written for so long is taken for dead."),
     ] = 24.0,
     as_json: JsonFlag = False,
 ) -> None:

@@ -88,3 +88,28 @@ def test_pruning_keeps_the_newest_and_the_labelled(home: Path) -> None:
     assert json.loads(_run(home, "models", "prune", "--keep", "0", "--json").stdout) == ["m/2"]
     assert _store(home).versions("m") == [1]
     assert "nothing to remove" in _run(home, "models", "prune").stdout
+
+
+def test_verify_of_a_model_that_is_not_there_is_no_success(home: Path) -> None:
+    error = _run(home, "verify", "n").exception
+    assert isinstance(error, NotFound) and "Received: model 'n'" in error.message
+
+
+def test_verify_of_an_empty_store_says_that_there_was_nothing_to_read(tmp_path: Path) -> None:
+    nothing = _run(tmp_path, "verify")
+    assert (nothing.exit_code, nothing.stdout) == (0, f"nothing to verify: no version in {tmp_path / 'store'}\n")
+    assert json.loads(_run(tmp_path, "verify", "--json").stdout) == []
+
+
+def test_labels_that_are_damaged_or_point_at_nothing_are_damage(home: Path) -> None:
+    (home / "store" / "m" / "1" / "manifest.json").unlink()
+    found = _run(home, "verify")
+    assert (found.exit_code, found.stdout) == (4, "m/2: whole\nm/1: stable points here, and there is no manifest\n")
+    (home / "store" / ".labels" / "m.json").write_text("{")
+    found = _run(home, "verify", "m")
+    assert (found.exit_code, found.stdout) == (4, "m: The labels of m cannot be read: 1 faults\nm/2: whole\n")
+
+
+@pytest.mark.parametrize("hours", ["inf", "1e30", "-1", "nan"])
+def test_an_upload_is_given_a_time_that_a_clock_can_tell(hours: str, home: Path) -> None:
+    assert _run(home, "models", "prune", "--abandoned-hours", hours).exit_code == 2
