@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import httpx
+import orjson
 import typer
 
 from services.cli.console import JsonFlag, print_json
@@ -49,13 +49,25 @@ def predict(
         instance = read_instance(signature, values) if values else dict(signature.example)
         body = _text_body(instance) if task is Task.GENERATE_TEXT else {"instance": instance}
         answer = call_gateway(client, "POST", f"{model_path(ref)}/{task.replace('_', '-')}", body)
-    if out is not None and answer.get("images"):
-        out.write_bytes(base64.b64decode(answer["images"][0]["b64"]))
+    if out is not None:
+        _write_picture(answer, out)
+    if as_json:
+        print_json(answer)
+    elif out is not None:
         print(f"wrote {out}")
-    elif as_json or not (lines := in_words(answer)):
+    elif not (lines := in_words(answer)):
         print_json(answer)
     else:
         print("\n".join(lines))
+
+
+def _write_picture(answer: Mapping[str, Any], out: Path) -> None:
+    if not answer.get("images"):
+        raise InvalidArgument(f"--out is for an answer with a picture. Received: one with {', '.join(answer)}")
+    try:
+        out.write_bytes(base64.b64decode(answer["images"][0]["b64"]))
+    except OSError as error:
+        raise InvalidArgument(f"--out is a file that can be written. Received: {error}") from None
 
 
 def _text_body(instance: Mapping[str, Any]) -> dict[str, Any]:
@@ -94,17 +106,19 @@ def read_instance(signature: SignatureCard, values: Sequence[str]) -> dict[str, 
 
 def _read_value(field: InputField, text: str) -> Any:
     if field.content == "image":
-        path = Path(text)
-        if not path.is_file():
+        try:
+            return {"b64": base64.b64encode(Path(text).read_bytes()).decode()}
+        except OSError as error:
             raise InvalidArgument(
-                f"{field.name} is the path of a JPEG or PNG file. Received: {text!r}, which is no file"
-            )
-        return {"b64": base64.b64encode(path.read_bytes()).decode()}
+                f"{field.name} is the path of a JPEG or PNG file. Received: {text!r}: {error.strerror}"
+            ) from None
     if field.content == "text":
+        if any("\ud800" <= character <= "\udfff" for character in text):  # what Python makes of other bytes
+            raise InvalidArgument(f"{field.name} is UTF-8. Received: {text!r}")
         return text
     try:
-        return json.loads(text)
-    except json.JSONDecodeError:
+        return orjson.loads(text)  # which knows no NaN, and bounds how deep lists may lie
+    except orjson.JSONDecodeError:
         raise InvalidArgument(f"{field.name} is a number, or a JSON list of numbers. Received: {text!r}") from None
 
 

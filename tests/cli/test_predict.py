@@ -44,6 +44,12 @@ def test_a_picture_is_read_from_its_path(tmp_path: Path) -> None:
     [
         (TEXT, ["a", "b", "c"], "The inputs are"),
         (TEXT, ["temperature=warm"], "temperature is a number"),
+        (TEXT, ["temperature=NaN"], "temperature is a number"),
+        (TEXT, ["temperature=1e999"], "temperature is a number"),
+        (TEXT, [f"temperature={'9' * 5000}"], "temperature is a number"),
+        (TEXT, [f"temperature={'[' * 9999}"], "temperature is a number"),
+        (TEXT, ["\udcff"], "prompt is UTF-8"),
+        (IMAGE, ["long" * 99], "image_bytes is the path"),
         (IMAGE, ["no-such.png"], "image_bytes is the path"),
     ],
 )
