@@ -19,7 +19,7 @@ from services.trainer.fit.recipe import Faults, Planned, Recipe
 from services.trainer.journal import Bench, Journal, RecordingDatasets
 from services.trainer.pipeline import TrainRequest, begin, fewer, plan_folds, train
 from services.trainer.run_folder import open_run
-from services.trainer.run_record import RunRecord, read_record
+from services.trainer.run_record import RunRecord, RunState, read_record
 
 _OF = "/"  # between a plugin and its variant; in no run's id
 
@@ -44,7 +44,7 @@ def find_members(request: MembersRequest, bench: Bench) -> tuple[str, ...]:
     asked = {
         place: TrainRequest(bench.plugin.name, resume=name, publish=False)
         for place, name in enumerate(request.members)
-        if name in known and not known[name].metrics
+        if request.resume and name in known and known[name].state in (RunState.RUNNING, RunState.FAILED)
     }
     asked |= _new(request, known, bench.plugin)
     journals = {place: begin(asked[place], bench)[1] for place in sorted(asked)}

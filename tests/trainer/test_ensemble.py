@@ -22,7 +22,7 @@ from services.trainer.journal import Bench
 from services.trainer.members import MembersRequest, find_members
 from services.trainer.pipeline import TrainRequest, train
 from services.trainer.progress import PlainProgress
-from services.trainer.run_record import RunRecord, RunState, read_record, read_records
+from services.trainer.run_record import RunRecord, RunState, read_record, read_records, write_record
 from tests.trainer.tiny_plugin import Tiny, TinyConfig, half_sighted
 from tests.trainer.traced_plugin import read_npz
 
@@ -157,6 +157,17 @@ def test_when_a_member_fails_the_others_are_kept_and_the_command_can_be_gone_on_
     assert find_members(MembersRequest((failed.id, kept.id), resume=True), bench) == (failed.id, kept.id)
     assert record_of(failed.id, bench).state is RunState.TRAINED
     assert record_of(kept.id, bench) == kept
+
+
+def test_a_member_that_was_killed_after_its_evaluation_is_gone_on_with_to_its_end(bench: Bench) -> None:
+    members = find_members(MembersRequest(("tiny/left", "tiny/right"), ("epochs=1",)), bench)
+    killed = bench.runs / members[0]
+    whole = read_record(killed)
+    write_record(killed, whole.model_copy(update={"state": RunState.RUNNING}))
+    (killed / "report.html").unlink()
+    assert find_members(MembersRequest(members, resume=True), bench) == members
+    assert (read_record(killed).state, read_record(killed).metrics) == (RunState.TRAINED, whole.metrics)
+    assert (killed / "report.html").is_file()
 
 
 @pytest.mark.parametrize(
