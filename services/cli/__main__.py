@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 
 import typer
@@ -12,6 +13,17 @@ from services.core.errors import TensorgateError
 from services.core.settings import logs_in_json
 from services.core.telemetry import configure_logging
 from services.core.tensorflow_settings import quiet_tensorflow, share_gpu
+
+_OF_THE_PLACE = (
+    errno.EACCES,
+    errno.EDQUOT,
+    errno.EEXIST,
+    errno.ENAMETOOLONG,
+    errno.ENOSPC,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+)
 
 app = typer.Typer(
     name="tensorgate",
@@ -43,7 +55,7 @@ app.command("tune-batching")(batching.tune_batching)
 
 
 def main() -> None:
-    """Run the command; an error of ours becomes one sentence and exit code 1."""
+    """Run the command; an error of ours, or of the place that files are in, becomes one sentence and exit code 1."""
     quiet_tensorflow(errors=True)
     share_gpu()
     try:
@@ -52,6 +64,11 @@ def main() -> None:
         app()
     except TensorgateError as error:
         print_error(error.message)
+        sys.exit(EXIT_ERROR)
+    except OSError as error:
+        if error.errno not in _OF_THE_PLACE:
+            raise
+        print_error(f"What is kept and written has a place that permits it and has room. Received: {error}")
         sys.exit(EXIT_ERROR)
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, redirect_stdout
 from typing import Annotated, Any
 
 import typer
+from pydantic_core import to_jsonable_python
 from rich.console import Console
 from rich.table import Table
 
@@ -19,8 +21,13 @@ EXIT_FAULTS = 4  # `verify` found damage
 
 
 def print_json(value: Any) -> None:
-    """Write one JSON document to standard output."""
-    print(json.dumps(value, indent=2, default=str))
+    """Write one JSON document to standard output; what is no number is null, as JSON has none such."""
+    print(json.dumps(to_jsonable_python(value, inf_nan_mode="null", fallback=str), indent=2))
+
+
+def progress_beside(as_json: bool) -> AbstractContextManager[object]:
+    """Have what is printed meanwhile go to standard error, if standard output is to be one JSON document."""
+    return redirect_stdout(sys.stderr) if as_json else nullcontext()
 
 
 def print_rows(rows: Sequence[Mapping[str, Any]], empty: str) -> None:

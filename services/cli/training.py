@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from services.cli.cluster.manifests import Training
-from services.cli.console import EXIT_REJECTED, JsonFlag, print_json, print_rows
+from services.cli.console import EXIT_REJECTED, JsonFlag, print_json, print_rows, progress_beside
 from services.cli.jobs import IfChangedFlag, WorkersOption, start_job
 from services.cli.scaffold import plugin_files
 from services.cli.settings import CliSettings
@@ -69,8 +70,9 @@ def train(
         engine=engine,
         if_changed=if_changed,
     )
-    if (record := train_and_publish(request, CliSettings())) is not None:
-        _end(record, as_json)
+    with progress_beside(as_json):
+        record = train_and_publish(request, CliSettings())
+    _end(record, as_json)
 
 
 def _check_job(resume: str | None, as_json: bool) -> None:
@@ -80,10 +82,10 @@ def _check_job(resume: str | None, as_json: bool) -> None:
         )
 
 
-def _end(record: RunRecord, as_json: bool) -> None:
+def _end(record: RunRecord | None, as_json: bool) -> None:
     if as_json:
-        print_json(record.model_dump(mode="json"))
-    if record.state is RunState.REJECTED:
+        print_json(record and record.model_dump(mode="json"))
+    if record is not None and record.state is RunState.REJECTED:
         raise typer.Exit(EXIT_REJECTED)
 
 
@@ -108,7 +110,9 @@ def tune(
 
     name = study or "-".join(filter(None, (plugin, variant)))
     request = TuneRequest(plugin, name, variant, tuple(settings or ()), trials, sampler, engine, parallel)
-    _end(tune_and_publish(request, CliSettings()), as_json)
+    with progress_beside(as_json):
+        record = tune_and_publish(request, CliSettings())
+    _end(record, as_json)
 
 
 def ensemble(
@@ -137,7 +141,9 @@ def ensemble(
         from services.trainer.ensemble import EnsembleRequest, ensemble_and_publish
 
     request = EnsembleRequest(members, tuple(settings or ()), resume, model, engine)
-    _end(ensemble_and_publish(request, CliSettings()), as_json)
+    with progress_beside(as_json):
+        record = ensemble_and_publish(request, CliSettings())
+    _end(record, as_json)
 
 
 def compare(
@@ -154,7 +160,8 @@ def compare(
         from services.trainer.comparison import CompareRequest, compare_here
 
     request = CompareRequest(plugin, variants, tuple(settings or ()))
-    _, comparison = compare_here(request, CliSettings())
+    with progress_beside(as_json):
+        _, comparison = compare_here(request, CliSettings())
     if as_json:
         print_json(comparison.model_dump(mode="json"))
 
@@ -215,7 +222,10 @@ def new_plugin(
     target = folder / name
     if target.exists():
         raise AlreadyExists(f"A new plugin gets a new folder. Received: {target}, which exists")
-    for path, text in files.items():
-        (target / path).parent.mkdir(parents=True, exist_ok=True)
-        (target / path).write_text(text)
-    print(f"wrote {target}/. Next: pip install --editable {target} && tensorgate train {name}")
+    try:
+        for path, text in files.items():
+            (target / path).parent.mkdir(parents=True, exist_ok=True)
+            (target / path).write_text(text)
+    except OSError as error:
+        raise InvalidArgument(f"A new plugin's folder can be written to. Received: {error}") from None
+    print(f"wrote {target}/. Next: pip install --editable {shlex.quote(str(target))} && tensorgate train {name}")

@@ -35,7 +35,7 @@ from services.trainer.fit.protocols import cuts
 from services.trainer.heads import as_scores
 from services.trainer.journal import Bench
 from services.trainer.members import MembersRequest, find_members, plugin_of, recipe_of
-from services.trainer.pipeline import TrainRequest, bench_of, fewer, fit_all, train
+from services.trainer.pipeline import TrainRequest, bench_of, fewer, fit_all, model_name, train
 from services.trainer.run_record import RunRecord
 from services.trainer.settings import TrainerSettings
 
@@ -91,6 +91,7 @@ def ensemble(request: EnsembleRequest, bench: Bench) -> RunRecord:
 
     Raises FailedPrecondition for members that were not validated alike, and for one that brings nothing.
     """
+    model_name(request.model, bench.plugin)
     runs = find_members(request, bench)
     members = [_member(run, bench) for run in runs]
     first = members[0]

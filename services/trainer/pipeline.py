@@ -19,7 +19,7 @@ import keras
 import numpy as np
 from rich.console import Console
 
-from plugins.contract import AllData, Config, Data, Samples, Untrained
+from plugins.contract import AllData, Config, Data, Plugin, Samples, Untrained
 from services.core.errors import FailedPrecondition
 from services.core.refs import STABLE, check_label, check_model_name
 from services.store import Store, open_store
@@ -79,7 +79,7 @@ def train_and_publish(request: TrainRequest, settings: TrainerSettings) -> RunRe
 def trained_on_the_same(request: TrainRequest, bench: Bench) -> bool:
     """Compares the content of the datasets alone; settings and code may have changed. They are read for it."""
     plugin = bench.plugin
-    standing = _standing(bench.store, check_model_name(request.model or plugin.name))
+    standing = _standing(bench.store, model_name(request.model, plugin))
     if standing is None:
         return False
     plugin.load_data(resolve_config(plugin, request.variant, request.overrides), bench.datasets)
@@ -123,7 +123,7 @@ def begin(request: TrainRequest, bench: Bench) -> tuple[Config, Journal]:
     plugin = bench.plugin
     name, variant = variant_of(plugin, request.variant)
     config = resolve_config(plugin, name, request.overrides)
-    model = check_model_name(request.model or plugin.name)
+    model = model_name(request.model, plugin)
     now = datetime.now(UTC)
     folder = create_run(bench.runs, plugin.name, name, now)
     record = RunRecord(
@@ -144,6 +144,11 @@ def begin(request: TrainRequest, bench: Bench) -> tuple[Config, Journal]:
     folder.write_config(record.config)
     bench.progress.step(f"run {folder.id}: {plugin.title} ({name})")
     return config, Journal(folder, record)
+
+
+def model_name(asked: str | None, plugin: Plugin[Any]) -> str:
+    """What the model is published as: the plugin's name unless another was asked for. Raises InvalidArgument."""
+    return check_model_name(plugin.name if asked is None else asked)
 
 
 def _begin_again(run: str, request: TrainRequest, bench: Bench) -> tuple[Config, Journal]:

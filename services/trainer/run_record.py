@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from plugins.contract import Figure, Metric
 from services.core.card import BookFigure, Expected, Task
-from services.core.errors import NotFound
+from services.core.errors import DataLoss, NotFound
 from services.trainer.heads import Head
 from services.trainer.interval import Interval
 
@@ -152,11 +152,14 @@ def write_record(run_folder: Path, record: RunRecord) -> None:
 
 
 def read_record(run_folder: Path) -> RunRecord:
-    """The record of the run in a folder. Raises NotFound when it holds none."""
+    """The record of the run in a folder. Raises NotFound when it holds none, DataLoss when it cannot be read."""
+    path = run_folder / RECORD_NAME
     try:
-        return RunRecord.model_validate_json((run_folder / RECORD_NAME).read_text())
+        return RunRecord.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         raise NotFound(f"A run's folder holds {RECORD_NAME}. Received: {run_folder}") from None
+    except ValidationError as error:
+        raise DataLoss(f"{path} cannot be read: {error.error_count()} faults") from error
 
 
 def read_records(runs: Path) -> list[RunRecord]:
@@ -165,6 +168,6 @@ def read_records(runs: Path) -> list[RunRecord]:
     for path in runs.glob(f"*/{RECORD_NAME}"):
         try:
             records.append(read_record(path.parent))
-        except ValidationError as error:
-            _log.warning("%s cannot be read: %d faults", path, error.error_count())
+        except DataLoss as error:
+            _log.warning("%s", error.message)
     return sorted(records, key=lambda run: run.created)

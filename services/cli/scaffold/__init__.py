@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keyword
+import re
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import PurePosixPath
@@ -11,13 +12,17 @@ from string import Template
 from services.core.errors import InvalidArgument
 
 _SUFFIX = ".template"
+_NAME = re.compile("[a-z]([a-z0-9_]*[a-z0-9])?")
 _BESIDE_THE_PACKAGE = ("pyproject.toml", "README.md", "test_plugin.py")
 
 
 def plugin_files(name: str) -> Mapping[PurePosixPath, str]:
-    """The new plugin's files by path below its folder. Raises InvalidArgument unless `name` can name a module."""
-    if not name.isidentifier() or keyword.iskeyword(name) or name != name.lower():
-        raise InvalidArgument(f"A plugin's name is a lower-case Python name, such as flower_photos. Received: {name!r}")
+    """The new plugin's files by path below its folder. Raises InvalidArgument for a name that cannot be."""
+    if keyword.iskeyword(name) or not _NAME.fullmatch(name):
+        raise InvalidArgument(
+            "A plugin's name has lower-case letters, digits and '_', begins with a letter and does not end with '_', "
+            f"such as flower_photos. Received: {name!r}"
+        )
     package = f"tensorgate_{name}"
     names = {
         "name": name,
