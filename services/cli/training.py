@@ -48,9 +48,8 @@ def train(
     if engine not in (LOCAL, RAY, KUBERNETES):
         raise InvalidArgument(f"A run trains on one of: {LOCAL}, {RAY}, {KUBERNETES}. Received: {engine!r}")
     if engine == KUBERNETES:
-        training = Training(plugin, variant, tuple(settings or ()), model, label, force, if_changed)
         _check_job(resume, as_json)
-        start_job(training, workers, detach)
+        start_job(Training(plugin, variant, tuple(settings or ()), model, label, force, if_changed), workers, detach)
         return
     if detach:
         raise InvalidArgument("What is left to itself is a job: --engine kubernetes. Received: --detach without it")
