@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from pydantic import TypeAdapter, ValidationError
 
-from services.core.errors import Aborted, DataLoss
+from services.core.errors import Aborted, DataLoss, Unavailable
 from services.core.refs import check_model_name, is_model_name
 from services.store.objects import Objects
 
@@ -88,8 +88,15 @@ class LabelWatch:
         self._seen: Mapping[str, SeenLabels] = {}
 
     def look(self) -> Mapping[str, Labels | DataLoss]:
-        """The labels of every model that has any, or why they cannot be read. Raises what the store raises."""
-        self._seen = self._book.look(self._seen)
+        """The labels of every model that has any, or why they cannot be read. Raises what the store raises.
+
+        Raises Unavailable, too, where there were some and no file of labels is left. A label that is removed leaves its
+        file; a folder that is unmounted leaves none.
+        """
+        seen = self._book.look(self._seen)
+        if self._seen and not seen:
+            raise Unavailable(f"A store that has had labels has some. Received: none, of {len(self._seen)} before")
+        self._seen = seen
         return {model: seen.labels for model, seen in self._seen.items()}
 
 

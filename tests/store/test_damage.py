@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from services.core.card import CARD_PATH, Card, Lineage, Task
-from services.core.errors import DataLoss, NotFound
+from services.core.errors import DataLoss, NotFound, Unavailable
 from services.store import Store, open_objects, open_store
 from services.store.garbage import collect_garbage
 
@@ -68,6 +68,23 @@ def test_a_labelled_version_that_lost_its_manifest_keeps_nothing_else_from_being
     _replace(store_url, "m/1/manifest.json", None, tmp_path)
     later = datetime.now(UTC) + timedelta(minutes=1)
     assert collect_garbage(store, keep=1, abandoned_before=later) == ["n/1"]
+
+
+def test_a_store_whose_labels_are_all_gone_at_once_is_taken_to_be_out_of_reach(store_url: str, folder: Path) -> None:
+    store = open_store(store_url)
+    watch = store.watch_labels()
+    assert watch.look() == {}
+    store.publish("m", folder)
+    store.move_label("m", "stable", 1)
+    assert watch.look() == {"m": {"stable": 1}}
+    open_objects(store_url).delete([".labels/m.json"])
+    for _ in range(2):
+        with pytest.raises(Unavailable, match="Received: none, of 1 before"):
+            watch.look()
+    store.move_label("m", "canary", 1)
+    assert watch.look() == {"m": {"canary": 1}}
+    store.remove_label("m", "canary")
+    assert watch.look() == {"m": {}}
 
 
 def test_every_fault_is_named_at_once(store_url: str, folder: Path, tmp_path: Path) -> None:
