@@ -14,6 +14,7 @@ import pytest
 import tensorflow as tf
 
 from plugins.contract import AllData, Array, Samples, Untrained, Variant
+from services.core.errors import InvalidArgument
 from services.trainer.fit.batches import batches, steps_at_once, steps_of
 from services.trainer.fit.frozen import features
 from services.trainer.pipeline import fit_all
@@ -50,6 +51,23 @@ def test_inputs_and_targets_may_have_names(tmp_path: Path) -> None:
     model, (validated,), _ = fit_all(recipe, samples)
     assert set(validated.history) >= {"loss", "chance_accuracy", "val_chance_accuracy"}
     assert set(model.predict(samples.in_order(20), verbose=0)) == {"chance", "total"}
+
+
+class Forgetful(Tiny):
+    """Its author forgot a line."""
+
+    variants = MappingProxyType({"nothing": Variant("returns none"), "raw": Variant("is not compiled")})
+
+    def build_model(self, config: TinyConfig, variant: str, train: Samples) -> Any:
+        model = super().build_model(config, variant, train)
+        return keras.Sequential(model.layers) if variant == "raw" else None
+
+
+@pytest.mark.parametrize(("variant", "received"), [("nothing", "NoneType"), ("raw", "a Sequential, not compiled")])
+def test_a_plugin_that_builds_no_compiled_model_is_told_so(variant: str, received: str, tmp_path: Path) -> None:
+    recipe = replace(recipe_of(Forgetful(), tmp_path, CONFIG), variant=variant)
+    with pytest.raises(InvalidArgument, match=rf"build_model returns a compiled keras\.Model\. Received: {received}"):
+        fit_all(recipe, draw(80, 1))
 
 
 def windows(series: Array, width: int) -> Samples:

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from plugins.contract import EVALUATION_BATCH, Config, Samples
+from services.core.errors import InvalidArgument
 from services.trainer.fit.activations import ActivationLog
 from services.trainer.fit.balance import class_weights
 from services.trainer.fit.batches import (
@@ -36,6 +37,8 @@ from services.trainer.fit.recipe import Recipe, Stage
 from services.trainer.fit.snapshots import Snapshots
 from services.trainer.run_record import StageRecord
 
+_BUILT = "A plugin's build_model returns a compiled keras.Model"
+
 
 def fresh_model(recipe: Recipe, seed: int, train: Samples) -> Any:
     """The variant's model as it is before it is trained; the same for the same seed."""
@@ -44,6 +47,8 @@ def fresh_model(recipe: Recipe, seed: int, train: Samples) -> Any:
     with recipe.scope:
         with precision(recipe.config):
             model = recipe.plugin.build_model(recipe.config, recipe.variant, train)
+        if not isinstance(model, keras.Model):
+            raise InvalidArgument(f"{_BUILT}. Received: {type(model).__name__}")
         if not model.built:
             model(next(iter(train.take(np.arange(1)).in_order(1)))[0])
     return model
@@ -106,6 +111,8 @@ def _built(recipe: Recipe, stage: Stage) -> tuple[Any, Any, Stage]:
     """The whole model, what of it is left to train, and what that is trained on."""
     whole = _fresh(recipe, stage)
     model, left = _without_frozen_part(recipe, stage, whole)
+    if getattr(model, "optimizer", None) is None:
+        raise InvalidArgument(f"{_BUILT}. Received: a {type(whole).__name__}, not compiled")
     with recipe.scope:
         model.optimizer.build(model.trainable_variables)  # now, so that a checkpoint has somewhere to go
     return whole, model, left
