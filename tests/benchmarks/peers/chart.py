@@ -18,6 +18,7 @@ def draw(figures: Figures, loads: Loads, ours: Sequence[str], path: Path) -> Non
     matplotlib.use("agg")
     matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "peers"})
     from matplotlib import pyplot
+    from matplotlib.ticker import MaxNLocator
 
     count = max(loads.connections)
     rows = figures.rows()[::-1]
@@ -29,6 +30,8 @@ def draw(figures: Figures, loads: Loads, ours: Sequence[str], path: Path) -> Non
         panel.bar_label(drawn, fmt="{:,.0f}", padding=3, fontsize=8)
         panel.margins(x=0.15)
         panel.set_title(f"{workload.title} a request, {count} connections", fontsize=10)
+        panel.xaxis.set_major_locator(MaxNLocator(5))
+        panel.xaxis.set_major_formatter("{x:,.0f}")
         panel.set_xlabel("requests/s", fontsize=9)
         panel.spines[["top", "right"]].set_visible(False)
     chart.tight_layout()
