@@ -22,7 +22,8 @@ from tests.deploy import settings
 from tests.deploy.manifests import DEPLOY, OVERLAYS, ROOT, Manifest, built, containers, environment, one, pods
 from tests.deploy.monitored import told_names
 
-OLDEST, NEWEST = "1.30", kubernetes_validate.latest_version()
+NEWEST = int(kubernetes_validate.latest_version().split(".")[1])
+VERSIONS = [f"1.{minor}" for minor in range(30, NEWEST + 1)]
 CUSTOM: Mapping[str, Any] = {
     "ScaledObject": keda.ScaledObject,
     "ServiceMonitor": prometheus_operator.ServiceMonitor,
@@ -49,7 +50,7 @@ def test_each_object_is_what_kubernetes_takes_and_has_no_field_it_does_not_know(
             read = model.model_validate(manifest)
             assert read.model_dump(mode="json", by_alias=True, exclude_unset=True) == manifest
         else:
-            for version in (OLDEST, NEWEST):
+            for version in VERSIONS:
                 kubernetes_validate.validate(dict(manifest), version, strict=True)
 
 
@@ -214,7 +215,7 @@ def test_jobs_and_schedules_are_like_the_clusters_own_but_for_their_words(overla
     theirs = template["spec"]["jobTemplate"]["spec"]
     schedule = schedule_of(template, "train-mnist", words, "0 3 * * 0")
     for made in (job_of(template, "train-mnist-1", words), schedule):
-        for version in (OLDEST, NEWEST):
+        for version in VERSIONS:
             kubernetes_validate.validate(made, version, strict=True)
     for job in (job_of(template, "train-mnist-1", words)["spec"], schedule["spec"]["jobTemplate"]["spec"]):
         (container,) = job["template"]["spec"]["containers"]
@@ -227,7 +228,7 @@ def test_jobs_and_schedules_are_like_the_clusters_own_but_for_their_words(overla
 def test_workers_of_a_job_are_told_who_the_others_are_and_can_reach_them(overlay: str) -> None:
     template, words = with_workers(one(overlay, "CronJob", "trainer"), 3), Training("mnist").words
     job = job_of(template, "train-mnist-1", words)
-    for version in (OLDEST, NEWEST):
+    for version in VERSIONS:
         for made in (job, schedule_of(template, "train-mnist", words, "0 3 * * 0")):
             kubernetes_validate.validate(made, version, strict=True)
     spec, pod = job["spec"], job["spec"]["template"]
