@@ -22,10 +22,10 @@ from services.store import open_store
 from services.trainer.configuration import resolve_config, variant_of
 from services.trainer.discovery import load_plugin
 from services.trainer.fit.precision import make_deterministic
-from services.trainer.fit.protocols import best_epoch
+from services.trainer.fit.protocols import best_epoch, fewer
 from services.trainer.fit.recipe import Recipe
 from services.trainer.journal import Bench
-from services.trainer.pipeline import fewer, fit_folds
+from services.trainer.pipeline import fit_folds
 from services.trainer.progress import progress_on
 from services.trainer.report.curves import mean_curve
 from services.trainer.report.drawing import BLUE, INK, MUTED, ORANGE, new_figure, style, to_png

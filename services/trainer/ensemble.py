@@ -31,11 +31,11 @@ from plugins.contract import (
 from services.core.errors import FailedPrecondition, InvalidArgument
 from services.trainer.engines import LOCAL, engine_of
 from services.trainer.fit.precision import make_deterministic
-from services.trainer.fit.protocols import cuts
+from services.trainer.fit.protocols import cuts, fewer
 from services.trainer.heads import as_scores
 from services.trainer.journal import Bench
 from services.trainer.members import MembersRequest, find_members, plugin_of, recipe_of
-from services.trainer.pipeline import TrainRequest, bench_of, fewer, fit_all, model_name, train
+from services.trainer.pipeline import TrainRequest, bench_of, fit_all, model_name, train
 from services.trainer.run_record import RunRecord
 from services.trainer.settings import TrainerSettings
 

@@ -15,9 +15,10 @@ from typing import Any
 from plugins.contract import Array, Dataset, HoldOut, Plugin
 from services.core.errors import FailedPrecondition, InvalidArgument
 from services.trainer.configuration import resolve_config, validate_config, variant_of
+from services.trainer.fit.protocols import fewer
 from services.trainer.fit.recipe import Faults, Planned, Recipe
 from services.trainer.journal import Bench, Journal, RecordingDatasets
-from services.trainer.pipeline import TrainRequest, begin, fewer, plan_folds, train
+from services.trainer.pipeline import TrainRequest, begin, plan_folds, train
 from services.trainer.run_folder import open_run
 from services.trainer.run_record import RunRecord, RunState, read_record
 

@@ -16,10 +16,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import keras
-import numpy as np
 from rich.console import Console
 
-from plugins.contract import AllData, Config, Data, Plugin, Samples, Untrained
+from plugins.contract import AllData, Config, Plugin, Samples, Untrained
 from services.core.errors import FailedPrecondition
 from services.core.refs import STABLE, check_label, check_model_name
 from services.store import Store, open_store
@@ -29,7 +28,7 @@ from services.trainer.engines import LOCAL, crew_of, engine_of
 from services.trainer.environment import environment
 from services.trainer.fit.fitting import fit, fresh_model
 from services.trainer.fit.precision import make_deterministic
-from services.trainer.fit.protocols import FINAL, best_epoch, cuts, trains_again
+from services.trainer.fit.protocols import FINAL, best_epoch, cuts, fewer, trains_again
 from services.trainer.fit.recipe import Plan, Planned, Recipe
 from services.trainer.interval import Interval, figure_interval
 from services.trainer.journal import Bench, Journal
@@ -218,14 +217,6 @@ def _interval(record: RunRecord, run: Finished) -> Interval | None:
     name = record.metric.name
     head = next((head for head in run.heads if head.figure == name), None)
     return None if head is None else figure_interval(head, record.metrics[name])
-
-
-def fewer(data: Data, config: Config) -> Data:
-    """The data with as many training samples as the config asks for, in their order; the test split stays whole."""
-    if config.samples is None or config.samples >= len(data.train):
-        return data
-    drawn = np.random.default_rng(config.rows_seed).choice(len(data.train), config.samples, replace=False)
-    return Data(train=data.train.take(np.sort(drawn)), test=data.test)
 
 
 def fit_all(recipe: Recipe, train: Samples) -> tuple[Any, tuple[StageRecord, ...], StageRecord]:

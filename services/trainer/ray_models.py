@@ -22,8 +22,8 @@ from services.trainer.fit.checkpoint import state_file
 from services.trainer.fit.fitting import fit
 from services.trainer.fit.log import trim_lines
 from services.trainer.fit.precision import make_deterministic
+from services.trainer.fit.protocols import fewer
 from services.trainer.fit.recipe import Assignment, Faults, Plan, Planned, Recipe
-from services.trainer.pipeline import fewer
 from services.trainer.progress import EpochDone, RunProgress
 from services.trainer.ray_cluster import datasets_of_worker, errors_as_here, room
 from services.trainer.run_folder import RunFolder

@@ -21,8 +21,9 @@ from services.core.errors import FailedPrecondition, InvalidArgument
 from services.core.tensors import from_proto
 from services.core.tfs import prediction_log_pb2
 from services.store import Store, open_store
+from services.trainer.fit.protocols import fewer
 from services.trainer.journal import Bench
-from services.trainer.pipeline import TrainRequest, fewer, train, trained_on_the_same
+from services.trainer.pipeline import TrainRequest, train, trained_on_the_same
 from services.trainer.progress import PlainProgress
 from services.trainer.release.check import check
 from services.trainer.release.export import Exported, export

@@ -13,9 +13,8 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from plugins.contract import Datasets
 from services.trainer.fit.fitting import fit
 from services.trainer.fit.precision import make_deterministic
-from services.trainer.fit.protocols import cuts
+from services.trainer.fit.protocols import cuts, fewer
 from services.trainer.fit.recipe import Assignment, Recipe, Stage
-from services.trainer.pipeline import fewer
 from services.trainer.progress import RunProgress
 from services.trainer.run_folder import RunFolder
 from services.trainer.run_record import MetricRecord, metric_record
