@@ -27,7 +27,7 @@ def is_steady(graph: Any, fetches: Iterable[str]) -> bool:
     if not names <= nodes.keys():
         return False
     functions = {function.signature.name: function.node_def for function in graph.library.function}
-    steady = _STEADY.split()
+    steady = frozenset(_STEADY.split())
     waiting, called = _needed(nodes, names), set[str]()
     while waiting:
         node = waiting.pop()
@@ -53,7 +53,7 @@ def _needed(nodes: Mapping[str, Any], names: Iterable[str]) -> list[Any]:
 
 
 def _node_of(tensor: str) -> str:
-    """ "^name" is a node that only has to have run, "name:1" its second output."""
+    """Whose output it is: "name:1" is the second of "name", and of "^name" it only matters that it has run."""
     return tensor.removeprefix("^").partition(":")[0]
 
 

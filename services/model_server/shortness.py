@@ -14,7 +14,7 @@ from services.core.tfs import predict_pb2
 
 Kind = tuple[str, tuple[int, ...]]
 
-_SHORT_SECONDS = 500e-6  # about what a large body takes to be parsed, for which nothing else waits longer
+_SHORT_SECONDS = 500e-6  # others wait for it no longer than for the largest body that is read on a loop
 _ENOUGH = 16  # such runs, one after another
 _MOST_KINDS = 256  # clients choose shapes
 
