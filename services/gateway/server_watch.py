@@ -14,6 +14,8 @@ from services.gateway.backend import Backend
 _log = logging.getLogger(__name__)
 
 _ANSWER_SECONDS = 2.0
+# gRPC's servers cancel calls of which a thousand wait; and each has its seconds to itself.
+_ASKED_AT_ONCE = 64
 _STATE_NAMES = get_model_status_pb2.ModelVersionStatus.State
 
 
@@ -52,8 +54,11 @@ class ServerWatch:
         return {*self._turns.next(wanted, self.there), *(wanted.keys() & set(doubtful))}
 
     async def _tell(self, models: Iterable[str]) -> dict[str, States]:
-        names = list(models)
-        return dict(zip(names, await asyncio.gather(*map(self._states, names)), strict=True))
+        names, told = list(models), dict[str, States]()
+        for first in range(0, len(names), _ASKED_AT_ONCE):
+            some = names[first : first + _ASKED_AT_ONCE]
+            told |= zip(some, await asyncio.gather(*map(self._states, some)), strict=True)
+        return told
 
     async def _states(self, name: str) -> States:
         """State by version. Raises what the model server says."""

@@ -1,4 +1,4 @@
-"""What watching a model server of a thousand models costs, and that nothing is seen later for it."""
+"""What watching a model server of thousands of models costs, and that nothing is seen later for it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.gateway.world import eventually
 
 pytestmark = pytest.mark.anyio
 
-WANTED = {f"m{number:04}": frozenset({1}) for number in range(1000)}
+WANTED = {f"m{number:04}": frozenset({1}) for number in range(3000)}
 EMPTY: Model = {}
 
 
