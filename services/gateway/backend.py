@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from google.protobuf.message import DecodeError
 
@@ -26,11 +26,16 @@ from services.rpc.messages import Status
 
 _log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+R = TypeVar("R")
+
 STATUS, METADATA, PREDICT = "GetModelStatus", "GetModelMetadata", "Predict"
 # CANCELLED is what a server that stops says of calls it cuts; ours that we cancel ourselves have no status.
 _GONE = (Code.UNAVAILABLE, Code.CANCELLED)
 # gRPC's C++ server has no thread for the call and has not begun it; old releases say nothing at all.
 _FULL = ("Server Threadpool Exhausted", "")
+# Of thousands of things: gRPC's servers cancel calls of which a thousand wait, and each call has its seconds to itself.
+_ASKED_AT_ONCE = 64
 
 
 class Backend:
@@ -103,6 +108,14 @@ class Backend:
     async def close(self) -> None:
         """End all calls."""
         await self._channel.close()
+
+
+async def some_at_once(ask: Callable[[T], Awaitable[R]], things: Sequence[T]) -> list[R]:
+    """What is answered about each thing, in their order. Raises what `ask` raises."""
+    answers: list[R] = []
+    for first in range(0, len(things), _ASKED_AT_ONCE):
+        answers += await asyncio.gather(*map(ask, things[first : first + _ASKED_AT_ONCE]))
+    return answers
 
 
 def status_request(name: str, version: int | None) -> Any:

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from services.core.errors import DataLoss, NotFound, TensorgateError
 from services.core.refs import ModelRef
 from services.core.turns import AVAILABLE
-from services.gateway.backend import Backend
+from services.gateway.backend import Backend, some_at_once
 from services.gateway.caller import visible
 from services.gateway.routing_table import (
     NOTHING_READ,
@@ -59,6 +59,7 @@ class Router:
         self._on_table = on_table
         self._table = NOTHING_READ
         self._labels: Labels = {}
+        self._seen: Mapping[str, object] = {}  # what each model's routes in the table are made from
         self._watches = {server.address: ServerWatch(server) for server in servers}
         self._doubtful: set[str] = set()
         self._reading = asyncio.Lock()
@@ -110,8 +111,7 @@ class Router:
         wanted = {name: frozenset(labels.values()) for name, labels in self._labels.items()}
         await asyncio.gather(*(watch.look(self._expected(watch, wanted), doubtful) for watch in self._watches.values()))
         answering = {address: bool(watch.answers) for address, watch in self._watches.items()}
-        models = await asyncio.gather(*map(self._model, self._labels))
-        return RoutingTable({model.name: model for model in models}, answering, store_read=store_read)
+        return RoutingTable(await self._models(), answering, store_read=store_read)
 
     def _expected(self, watch: ServerWatch, wanted: Wanted) -> Wanted:
         """What a server shall have: less the models that it has nothing of and that may be others', who have them or
@@ -148,6 +148,17 @@ class Router:
             if name in self._labels:
                 labels[name] = self._labels[name]
         return labels
+
+    async def _models(self) -> dict[str, ModelRoutes]:
+        """Of every model; made anew for those of which store or servers say something else than before."""
+        there = [watch.there for watch in self._watches.values()]
+        seen = {name: (labels, [states.get(name) for states in there]) for name, labels in self._labels.items()}
+        models = self._table.models
+        stay = {name for name, now in seen.items() if now == self._seen.get(name) and not models[name].faults}
+        changed = [name for name in seen if name not in stay]
+        made = dict(zip(changed, await some_at_once(self._model, changed), strict=True))
+        self._seen = seen
+        return {name: made[name] if name in made else models[name] for name in seen}
 
     async def _model(self, name: str) -> ModelRoutes:
         states = merged([watch.there.get(name, {}) for watch in self._watches.values()])

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Collection, Iterable, Mapping
 
 from services.core.errors import DeadlineExceeded, NotFound, ResourceExhausted, TensorgateError, Unavailable
 from services.core.tfs import get_model_status_pb2
 from services.core.turns import States, Turns
-from services.gateway.backend import Backend
+from services.gateway.backend import Backend, some_at_once
 
 _log = logging.getLogger(__name__)
 
 _ANSWER_SECONDS = 2.0
-# gRPC's servers cancel calls of which a thousand wait; and each has its seconds to itself.
-_ASKED_AT_ONCE = 64
 _STATE_NAMES = get_model_status_pb2.ModelVersionStatus.State
 
 
@@ -54,11 +51,8 @@ class ServerWatch:
         return {*self._turns.next(wanted, self.there), *(wanted.keys() & set(doubtful))}
 
     async def _tell(self, models: Iterable[str]) -> dict[str, States]:
-        names, told = list(models), dict[str, States]()
-        for first in range(0, len(names), _ASKED_AT_ONCE):
-            some = names[first : first + _ASKED_AT_ONCE]
-            told |= zip(some, await asyncio.gather(*map(self._states, some)), strict=True)
-        return told
+        names = list(models)
+        return dict(zip(names, await some_at_once(self._states, names), strict=True))
 
     async def _states(self, name: str) -> States:
         """State by version. Raises what the model server says."""

@@ -75,6 +75,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         """The client is gone, or has all its answers."""
         self._connections.all.discard(self)
+        self._parser = None  # which holds on to us: nobody but the garbage collector would see that we are gone
         self._looking.cancel()
         self._later.clear()
         if self._current is not None:

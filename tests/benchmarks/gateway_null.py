@@ -85,9 +85,8 @@ class NullServer(TinyServer):
         return predict_pb2.PredictResponse(outputs={"answer": to_proto(answer)})
 
 
-async def serve_nothing() -> None:
+async def serve(null: NullServer) -> None:
     """The null model server's process. It speaks gRPC as the embedded one does, which takes it the least."""
-    null = NullServer({MODEL: {1: null_model()}})
     methods = {PATHS[name]: unary(PATHS[name], getattr(null, name)) for name in (PREDICT, METADATA, STATUS)}
     port = await Server(Rules(methods, lambda call: None, LARGEST_MESSAGE)).start(listen("127.0.0.1", 0))
     print(json.dumps({"address": f"127.0.0.1:{port}"}), flush=True)
@@ -163,7 +162,7 @@ def main() -> None:
     options.add_argument("--null-server", action="store_true", help=argparse.SUPPRESS)
     chosen = options.parse_args()
     if chosen.null_server:
-        uvloop.run(serve_nothing())
+        uvloop.run(serve(NullServer({MODEL: {1: null_model()}})))
     check_installed("wrk", "h2load")
     with TemporaryDirectory() as folder:
         publish(Path(folder))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
@@ -336,6 +337,18 @@ async def test_what_a_client_that_has_gone_asked_for_stops(here: Here) -> None:
     await here.app.began.wait()
     writer.close()
     await asyncio.wait_for(here.app.cancelled.wait(), 20)
+
+
+async def test_a_connection_that_has_ended_is_no_work_for_the_garbage_collector(here: Here) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        await here.ask(request("/told"))
+        async with asyncio.timeout(5):
+            while any(isinstance(one, connection.Connection) for one in gc.get_objects()):
+                await asyncio.sleep(0.01)
+    finally:
+        gc.enable()
 
 
 async def test_one_request_too_many_is_refused_at_once() -> None:
