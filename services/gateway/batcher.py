@@ -207,6 +207,8 @@ class Batcher:
         def ended(task: asyncio.Task[None]) -> None:
             self._tasks.discard(task)
             _settle(task, batch)
+            for waiting in batch:  # their tensors are not to wait for the garbage collector
+                waiting.batch, waiting.task = (), None
             self._go_on(key, lane)
 
         task.add_done_callback(ended)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
+from weakref import ref
 
 import numpy as np
 import pytest
@@ -306,3 +308,19 @@ def test_batching_is_never_visible(requests: list[tuple[int, int, bool]]) -> Non
         assert not batcher._queued_bytes
 
     asyncio.run(play())
+
+
+async def test_tensors_that_were_answered_do_not_wait_for_the_garbage_collector() -> None:
+    door = Door()
+    calls = [call([1]), call([2]), call([3])]
+    arrays = [ref(one.columns["x"]) for one in calls]
+    gc.disable()
+    try:
+        tasks = await start(batcher_over(door), *calls)
+        door.open.set()
+        await asyncio.gather(*tasks)
+        del calls, tasks
+        await asyncio.sleep(0)
+        assert not [array for array in arrays if array() is not None]
+    finally:
+        gc.enable()
