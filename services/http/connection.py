@@ -92,7 +92,8 @@ class Connection(asyncio.Protocol):
         try:
             self._read_requests(data)
         except httptools.HttpParserError:
-            self._stop("Invalid HTTP request received.")
+            if not self._fault:
+                self._stop("Invalid HTTP request received.")
         if self._coming is not None:
             self._due = self._loop.time() + BODY_SECONDS
         if (self._in_head or self._coming is not None) and self._head_bytes > MOST_HEAD_BYTES:
@@ -155,6 +156,10 @@ class Connection(asyncio.Protocol):
         self._in_head = False
         if self._parser.should_upgrade():
             return  # it comes again, without that wish
+        version, named = self._parser.get_http_version(), dict(self._headers)
+        if version == "1.1" and b"host" not in named:
+            self._stop("A request of HTTP/1.1 names its host (RFC 9112, 3.2). Received: no header `Host`")
+            raise httptools.HttpParserError("No host")
         path, raw_path, query = _known(self._url) if len(self._url) <= _MOST_KNOWN else _parts(self._url)
         scope = {
             **self._common,
@@ -164,10 +169,9 @@ class Connection(asyncio.Protocol):
             "query_string": query,
             "headers": self._headers,
         }
-        version = self._parser.get_http_version()
         if version != "1.1":
             scope["http_version"] = version
-        waits = dict(self._headers).get(b"expect", b"").lower() == b"100-continue"
+        waits = named.get(b"expect", b"").lower() == b"100-continue"
         self._coming = exchange = Exchange(self, scope, keeps=self._parser.should_keep_alive(), waits=waits)
         if self._current is None:
             self._start(exchange)

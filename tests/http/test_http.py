@@ -231,6 +231,13 @@ async def test_nonsense_is_told_so_and_hung_up_on(here: Here, nonsense: bytes) -
     assert body_of(received) == b"Invalid HTTP request received."
 
 
+async def test_a_request_without_a_host_is_told_so_and_nothing_behind_it_is_answered(here: Here) -> None:
+    received = await here.ask(request("/told", close=False) + b"GET /told HTTP/1.1\r\n\r\n" + request("/told"))
+    assert received.count(b"HTTP/1.1 200 OK\r\n") == 1
+    assert received.endswith(b"Received: no header `Host`")
+    assert (await here.ask(b"GET /told HTTP/1.0\r\n\r\n")).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
 async def test_nonsense_after_a_request_is_told_after_its_answer(here: Here) -> None:
     asking = asyncio.create_task(here.ask(request("/wait", close=False) + b"nonsense\r\n\r\n"))
     await here.app.began.wait()
