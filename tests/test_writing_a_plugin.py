@@ -1,4 +1,4 @@
-"""docs/writing-a-plugin.md, run from top to bottom in an empty folder."""
+"""docs/writing-a-plugin.md and docs/own-model.md, run from top to bottom in an empty folder."""
 
 from __future__ import annotations
 
@@ -18,13 +18,12 @@ import pytest
 from tests.polling import until
 
 ROOT = Path(__file__).parent.parent
-PAGE = (ROOT / "docs" / "writing-a-plugin.md").read_text()
 GATEWAY = "http://127.0.0.1:8080"
 
 
-def _blocks() -> list[tuple[str, str]]:
+def _blocks(page: str) -> list[tuple[str, str]]:
     """The page's shell blocks in order: (where it runs, its text)."""
-    return re.findall(r"^```sh ?(background)?\n(.*?)^```", PAGE, re.M | re.S)
+    return re.findall(r"^```sh ?(background)?\n(.*?)^```", (ROOT / "docs" / page).read_text(), re.M | re.S)
 
 
 @pytest.fixture
@@ -52,34 +51,48 @@ def _background(script: str, folder: Path, shell: Mapping[str, str]) -> Iterator
         assert process.wait(60) == 0
 
 
-def _rings_is_live() -> bool:
+def _all_live() -> bool:
+    """Each model that the gateway knows can be called."""
     try:
         models = httpx.get(f"{GATEWAY}/api/models").json()["models"]
     except httpx.TransportError:
         return False
-    return any(model["name"] == "rings" and model["versions"] for model in models)
+    return bool(models) and all(model["versions"] for model in models)
 
 
-def test_the_page_works_as_written(tmp_path: Path, shell: Mapping[str, str]) -> None:
-    folder = tmp_path / "work"
+def _walked(page: str, folder: Path, shell: Mapping[str, str]) -> tuple[str, str]:
+    """What the page's commands print: those before the models are served, and those after."""
     folder.mkdir()
-    printed = ""
-    blocks = _blocks()
+    blocks = _blocks(page)
     serve = next(text for where, text in blocks if where)
     first, second, third = (text for where, text in blocks if not where)
-    for text in (first, second):
-        printed += subprocess.run(
+
+    def run(text: str) -> str:
+        return subprocess.run(
             ["bash", "-ec", text], cwd=folder, env=shell, check=True, stdout=subprocess.PIPE, text=True, timeout=240
         ).stdout
+
+    printed = run(first) + run(second)
+    with _background(serve, folder, shell):
+        until(_all_live, seconds=60)
+        return printed, run(third)
+
+
+def test_the_page_of_plugins_works_as_written(tmp_path: Path, shell: Mapping[str, str]) -> None:
+    folder = tmp_path / "work"
+    printed, answers = _walked("writing-a-plugin.md", folder, shell)
     assert "rings" in printed
     assert list(folder.glob(".tensorgate/runs/*/report.html"))
-    with _background(serve, folder, shell):
-        until(_rings_is_live, seconds=60)
-        answers = subprocess.run(
-            ["bash", "-ec", third], cwd=folder, env=shell, check=True, stdout=subprocess.PIPE, text=True, timeout=60
-        ).stdout
-    assert answers.splitlines()[0].startswith("inner")
-    assert answers.splitlines()[1].startswith("outer")
+    assert [line.split()[0] for line in answers.splitlines()[:2]] == ["inner", "outer"]
+
+
+def test_the_page_of_own_models_works_as_written(tmp_path: Path, shell: Mapping[str, str]) -> None:
+    printed, answers = _walked("own-model.md", tmp_path / "work", shell)
+    assert all(f"published {model}/1 as stable" in printed for model in ("prices", "bars", "pixels"))
+    assert "200 dollars" in answers.splitlines()[0]
+    assert '{"values":[200.0]},{"values":[248.0]}' in answers
+    assert '{"predictions":[[200.0]]}' in answers
+    assert '"label":"upright"' in answers or '"label":"level"' in answers
 
 
 def test_the_new_plugins_own_tests_pass(tmp_path: Path, shell: Mapping[str, str]) -> None:

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from services.cli import batching, jobs, keys, models, predict, reproduce, training, up
+from services.cli import batching, jobs, keys, models, own_models, predict, reproduce, training, up
 from services.cli.console import EXIT_ERROR, print_error
 from services.core.errors import TensorgateError
 from services.core.settings import logs_in_json
@@ -36,6 +36,7 @@ app = typer.Typer(
 app.command()(up.up)
 app.command()(up.serve)
 app.command()(training.train)
+app.command()(own_models.publish)
 app.command()(training.tune)
 app.add_typer(jobs.jobs, name="jobs")
 app.command()(jobs.schedule)

@@ -10,8 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from services.core.card import Card, InputField, Task
 from services.core.settings import GRPC_PORT, HTTP_PORT
+
+_LONGEST_LINE = 2000  # characters of a body that is pasted
 
 _GRPC_METHODS = {
     Task.CLASSIFY: "Classify",
@@ -49,6 +53,8 @@ def try_out(card: Card, gateway: Gateway, folder: Path) -> TryOut:
     body = json.dumps(_grpc_body(card, signature.example))
     picture = _only_picture(signature.inputs, signature.example)
     if picture is None:
+        if len(body) > _LONGEST_LINE:
+            return _from_files(card, folder, url, method)
         lines = [_curl(card, url, signature.example), f"grpcurl -plaintext -d {shlex.quote(body)} {method}"]
         if explain is not None:
             lines.append(f"curl -s --json {_quoted({'instance': dict(explain.example)})} {model_url}/explain")
@@ -61,6 +67,18 @@ def try_out(card: Card, gateway: Gateway, folder: Path) -> TryOut:
     if explain is not None:
         lines.append(f"{post} -H 'Accept: image/png' -o {card.model}.explained.png {model_url}/explain")
     return TryOut(lines, {image: picture, request: body.encode()})
+
+
+def _from_files(card: Card, folder: Path, url: str, method: str) -> TryOut:
+    """Of an example that nobody would paste."""
+    example = next(iter(card.signatures_for(card.task).values())).example
+    rest, grpc = folder / f"{card.model}.json", folder / f"{card.model}.grpc.json"
+    lines = [
+        f"curl -s --json {shlex.quote(f'@{rest}')} {url}",
+        f"grpcurl -plaintext -d @ {method} < {shlex.quote(str(grpc))}",
+    ]
+    bodies = {rest: {"instance": dict(example)}, grpc: _grpc_body(card, example)}
+    return TryOut(lines, {path: json.dumps(body).encode() for path, body in bodies.items()})
 
 
 def _quoted(body: Mapping[str, Any]) -> str:
@@ -106,5 +124,7 @@ def _grpc_value(value: Any) -> dict[str, Any]:
     if isinstance(value, Mapping):
         return {"data": value["b64"]}
     if isinstance(value, Sequence):
-        return {"numbers": {"values": value}}
+        numbers = np.asarray(value)
+        shape = {"shape": numbers.shape} if numbers.ndim > 1 else {}
+        return {"numbers": {"values": numbers.ravel().tolist(), **shape}}
     return {"number": value}

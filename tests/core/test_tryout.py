@@ -43,6 +43,19 @@ def test_named_numbers_are_sent_as_one_instance() -> None:
     assert grpc.endswith("127.0.0.1:8090 tensorgate.v1.Inference/Regress")
 
 
+def test_an_example_that_nobody_would_paste_is_sent_from_files() -> None:
+    field = InputField(name="pixels", dtype="float32", shape=(28, 28))
+    pixels = [[row + column / 100 for column in range(28)] for row in range(28)]
+    trial = try_out(card_of(Task.CLASSIFY, [field], {"pixels": pixels}), GATEWAY, Path("my examples"))
+    curl, grpc = map(shlex.split, trial.lines)
+    assert curl[curl.index("--json") + 1] == "@my examples/m.json"
+    assert json.loads(trial.files[Path("my examples/m.json")]) == {"instance": {"pixels": pixels}}
+    assert grpc[-2:] == ["<", "my examples/m.grpc.json"]
+    request = json_format.Parse(trial.files[Path("my examples/m.grpc.json")], inference_pb2.ClassifyRequest())
+    numbers = request.instances[0].inputs["pixels"].numbers
+    assert list(numbers.shape) == [28, 28] and list(numbers.values) == [one for row in pixels for one in row]
+
+
 def test_a_picture_is_posted_from_a_file_that_is_the_cards_example() -> None:
     field = InputField(name="image_bytes", dtype="string", content="image")
     example = {"image_bytes": {"b64": base64.b64encode(PNG).decode()}}

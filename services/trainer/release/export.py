@@ -57,18 +57,33 @@ def export(model: Any, signatures: Mapping[str, Signature], card: Card, folder: 
     if not card.signatures_for(card.task):
         raise InvalidArgument(f"A model for {card.task} has a signature for that. Received: {', '.join(signatures)}")
     functions = {name: _traceable(name, signature) for name, signature in signatures.items()}
-    examples = _examples(functions, signatures)
-    answers = {name: _answer(functions[name], signatures[name], examples[name]) for name in signatures}
-    for name, signature in signatures.items():
-        _check_outputs(name, signature, answers[name])
+    exported = _tried(functions, signatures)
     archive = keras.export.ExportArchive()
     archive.track(_Holder(model))
     for name, function in functions.items():
         archive.add_endpoint(name, function)
     archive.write_out(str(folder), verbose=False)
+    describe(folder, card, exported)
+    return exported
+
+
+def tried(signatures: Mapping[str, Signature]) -> Exported:
+    """What each signature answers to its example. Raises InvalidArgument as `export` does."""
+    return _tried({name: signature.function for name, signature in signatures.items()}, signatures)
+
+
+def describe(folder: Path, card: Card, exported: Exported) -> None:
+    """Put card and warm-up file into the folder of a SavedModel."""
     (folder / CARD_PATH).parent.mkdir(parents=True, exist_ok=True)
     (folder / CARD_PATH).write_text(card.model_dump_json(indent=1))
-    write_warmup(folder, card.model, examples)
+    write_warmup(folder, card.model, exported.examples)
+
+
+def _tried(functions: Mapping[str, Any], signatures: Mapping[str, Signature]) -> Exported:
+    examples = _examples(functions, signatures)
+    answers = {name: _answer(functions[name], signatures[name], examples[name]) for name in signatures}
+    for name, signature in signatures.items():
+        _check_outputs(name, signature, answers[name])
     return Exported(examples, answers)
 
 
@@ -130,7 +145,16 @@ def _tensor(signature: str, field: InputField, value: Any) -> Array:
     if field.dtype == "string":
         encoded = np.vectorize(lambda item: item.encode() if isinstance(item, str) else item, otypes=[object])
         return np.asarray(encoded(np.array(value, object)), object)[np.newaxis]
-    return np.asarray(value, field.dtype)[np.newaxis]
+    try:
+        array = np.asarray(value, field.dtype)
+    except (ValueError, TypeError):
+        array = None
+    if array is None or array.ndim != len(field.shape):
+        raise InvalidArgument(
+            f"The example of signature {signature} gives {field.name} as {field.dtype} of shape {list(field.shape)}. "
+            f"Received: {value!r:.100}"
+        )
+    return array[np.newaxis]
 
 
 def _answer(function: Any, signature: Signature, example: Tensors) -> Tensors:

@@ -48,15 +48,15 @@ def publish(label: Label | None, bench: Bench, journal: Journal, model: Any) -> 
         check(folder, card, exported)
     bench.progress.step("publishing")
     with journal.timed("publish"):
-        number = bench.store.publish(record.model, folder, _uploading(bench.progress))
+        number = bench.store.publish(record.model, folder, uploading(bench.progress))
         moved = move(label, bench, record.model, number) if label is not None else None
     size = bench.store.manifest(record.model, number).size
     journal.note(state=RunState.PUBLISHED, version=number, label=moved, size=size)
     bench.progress.step(f"published {record.model}/{number}" + (f" as {moved}" if moved else ""))
 
 
-def _uploading(progress: RunProgress) -> UploadProgress:
-    """Says each quarter of a large upload."""
+def uploading(progress: RunProgress) -> UploadProgress:
+    """Tells each quarter of a large upload."""
     said = 0
 
     def moved(done: int, total: int) -> None:
