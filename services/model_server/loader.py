@@ -7,7 +7,6 @@ loads here loads there.
 from __future__ import annotations
 
 import ctypes
-import gc
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from functools import lru_cache
@@ -29,13 +28,14 @@ if "tensorflow" not in sys.modules:
 from tensorflow.core.protobuf import config_pb2
 from tensorflow.python.client.session import Session
 from tensorflow.python.framework.errors import OpError
-from tensorflow.python.framework.ops import Graph
+from tensorflow.python.framework.ops import Graph, dismantle_graph
 from tensorflow.python.lib.io.tf_record import tf_record_iterator
 from tensorflow.python.saved_model import loader_impl
 
 SERVE_TAG = "serve"
 # One signature with different output filters needs one callable each; a client could ask for every subset.
 _MAX_CALLABLES = 64
+_C = ctypes.CDLL(None)
 
 
 class GraphSession:
@@ -67,10 +67,19 @@ class GraphSession:
     def close(self) -> None:
         """Free the graph and its variables, and give the memory back to the system."""
         self._callable.cache_clear()
-        self._session.close()
-        self._session = None
-        gc.collect()  # a Graph is a web of cycles
-        ctypes.CDLL(None).malloc_trim(0)
+        _free(self._session)
+        del self._callable, self._session
+        _C.malloc_trim(0)
+
+
+def _free(session: Any) -> None:
+    """Its memory goes with the last who names it. A graph is a web of cycles, which are cut here: the garbage collector
+    looks at all there is to find them, and meanwhile nobody is answered, 100 ms beside 300 models.
+    """
+    session.close()
+    for name in session.graph.get_all_collection_keys():
+        session.graph.clear_collection(name)  # of variables, in graphs of TensorFlow 1
+    dismantle_graph(session.graph)
 
 
 def _array(value: Any) -> Array:
@@ -102,10 +111,10 @@ class SavedModelLoader:
             with session.graph.as_default():
                 meta_graph = loader_impl.load(session, [SERVE_TAG], str(folder))
         except OpError as error:
-            session.close()
+            _free(session)
             raise _error(error) from error
         except (OSError, RuntimeError, ValueError) as error:
-            session.close()
+            _free(session)
             raise InvalidArgument(f"{error}") from error
         signatures = dict(meta_graph.signature_def)
         return GraphSession(session, _steady(meta_graph.graph_def, signatures)), signatures

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from services.core.errors import Internal, NotFound, TensorgateError
+from services.core.errors import Internal, NotFound, TensorgateError, error_of
 from services.model_server.policy import Load, Snapshot, State, Unload, next_action
 from services.model_server.servable import Servable
 
@@ -141,7 +141,7 @@ class Manager:
                     self._threads, self._load, model.name, version.number, version.path
                 )
             except Exception as error:  # whatever a model does while it loads ends that version, not this task
-                version.error = error if isinstance(error, TensorgateError) else Internal(f"{error}")
+                version.error = _told_of(error)
                 log.error(
                     "Encountered an error for servable version {name: %s version: %d}: %s: %s",
                     model.name,
@@ -181,6 +181,11 @@ class Manager:
     def _enter(self, version: Version, state: State) -> None:
         version.state = state
         self._state_changed.set()
+
+
+def _told_of(error: Exception) -> TensorgateError:
+    """What is kept of it. The error itself names, by its traceback, all that the load had made."""
+    return error_of(error.code, error.message) if isinstance(error, TensorgateError) else Internal(f"{error}")
 
 
 def _set_aspired(version: Version, path: Path | None) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+import weakref
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 
@@ -128,6 +130,32 @@ async def test_a_failed_load_is_tried_again_and_no_more_once_it_is_unwanted() ->
     await _until(patient, "m", {1: State.END})
     await manager.close()
     await patient.close()
+
+
+class Weights:
+    """Much memory."""
+
+
+@pytest.mark.anyio
+async def test_what_a_failed_load_had_made_goes_at_once() -> None:
+    made: list[weakref.ref[Weights]] = []
+
+    def load(name: str, version: int, folder: Path) -> Servable:
+        weights = Weights()
+        made.append(weakref.ref(weights))
+        raise DataLoss(f"version {version} is broken")
+
+    gc.disable()
+    try:
+        manager = Manager(load, NO_RETRY)
+        manager.aspire("m", {1: HERE})
+        ((_, failed),) = await manager.settled(["m"])
+        assert made[0]() is None
+    finally:
+        gc.enable()
+    assert isinstance(failed.error, DataLoss)
+    assert failed.error.message == "version 1 is broken"
+    await manager.close()
 
 
 @pytest.mark.anyio
