@@ -6,7 +6,6 @@ loads here loads there.
 
 from __future__ import annotations
 
-import ctypes
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from functools import lru_cache
@@ -35,7 +34,6 @@ from tensorflow.python.saved_model import loader_impl
 SERVE_TAG = "serve"
 # One signature with different output filters needs one callable each; a client could ask for every subset.
 _MAX_CALLABLES = 64
-_C = ctypes.CDLL(None)
 
 
 class GraphSession:
@@ -65,11 +63,10 @@ class GraphSession:
         return [_array(value) for value in values]
 
     def close(self) -> None:
-        """Free the graph and its variables, and give the memory back to the system."""
+        """Free the graph and its variables."""
         self._callable.cache_clear()
         _free(self._session)
         del self._callable, self._session
-        _C.malloc_trim(0)
 
 
 def _free(session: Any) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from services.core.errors import Internal, NotFound, TensorgateError, error_of
 from services.model_server.policy import Load, Snapshot, State, Unload, next_action
-from services.model_server.servable import Servable
+from services.model_server.servable import Servable, give_back_memory
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +60,7 @@ class Manager:
         self._models: dict[str, _Model] = {}
         self._threads = ThreadPoolExecutor(_LOAD_THREADS, thread_name_prefix="load")
         self._state_changed = asyncio.Event()
+        self._unloading = 0
 
     def aspire(self, name: str, paths: Mapping[int, Path]) -> None:
         """State which versions of a model should be up, and where they lie. A version left out is unloaded."""
@@ -175,7 +176,11 @@ class Manager:
         servable, version.servable = version.servable, None
         self._enter(version, State.UNLOADING)
         if servable is not None:
+            self._unloading += 1
             await asyncio.to_thread(servable.unload)
+            self._unloading -= 1
+            if not self._unloading:  # once for all that go: who wants memory waits meanwhile
+                await asyncio.to_thread(give_back_memory)
         self._enter(version, State.START if version.aspired else State.END)
 
     def _enter(self, version: Version, state: State) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from services.core.errors import DataLoss, NotFound
 from services.core.tensors import Array
+from services.model_server import manager as manager_module
 from services.model_server.manager import Manager, RetryPolicy
 from services.model_server.policy import State
 from services.model_server.servable import Servable
@@ -130,6 +131,23 @@ async def test_a_failed_load_is_tried_again_and_no_more_once_it_is_unwanted() ->
     await _until(patient, "m", {1: State.END})
     await manager.close()
     await patient.close()
+
+
+@pytest.mark.anyio
+async def test_memory_is_given_back_once_for_all_that_go_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[bool] = []
+    monkeypatch.setattr(manager_module, "give_back_memory", lambda: given.append(True))
+    manager = Manager(TinyLoader(), NO_RETRY)
+    names = [f"m{number}" for number in range(50)]
+    for name in names:
+        manager.aspire(name, {1: HERE})
+    await manager.settled(names)
+    for name in names:
+        manager.aspire(name, {})
+    for name in names:
+        await _until(manager, name, {1: State.END})
+    assert given == [True]
+    await manager.close()
 
 
 class Weights:
