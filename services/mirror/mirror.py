@@ -141,8 +141,8 @@ class Mirror:
     async def _act(self, todo: Plan, view: View) -> None:
         for key in todo.fetch:
             self._fetching[key] = asyncio.create_task(self._fetch(key), name=f"fetch {key[0]}/{key[1]}")
-        missing = {model for model in todo.serve if not any(name == model for name, _ in view.states)}
-        if todo.serve != self._asked or missing:
+        known = {model for model, _ in view.states}
+        if todo.serve != self._asked or not todo.serve.keys() <= known:
             await self.model_server.reload(
                 {model: (self.folder.base_path(model), served) for model, served in todo.serve.items()}
             )

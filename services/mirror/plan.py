@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from services.core.turns import AVAILABLE
 
@@ -37,7 +38,7 @@ class View:
     unread: Collection[str] = ()
     fetching: Collection[Key] = ()
 
-    @property
+    @cached_property
     def wanted(self) -> frozenset[Key]:
         """Every version that a label points at."""
         return frozenset((model, version) for model, labels in self.labels.items() for version in labels.values())
@@ -67,13 +68,14 @@ def plan(view: View, grace_seconds: float) -> Plan:
     ready = {key for key in view.wanted if not view.is_held_back(key)}
     keep = _kept(view, grace_seconds)
     serve = (ready & set(view.on_disk)) | set(keep) | _best_there_is(view)
+    needed = serve | view.wanted
     return Plan(
         fetch=frozenset(ready - set(view.on_disk) - set(view.fetching)),
-        serve={model: _served(view, model, serve) for model in sorted({model for model, _ in serve})},
+        serve={model: _served(view, model, versions) for model, versions in _by_model(serve).items()},
         remove=frozenset(
             key
             for key in view.on_disk
-            if key not in serve | view.wanted and view.has_succeeded(key[0]) and _gone(view.states.get(key))
+            if key not in needed and view.has_succeeded(key[0]) and _gone(view.states.get(key))
         ),
         replaced=keep,
     )
@@ -123,11 +125,18 @@ def _best_there_is(view: View) -> set[Key]:
     }
 
 
-def _served(view: View, model: str, serve: Collection[Key]) -> Served:
-    versions = frozenset(version for name, version in serve if name == model)
+def _by_model(keys: Iterable[Key]) -> Mapping[str, Collection[int]]:
+    """In the order of their names."""
+    versions: dict[str, list[int]] = {}
+    for model, version in sorted(keys):
+        versions.setdefault(model, []).append(version)
+    return versions
+
+
+def _served(view: View, model: str, versions: Collection[int]) -> Served:
     labels = view.labels.get(model, {})
     return Served(
-        versions,
+        frozenset(versions),
         {
             label: version
             for label, version in labels.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -137,6 +138,16 @@ def test_without_the_store_what_is_on_disk_counts() -> None:
     on_disk = view(on_disk=[OLD], unread={"m"})
     assert not is_ready(on_disk, False, store_is_read=False)
     assert is_ready(view(on_disk=[OLD], unread={"m"}, states=ANSWERS), False, store_is_read=False)
+
+
+def test_thousands_of_models_are_gone_through_once() -> None:
+    names = [f"m{number}" for number in range(4000)]
+    every = {(name, 1) for name in names}
+    seen = view(labels={name: {"stable": 1} for name in names}, on_disk=every, states=dict.fromkeys(every, "AVAILABLE"))
+    began = time.process_time()
+    todo = plan(seen, GRACE)
+    assert time.process_time() - began < 0.5
+    assert todo.serve.keys() == set(names)
 
 
 KEYS = st.tuples(st.sampled_from(["a", "b"]), st.integers(1, 3))
