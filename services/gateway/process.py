@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import shutil
 import socket
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -18,6 +16,7 @@ from prometheus_client import CollectorRegistry, values
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from services.core.errors import TensorgateError
+from services.core.pauses import shorten_pauses
 from services.core.settings import logs_in_json
 from services.core.signals import stop_on_signals
 from services.core.telemetry import configure_logging
@@ -30,14 +29,6 @@ from services.store import open_store
 
 if TYPE_CHECKING:
     from services.gateway.spans import Tracing
-
-# Of a thousand models the garbage collector would go through what lasts again and again, 80 ms at a time. What it has
-# gone through for so long is kept out of its sight from then on.
-_OLDEST = 2
-_LONG_SECONDS = 0.005
-# A thread that works (reads a large body, writes /metrics, looks at the store) keeps the event loop waiting for so long
-# each time there is something for it to do. Python's own value is ten times that.
-_TURN_SECONDS = 0.0005
 
 
 def run_alone(settings: GatewaySettings, listeners: Listeners, listening: Callable[[Ports], None]) -> None:
@@ -64,27 +55,11 @@ async def _run_alone(
     stop_on_signals(stop)
 
     def settled(ports: Ports) -> None:
-        _settle()
+        shorten_pauses()
         listening(ports)
 
     gateway = Gateway(settings, open_store(settings.store), CollectorRegistry(), tracing=tracing)
     await gateway.run(listeners, stop, settled)
-
-
-def _settle() -> None:
-    """Before the first request: nothing shall take the event loop's time for long."""
-    sys.setswitchinterval(_TURN_SECONDS)
-    gc.freeze()  # what has been imported and built stays
-    began = 0.0
-
-    def went_through(phase: str, about: Mapping[str, int]) -> None:
-        nonlocal began
-        if phase == "start":
-            began = time.perf_counter()
-        elif about["generation"] == _OLDEST and time.perf_counter() - began > _LONG_SECONDS:
-            gc.freeze()
-
-    gc.callbacks.append(went_through)
 
 
 def main() -> None:
@@ -128,7 +103,7 @@ def _inherited(job: Job) -> Listeners:
 
 def _say(_: Ports) -> None:
     """One line to our parent; what is printed later goes to the log, where somebody reads it."""
-    _settle()
+    shorten_pauses()
     print("listening", flush=True)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 

@@ -10,6 +10,7 @@ import uvloop
 from prometheus_client import disable_created_metrics
 
 from services.core.errors import TensorgateError
+from services.core.pauses import shorten_pauses
 from services.core.settings import logs_in_json
 from services.core.signals import stop_on_signals
 from services.core.telemetry import configure_logging
@@ -47,6 +48,7 @@ def main() -> None:
     disable_created_metrics()  # type: ignore[no-untyped-call]  # TensorFlow Serving has none; the library's has no types
     try:
         configure_logging(in_json=logs_in_json())
+        shorten_pauses()
         uvloop.run(_serve(settings))
     except TensorgateError as error:
         print(f"Failed to start server. Error: {error.code.name}: {error.message}", file=sys.stderr)

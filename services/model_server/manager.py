@@ -117,8 +117,7 @@ class Manager:
                 model.task.cancel()
         tasks = [model.task for model in self._models.values() if model.task is not None]
         await asyncio.gather(*tasks, return_exceptions=True)
-        for version in _available(self._models.values()):
-            await self._unload(version)
+        await asyncio.gather(*map(self._unload, _available(self._models.values())))
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     async def _manage(self, model: _Model) -> None:

@@ -87,7 +87,7 @@ class RestApp:
 
     async def _answer(self, method: str, path: str, body: bytes) -> _Answer:
         if self._options.metrics_path is not None and path == self._options.metrics_path:
-            return _Answer(200, "text/plain", self._metrics.page())
+            return _Answer(200, "text/plain", await asyncio.to_thread(self._metrics.page))  # a second, with 1000 models
         if not is_tfs_path(path):
             return _Answer(404, _HTML, _NOT_FOUND_PAGE)
         if method == "OPTIONS":

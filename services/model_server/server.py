@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import socket
 import time
@@ -63,9 +62,6 @@ class VersionLoader:
         except TensorgateError:
             servable.unload()
             raise
-        # What a graph is made of stays until it is unloaded, and then goes by itself. The garbage collector need not
-        # look at it: with a thousand models that takes 0.2 s, in which nobody is answered.
-        gc.freeze()
         return servable
 
 

@@ -129,7 +129,7 @@ class ServerCore:
 
     def serves(self, name: str) -> bool:
         """Whether the config lists a model of this name."""
-        return any(model.name == name for model in self._models)
+        return name in self._labels
 
     def servable(self, spec: model_pb2.ModelSpec) -> Servable:
         """The servable a spec means. Raises InvalidArgument or NotFound."""

@@ -8,12 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from prometheus_client import CollectorRegistry
 
 from services.core.errors import TensorgateError
-from services.model_server.metrics import Metrics
-from services.model_server.server import VersionLoader
-from services.model_server.settings import parse
 from tests.model_server.server_process import conformance
 
 
@@ -64,14 +60,3 @@ def test_nor_does_what_cannot_be_loaded(models: Path, tmp_path: Path) -> None:
     gc.collect()
     load(tmp_path)
     assert gc.collect() == 0
-
-
-def test_it_looks_at_nothing_of_what_is_loaded(models: Path) -> None:
-    import tensorflow as tf
-
-    servable = VersionLoader(parse(()), Metrics(CollectorRegistry()))("mlp", 1, models / "mlp" / "1")
-    try:
-        assert not any(isinstance(one, tf.Operation) for one in gc.get_objects())
-    finally:
-        gc.unfreeze()
-        servable.unload()
