@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.python.framework.func_graph import FuncGraph
 
 from plugins.contract import AllData, Array, Samples, Untrained, Variant
 from services.core.errors import InvalidArgument
@@ -68,6 +70,17 @@ def test_a_plugin_that_builds_no_compiled_model_is_told_so(variant: str, receive
     recipe = replace(recipe_of(Forgetful(), tmp_path, CONFIG), variant=variant)
     with pytest.raises(InvalidArgument, match=rf"build_model returns a compiled keras\.Model\. Received: {received}"):
         fit_all(recipe, draw(80, 1))
+
+
+def graphs() -> int:
+    gc.collect()
+    return sum(isinstance(one, FuncGraph) for one in gc.get_objects())
+
+
+def test_what_was_trained_leaves_no_graph_behind(tmp_path: Path) -> None:
+    before = graphs()
+    fit_all(recipe_of(Tiny(), tmp_path, CONFIG), draw(80, 1))
+    assert graphs() <= before
 
 
 def windows(series: Array, width: int) -> Samples:

@@ -11,6 +11,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from tensorflow.python.framework.ops import gradient_registry
 
 from plugins.contract import EVALUATION_BATCH, Config, Samples
 from services.core.errors import InvalidArgument
@@ -92,7 +93,7 @@ def _fit_together(crew: Crew, recipe: Recipe, stage: Stage) -> None:
         check_crew(model, recipe.config, crew)
         lesson = _lesson(crew.share, recipe, left, range(len(progressed.epochs), stage.epochs))
         callbacks = _callbacks(recipe, left)
-        with _as_callbacks_need_it(callbacks):
+        with _graphs_forgotten(), _as_callbacks_need_it(callbacks):
             teach(crew, model, lesson, callbacks)
 
 
@@ -153,7 +154,7 @@ def _without_frozen_part(recipe: Recipe, stage: Stage, model: Any) -> tuple[Any,
 
 def _train(model: Any, recipe: Recipe, stage: Stage, callbacks: list[Any]) -> None:
     done = len(callbacks[-1].progressed.epochs)
-    with _as_callbacks_need_it(callbacks):
+    with _graphs_forgotten(), _as_callbacks_need_it(callbacks):
         model.fit(
             _weighed(batches(*_order(recipe, stage, range(done, stage.epochs))), recipe, stage),
             steps_per_epoch=steps_of(stage.train, recipe.config),
@@ -176,6 +177,20 @@ def _weighed(batches: Any, recipe: Recipe, stage: Stage) -> Any:
     if not recipe.config.balance_classes:
         return batches
     return weighed(batches, class_weights(recipe.plugin.task, stage.train.targets))
+
+
+@contextmanager
+def _graphs_forgotten() -> Iterator[None]:
+    """TensorFlow keeps for ever what gradient is no operation's own, and Keras's optimizers have one a graph. With it
+    stay the graph, the weights, and what the optimizer had noted of them, of every model that was trained.
+    """
+    gradients: dict[str, Any] = gradient_registry._registry
+    before = set(gradients)
+    try:
+        yield
+    finally:
+        for name in gradients.keys() - before:
+            del gradients[name]
 
 
 @contextmanager
