@@ -110,6 +110,8 @@ class Exchange:
         except Exception:  # the edge of the process: a fault of the application's is not the connection's end
             _log.exception("%s %s failed", self.scope["method"], self.scope["path"])
             self._fail(HTTPStatus.INTERNAL_SERVER_ERROR)
+        finally:
+            self.task = None  # one that was cancelled holds on to all this, by its traceback
 
     async def receive(self) -> Message:
         """A piece of the request's body; when that was read, that the client is gone or has its answer."""

@@ -71,6 +71,12 @@ class _Answering(Stream):
         self.begun = False  # the answer's headers are on their way
         self.task: asyncio.Task[None] | None = None
 
+    def stop(self) -> None:
+        """Nobody wants the answer. Who works at it holds on to all this, by the traceback of where it was cancelled."""
+        task, self.task = self.task, None
+        if task is not None:
+            task.cancel()
+
 
 class ServerConnection(Connection[_Answering]):
     """Ends calls that their clients give up, and all of them when the connection is lost."""
@@ -95,8 +101,8 @@ class ServerConnection(Connection[_Answering]):
         """Nobody wants the answers."""
         self._connections.leave(self)
         self._looking.cancel()
-        for task in self._tasks:
-            task.cancel()
+        for stream in self.streams.values():
+            stream.stop()
         self.streams.clear()
 
     def pause_writing(self) -> None:
@@ -194,16 +200,14 @@ class ServerConnection(Connection[_Answering]):
                 stream.incoming.add(data)
         except Status as error:
             self._finish(stream, error)
-            if stream.task is not None:
-                stream.task.cancel()
+            stream.stop()
             return
         if not stream.whole:
             self.accept_more(stream)
 
     def on_reset(self, stream: _Answering, reason: int) -> None:
         """The client gave the call up."""
-        if stream.task is not None:
-            stream.task.cancel()
+        stream.stop()
 
     def on_goaway(self, last: int, reason: int, text: str) -> None:
         """The client will begin no more calls; those it has begun it wants answered."""
@@ -275,8 +279,7 @@ class ServerConnection(Connection[_Answering]):
         """End what is still under way."""
         for stream in list(self.streams.values()):
             self._finish(stream, Status(Code.UNAVAILABLE, "The server stops; try again in a moment."))
-            if stream.task is not None:
-                stream.task.cancel()
+            stream.stop()
         self.end(Reason.NO_ERROR)
 
 

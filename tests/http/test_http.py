@@ -15,6 +15,7 @@ import pytest
 
 from services.core.sockets import listen
 from services.http import connection
+from services.http.exchange import Exchange
 from services.http.server import Server
 
 pytestmark = pytest.mark.anyio
@@ -353,6 +354,21 @@ async def test_a_connection_that_has_ended_is_no_work_for_the_garbage_collector(
         await here.ask(request("/told"))
         async with asyncio.timeout(5):
             while any(isinstance(one, connection.Connection) for one in gc.get_objects()):
+                await asyncio.sleep(0.01)
+    finally:
+        gc.enable()
+
+
+async def test_nor_is_a_request_whose_client_has_hung_up(here: Here) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", here.port)
+        writer.write(request("/wait"))
+        await here.app.began.wait()
+        writer.close()
+        async with asyncio.timeout(5):
+            while any(isinstance(one, Exchange) for one in gc.get_objects()):
                 await asyncio.sleep(0.01)
     finally:
         gc.enable()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -198,6 +199,21 @@ async def test_a_call_that_is_given_up_ends_at_the_server() -> None:
         await asyncio.wait_for(methods.began.wait(), 10)
         call.cancel()
         await asyncio.wait_for(methods.cancelled.wait(), 10)
+
+
+async def test_a_call_that_was_given_up_is_no_work_for_the_garbage_collector() -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        async with serving() as (methods, _, address), ours(address) as channel:
+            with pytest.raises(Status):
+                await channel.unary("/x/wait", b"", 0.1)
+            await asyncio.wait_for(methods.cancelled.wait(), 10)
+            async with asyncio.timeout(5):
+                while any(isinstance(one, Call) for one in gc.get_objects()):
+                    await asyncio.sleep(0.01)
+    finally:
+        gc.enable()
 
 
 async def test_a_server_that_stops_lets_calls_end_and_then_cuts_them() -> None:
