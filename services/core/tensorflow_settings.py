@@ -48,7 +48,7 @@ def loading_tensorflow() -> Iterator[None]:
         os.dup2(notices.fileno(), 2)
         try:
             yield
-        except BaseException:
+        except Exception:  # but not Ctrl-C
             notices.seek(0)
             os.write(stderr, notices.read())
             raise

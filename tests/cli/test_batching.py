@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from services.cli.__main__ import app
+from services.cli.app import app
 from services.cli.batch_sizes import Batching, Measured, batch_rows, batching
 from services.core.card import WARMUP_PATH
 from services.core.errors import InvalidArgument, Unavailable

@@ -18,7 +18,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from services.cli.__main__ import app
+from services.cli.app import app
 from services.cli.cluster import following
 from services.cli.cluster.following import Unheard
 from services.cli.console import EXIT_ERROR

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from services.cli.__main__ import app
+from services.cli.app import app
 from services.core.errors import FailedPrecondition, InvalidArgument, NotFound
 from services.store import Store, open_store
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from services.cli.__main__ import app
+from services.cli.app import app
 from services.core.errors import DataLoss, InvalidArgument
 
 
@@ -98,3 +99,25 @@ def test_a_new_plugin_says_what_to_type_next(home: Path, tmp_path: Path) -> None
     (tmp_path / "file").touch()
     error = _run(home, "new-plugin", "squares", "--folder", str(tmp_path / "file")).exception
     assert isinstance(error, InvalidArgument) and "Not a directory" in error.message
+
+
+def test_ctrl_c_while_the_command_is_loaded_ends_it_without_a_word() -> None:
+    code = """
+import sys, time
+
+class Slow:
+    def find_spec(self, name, path, target=None):
+        if name == "services.cli.app":
+            print("loading", flush=True)
+            time.sleep(60)
+
+sys.meta_path.insert(0, Slow())
+from services.cli.__main__ import main
+main()
+"""
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", code], text=True, stdout=pipe, stderr=pipe) as command:
+        assert command.stdout is not None and command.stdout.readline() == "loading\n"
+        command.send_signal(signal.SIGINT)
+        assert command.communicate(timeout=30) == ("", "")
+    assert command.returncode == -signal.SIGINT

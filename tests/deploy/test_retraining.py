@@ -9,7 +9,7 @@ import yaml
 from typer.testing import CliRunner
 
 from deploy.alerts import ALERTS
-from services.cli.__main__ import app
+from services.cli.app import app
 from services.cli.cluster.hook import Hook, Notice
 from services.cli.cluster.manifests import Manifest, schedule_of
 from tests.deploy.manifests import OVERLAYS, ROOT, built, one

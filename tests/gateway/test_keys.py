@@ -23,7 +23,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from typer.testing import CliRunner
 
-from services.cli.__main__ import app
+from services.cli.app import app
 from services.core.errors import FailedPrecondition, InvalidArgument, Unauthenticated
 from services.core.keys import KeyLine, hash_of
 from services.core.tensors import to_proto

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from services.cli.__main__ import app
+from services.cli.app import app
 from services.core.errors import InvalidArgument
 from services.core.keys import KeyLine, hash_of, read_keys
 from services.gateway.keyring import Keyring
