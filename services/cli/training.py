@@ -175,6 +175,8 @@ def runs(as_json: JsonFlag = False) -> None:
         print_rows([_run_row(record) for record in records], "No runs yet. Start one: tensorgate train mnist")
         if records:
             print(f"\nEach has a report: {settings.runs}/<run>/report.html")
+        if any(record.state in (RunState.KILLED, RunState.FAILED) for record in records):
+            print("One that was killed or failed goes on: tensorgate train PLUGIN --resume RUN")
 
 
 def _run_row(record: RunRecord) -> dict[str, Any]:

@@ -46,17 +46,25 @@ class Bench:
 
 
 class Journal:
-    """Writes the record again with every change, so that a killed run shows how far it came."""
+    """Writes the record again with every change, so that a killed run shows how far it came.
+
+    Holds the run's folder until it is closed. Raises FailedPrecondition where another process does.
+    """
 
     def __init__(self, folder: RunFolder, record: RunRecord) -> None:
         self.folder = folder
         self.record = record
+        self._lock = folder.hold()
         write_record(folder.path, record)
 
     def note(self, **changes: Any) -> None:
         """Change the record."""
         self.record = self.record.model_copy(update=changes)
         write_record(self.folder.path, self.record)
+
+    def close(self) -> None:
+        """Let go of the run's folder."""
+        self._lock.close()
 
     @contextmanager
     def timed(self, step: str) -> Iterator[Callable[[], None]]:

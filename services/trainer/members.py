@@ -12,16 +12,17 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from plugins.contract import Array, Dataset, HoldOut, Plugin
+from plugins.contract import Array, Config, Dataset, HoldOut, Plugin
 from services.core.errors import FailedPrecondition, InvalidArgument
 from services.trainer.configuration import resolve_config, validate_config, variant_of
 from services.trainer.fit.protocols import fewer
 from services.trainer.fit.recipe import Faults, Planned, Recipe
 from services.trainer.journal import Bench, Journal, RecordingDatasets
-from services.trainer.pipeline import TrainRequest, begin, plan_folds, train
+from services.trainer.pipeline import TrainRequest, begin, carry_out, plan_folds
 from services.trainer.run_folder import open_run
 from services.trainer.run_record import RunRecord, RunState, read_record
 
+_UNFINISHED = (RunState.RUNNING, RunState.KILLED, RunState.FAILED)
 _OF = "/"  # between a plugin and its variant; in no run's id
 
 
@@ -45,14 +46,14 @@ def find_members(request: MembersRequest, bench: Bench) -> tuple[str, ...]:
     asked = {
         place: TrainRequest(bench.plugin.name, resume=name, publish=False)
         for place, name in enumerate(request.members)
-        if request.resume and name in known and known[name].state in (RunState.RUNNING, RunState.FAILED)
+        if request.resume and name in known and known[name].state in _UNFINISHED
     }
     asked |= _new(request, known, bench.plugin)
-    journals = {place: begin(asked[place], bench)[1] for place in sorted(asked)}
-    runs = [journals[place].record.id if place in journals else name for place, name in enumerate(request.members)]
-    if journals:
+    begun = {place: begin(asked[place], bench) for place in sorted(asked)}
+    runs = [begun[place][1].record.id if place in begun else name for place, name in enumerate(request.members)]
+    if begun:
         bench.progress.step(f"members: {' '.join(runs)}; should this be cut short: {_to_go_on(runs)}")
-        _train([*journals.values()], runs, bench)
+        _train([*begun.values()], runs, bench)
     return tuple(runs)
 
 
@@ -119,17 +120,17 @@ def _new(
         yield place, TrainRequest(plugin.name, variant, settings, publish=False)
 
 
-def _train(journals: Sequence[Journal], runs: Sequence[str], bench: Bench) -> None:
+def _train(begun: Sequence[tuple[Config, Journal]], runs: Sequence[str], bench: Bench) -> None:
     """Train the runs that have been begun. Raises FailedPrecondition with the ids of all `runs` if one fails."""
     with ExitStack() as ahead:
         ahead.callback(bench.progress.close)
-        for journal in journals:
+        for _, journal in begun:
             ahead.enter_context(journal.timed("fit"))
-        faults = bench.engine(_planned(journal.record.id, bench) for journal in journals)
+        faults = bench.engine(_planned(journal.record.id, bench) for _, journal in begun)
     failed = {}
-    for journal in journals:
+    for config, journal in begun:
         try:
-            _finish(journal.record.id, faults, bench)
+            _finish(config, journal, faults, bench)
         except Exception as error:  # whatever it is, the other members are worth having
             failed[journal.record.id] = error
     if failed:
@@ -146,13 +147,10 @@ def _planned(run: str, bench: Bench) -> Planned:
     return Planned(recipe, plan)
 
 
-def _finish(run: str, faults: Faults, bench: Bench) -> None:
+def _finish(config: Config, journal: Journal, faults: Faults, bench: Bench) -> None:
     """Train the run's model here, unless an engine has; evaluate it. Raises what training it raises, or has raised."""
-    datasets = _OfOneRun(bench.datasets)
-    train(
-        TrainRequest(bench.plugin.name, resume=run, publish=False),
-        replace(bench, datasets=datasets, engine=lambda _: faults),
-    )
+    alone = replace(bench, datasets=_OfOneRun(bench.datasets), engine=lambda _: faults)
+    carry_out(TrainRequest(bench.plugin.name, publish=False), alone, config, journal)
 
 
 class _OfOneRun:

@@ -98,9 +98,13 @@ def bench_of(plugin: str, settings: TrainerSettings) -> Bench:
 def train(request: TrainRequest, bench: Bench) -> RunRecord:
     """Run the whole road for one plugin; returns the record, PUBLISHED, REJECTED or, if not to be published, TRAINED.
 
-    A fault marks the run FAILED and is raised; a kill leaves it RUNNING. Both can be gone on with (`resume`).
+    A fault marks the run FAILED and is raised; one that is killed reads as KILLED. Both can be gone on with (`resume`).
     """
-    config, journal = begin(request, bench)
+    return carry_out(request, bench, *begin(request, bench))
+
+
+def carry_out(request: TrainRequest, bench: Bench, config: Config, journal: Journal) -> RunRecord:
+    """The same for a run that has been begun."""
     try:
         make_deterministic(config)
         _walk(request, bench, config, journal)
@@ -110,6 +114,7 @@ def train(request: TrainRequest, bench: Bench) -> RunRecord:
         raise
     finally:
         bench.progress.close()
+        journal.close()
     return journal.record
 
 

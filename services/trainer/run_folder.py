@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import IO
 
-from services.core.errors import NotFound
+from services.core.errors import FailedPrecondition, NotFound
 
 CHECKPOINTS = "checkpoints"
+_LOCK = ".lock"
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,33 @@ class RunFolder:
         folder = self.path / CHECKPOINTS / stage.replace(" ", "-")
         folder.mkdir(parents=True, exist_ok=True)
         return folder
+
+    def hold(self) -> IO[str]:
+        """The folder's lock, until it is closed; the kernel gives it back however the process ends.
+
+        Raises FailedPrecondition where another process has it.
+        """
+        lock = (self.path / _LOCK).open("a")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            raise FailedPrecondition(
+                f"One process at a time works on a run, and another goes on when it has ended. Received: {self.id}"
+            ) from None
+        return lock
+
+    @property
+    def is_held(self) -> bool:
+        """Does a process work on the run?"""
+        try:
+            with (self.path / _LOCK).open() as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except FileNotFoundError:
+            pass
+        return False
 
     def write_config(self, config: Mapping[str, object]) -> None:
         """Keep what the run was asked to do."""

@@ -17,6 +17,7 @@ from services.core.card import BookFigure, Expected, Task
 from services.core.errors import DataLoss, NotFound
 from services.trainer.heads import Head
 from services.trainer.interval import Interval
+from services.trainer.run_folder import RunFolder
 
 _log = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ class RunState(StrEnum):
     """How far a run came."""
 
     RUNNING = "running"
+    KILLED = "killed"  # never written: running, says its record, but no process is
     PUBLISHED = "published"
     REJECTED = "rejected"
     TRAINED = "trained"  # a member of an ensemble, which is published instead
@@ -155,11 +157,14 @@ def read_record(run_folder: Path) -> RunRecord:
     """The record of the run in a folder. Raises NotFound when it holds none, DataLoss when it cannot be read."""
     path = run_folder / RECORD_NAME
     try:
-        return RunRecord.model_validate_json(path.read_bytes())
+        record = RunRecord.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         raise NotFound(f"A run's folder holds {RECORD_NAME}. Received: {run_folder}") from None
     except ValidationError as error:
         raise DataLoss(f"{path} cannot be read: {error.error_count()} faults") from error
+    if record.state is RunState.RUNNING and not RunFolder(run_folder).is_held:
+        return record.model_copy(update={"state": RunState.KILLED})
+    return record
 
 
 def read_records(runs: Path) -> list[RunRecord]:

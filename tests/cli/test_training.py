@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from services.cli.app import app
-from services.core.errors import DataLoss, InvalidArgument
+from services.core.errors import DataLoss, FailedPrecondition, InvalidArgument
+from services.trainer.run_folder import RunFolder
+from services.trainer.run_record import RunState, read_record, write_record
 
 
 @pytest.fixture
@@ -99,6 +102,20 @@ def test_a_new_plugin_says_what_to_type_next(home: Path, tmp_path: Path) -> None
     (tmp_path / "file").touch()
     error = _run(home, "new-plugin", "squares", "--folder", str(tmp_path / "file")).exception
     assert isinstance(error, InvalidArgument) and "Not a directory" in error.message
+
+
+def test_a_run_whose_process_is_gone_is_told_apart_from_one_that_runs(home: Path) -> None:
+    done = _strict_json(_run(home, "train", "tiny", "--variant", "stuck", "--set", "epochs=1", "--json").stdout)
+    folder = RunFolder(home / "runs" / done["id"])
+    assert "--resume" not in _run(home, "runs").stdout
+    write_record(folder.path, read_record(folder.path).model_copy(update={"state": RunState.RUNNING}))
+    with closing(folder.hold()):
+        assert "running" in _run(home, "runs").stdout
+        error = _run(home, "train", "tiny", "--resume", folder.id).exception
+        assert isinstance(error, FailedPrecondition) and folder.id in error.message
+    listed = _run(home, "runs").stdout
+    assert "killed" in listed and "goes on: tensorgate train PLUGIN --resume RUN" in listed
+    assert _run(home, "train", "tiny", "--resume", folder.id).exit_code == 3  # the gate's, as the first time
 
 
 def test_ctrl_c_while_the_command_is_loaded_ends_it_without_a_word() -> None:

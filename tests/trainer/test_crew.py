@@ -132,7 +132,7 @@ def test_workers_end_with_the_same_weights_and_the_loss_of_one_is_told(tmp_path:
     ours, theirs = (state(tmp_path / str(number) / "runs" / run.id) for number, run in enumerate((first, follower)))
     for one, other in zip(ours, theirs, strict=True):
         np.testing.assert_array_equal(one, other)
-    assert (first.state, follower.state) == (RunState.REJECTED, RunState.RUNNING)  # it is not the follower's to judge
+    assert (first.state, follower.state) == (RunState.REJECTED, RunState.KILLED)  # it is not the follower's to judge
     assert first.metrics and not follower.metrics
     assert lost.state is RunState.FAILED
     assert "lost: Workers train together until all are done. Received:" in out

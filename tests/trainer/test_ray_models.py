@@ -232,7 +232,7 @@ def test_who_stops_a_run_stops_its_workers(workshop: Workshop, monkeypatch: pyte
     assert workers
     until(lambda: not any(worker.exists() for worker in workers), seconds=20)
     (record,) = read_records(workshop.home / "runs")
-    assert record.state is RunState.RUNNING, "it can be gone on with"
+    assert record.state is RunState.KILLED, "it can be gone on with"
 
 
 def test_of_a_run_that_goes_on_nothing_is_trained_twice(workshop: Workshop) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from services.core.errors import FailedPrecondition
 from services.trainer.run_record import RunRecord, RunState, read_records
 from tests.polling import until
 from tests.trainer.train_tiny import main
@@ -49,10 +50,14 @@ def test_a_killed_run_goes_on_from_its_last_epoch_and_ends_as_if_nothing_had_hap
 ) -> None:
     process = start(tmp_path)
     until(lambda: len(lines(tmp_path)) >= 3, seconds=120, every=0.005)
+    running = the_run(tmp_path)
+    assert running.state is RunState.RUNNING
+    with pytest.raises(FailedPrecondition, match=f"when it has ended. Received: {running.id}"):
+        main(tmp_path, running.id)
     process.kill()
     process.wait()
     killed = the_run(tmp_path)
-    assert killed.state is RunState.RUNNING
+    assert killed.state is RunState.KILLED
     assert len(lines(tmp_path)) < 25
     before = killed.seconds["fit"]
     assert before > 0, "what an epoch took is noted with it, so that a kill forgets none"
