@@ -73,6 +73,13 @@ def test_a_run_passes_only_if_it_is_not_much_worse_than_stable(
     assert "stable (version 7)" in verdict.reasons[1]
 
 
+def test_a_run_with_a_figure_that_is_no_number_does_not_pass_though_the_one_that_counts_is_good() -> None:
+    candidate = Candidate({"accuracy": 0.9, "loss": math.nan}, {"accuracy": 0.5}, DATA)
+    verdict = judge(ACCURACY, candidate, None)
+    assert not verdict.passed
+    assert verdict.reasons[1].startswith("no number: loss")
+
+
 def test_figures_on_other_data_are_not_compared() -> None:
     other = stable("accuracy", 0.99, 0.1, {"other.npz": "1" * 64})
     verdict = judge(ACCURACY, Candidate({"accuracy": 0.6}, {"accuracy": 0.5}, DATA), other)

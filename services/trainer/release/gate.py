@@ -33,8 +33,12 @@ class Candidate:
 
 
 def judge(metric: MetricRecord, run: Candidate, stable: Standing | None) -> Verdict:
-    """Passed if the run beats its baseline and is not worse than `stable` by more than the tolerance."""
+    """Passed if all figures are numbers, and the one that counts beats its baseline and holds `stable`, within the
+    tolerance.
+    """
     checks = [_against_baseline(metric, run)]
+    if wrong := [name for name, figure in run.metrics.items() if not math.isfinite(figure)]:
+        checks.append((False, f"no number: {', '.join(wrong)} (NaN in the data, or too high a learning rate?)"))
     if stable is not None:
         checks.append(_against_stable(metric, run, stable))
     return Verdict(passed=all(passed for passed, _ in checks), reasons=tuple(reason for _, reason in checks))
