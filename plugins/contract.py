@@ -310,7 +310,7 @@ class Plugin(ABC, Generic[C]):
 def _default_baseline(task: Task, data: Data) -> Mapping[str, float]:
     seen, targets = data.train.targets, data.test.targets
     if task is Task.CLASSIFY and not isinstance(seen, Mapping):
-        return {"accuracy": float(np.mean(targets == np.bincount(seen.reshape(-1)).argmax()))}
+        return {"accuracy": float(np.mean(targets == np.bincount(seen.reshape(-1).astype(np.int64)).argmax()))}
     if task is Task.REGRESS and not isinstance(seen, Mapping):
         return {"mae": float(np.mean(np.abs(targets - np.median(seen))))}
     raise FailedPrecondition(f"A plugin for {task}, or of several heads, states its own baseline. Received: none")

@@ -14,6 +14,10 @@ class Range:
     high: float
     log: bool = False
 
+    def __post_init__(self) -> None:
+        if not self.low <= self.high or (self.log and self.low <= 0):
+            raise ValueError(f"A Range goes up from low to high; with log, low is above 0. Received: {self}")
+
 
 @dataclass(frozen=True)
 class Choice:

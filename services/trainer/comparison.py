@@ -20,9 +20,10 @@ from plugins.contract import AllData, Untrained
 from services.core.errors import InvalidArgument
 from services.store import open_store
 from services.trainer.configuration import resolve_config, variant_of
+from services.trainer.data import load
 from services.trainer.discovery import load_plugin
 from services.trainer.fit.precision import make_deterministic
-from services.trainer.fit.protocols import best_epoch, fewer
+from services.trainer.fit.protocols import best_epoch
 from services.trainer.fit.recipe import Recipe
 from services.trainer.journal import Bench
 from services.trainer.pipeline import fit_folds
@@ -141,7 +142,7 @@ def _learned(name: str, request: CompareRequest, bench: Bench, folder: Path) -> 
     bench.progress.step(f"variant {name}")
     (folder / name).mkdir()
     make_deterministic(config)
-    train = fewer(plugin.load_data(config, bench.datasets), config).train
+    train = load(plugin, config, bench.datasets).train
     recipe = Recipe(
         plugin, name, config, MetricRecord(**asdict(plugin.metric)), RunFolder(folder / name), bench.progress
     )

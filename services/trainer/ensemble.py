@@ -29,9 +29,10 @@ from plugins.contract import (
     Variant,
 )
 from services.core.errors import FailedPrecondition, InvalidArgument
+from services.trainer.data import load
 from services.trainer.engines import LOCAL, engine_of
 from services.trainer.fit.precision import make_deterministic
-from services.trainer.fit.protocols import cuts, fewer
+from services.trainer.fit.protocols import cuts
 from services.trainer.heads import as_scores
 from services.trainer.journal import Bench
 from services.trainer.members import MembersRequest, find_members, plugin_of, recipe_of
@@ -113,7 +114,7 @@ def _member(run: str, bench: Bench) -> Member:
     recipe = recipe_of(run, bench)
     config = recipe.config
     make_deterministic(config)
-    data = fewer(bench.plugin.load_data(config, bench.datasets), config)
+    data = load(bench.plugin, config, bench.datasets)
     model, _, _ = fit_all(recipe, data.train)
     return Member(run, model, data, cuts(recipe.protocol, len(data.train), config.rows_seed)[0].validation)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,9 @@ import numpy as np
 
 from plugins.contract import EVALUATION_BATCH, Array, OutputField, Samples, Signature
 from services.core.card import Expected, SignatureCard
+from services.core.errors import InvalidArgument
 from services.core.predictions import expected_of
+from services.trainer.data import Part
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,18 @@ def heads_of(fields: Mapping[str, OutputField], model: Any, samples: Samples) ->
     return tuple(heads)
 
 
+def check_targets(fields: Mapping[str, OutputField], part: Part) -> None:
+    """Raises InvalidArgument where a head's targets are not class numbers of its scores, or not as many as its values.
+
+    Of a class number that is too large TensorFlow says so on a processor only.
+    """
+    for field in fields.values():
+        targets = _of(part.samples.targets, field)
+        fault = _class_fault(field, targets) if field.content == "scores" else _value_fault(field, targets)
+        if fault:
+            raise InvalidArgument(f"load_data gives {fault} in {part.name}")
+
+
 def expectations(signatures: Mapping[str, Signature | SignatureCard], heads: Sequence[Head]) -> Mapping[str, Expected]:
     """How the heads' answers are spread, by name; none for a name that is another output in some signature."""
     outputs = [field for signature in signatures.values() for field in signature.outputs]
@@ -74,6 +89,36 @@ def as_scores(answer: Array) -> Array:
     return np.concatenate([1 - answer, answer], axis=1) if answer.shape[1] == 1 else answer
 
 
+def _class_fault(field: OutputField, targets: Array) -> str:
+    classes = len(field.labels) or (field.shape[-1] if field.shape else None)
+    last = f"to {classes - 1}" if classes else "on"
+    rule = f"class numbers as targets of {field.name}: whole, one a sample, from 0 {last}"
+    whole = targets.dtype.kind in "iub" or (targets.dtype.kind == "f" and (targets == np.floor(targets)).all())
+    if not whole or targets.size != len(targets):
+        return f"{rule}. Received: {_told(targets)}"
+    if targets.size and not 0 <= targets.min() <= targets.max() < (classes or math.inf):
+        return f"{rule}. Received: {targets.min()} to {targets.max()}"
+    return ""
+
+
+def _value_fault(field: OutputField, targets: Array) -> str:
+    width = field.shape[0] if len(field.shape) == 1 else None if field.shape else 1
+    if width is None or targets.size == len(targets) * width:
+        return ""
+    return f"as many targets as {field.name} has values, {width} a sample. Received: {_told(targets)}"
+
+
+def _told(targets: Array) -> str:
+    return f"{targets.dtype} of shape {list(targets.shape)}"
+
+
 def _of(columns: Any, field: OutputField) -> Any:
     """A head's column among several by name, or the only one there is."""
-    return columns[field.name] if isinstance(columns, Mapping) else columns
+    if not isinstance(columns, Mapping):
+        return columns
+    if field.name not in columns:
+        raise InvalidArgument(
+            "A head of the first signature has the name of one of the model's outputs, and of its targets. "
+            f"Received: {field.name}, and {', '.join(columns)}"
+        )
+    return columns[field.name]

@@ -15,7 +15,7 @@ from services.trainer.fit.crew import Crew
 from services.trainer.fit.recipe import Engine, here
 from services.trainer.progress import RunProgress
 from services.trainer.run_folder import RunFolder
-from services.trainer.run_record import RunRecord, write_record
+from services.trainer.run_record import RunRecord, RunState, write_record
 
 
 class RecordingDatasets(Datasets, Protocol):
@@ -61,6 +61,18 @@ class Journal:
         """Change the record."""
         self.record = self.record.model_copy(update=changes)
         write_record(self.folder.path, self.record)
+
+    def fail(self, error: Exception) -> list[str]:
+        """Note what was raised; what there is to say besides. A run that had ended has: all but its report is there."""
+        running = self.record.state is RunState.RUNNING
+        state = RunState.FAILED if running else self.record.state
+        self.note(state=state, error=f"{type(error).__name__}: {error}")
+        said = []
+        if error.__cause__ is not None:
+            said.append(f"the whole traceback: {self.folder.write_traceback(error)}")
+        if running and self.folder.metrics.exists():
+            said.append(f"what was trained is kept: --resume {self.record.id} goes on")
+        return said
 
     def close(self) -> None:
         """Let go of the run's folder."""

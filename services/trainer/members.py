@@ -15,7 +15,7 @@ from typing import Any
 from plugins.contract import Array, Config, Dataset, HoldOut, Plugin
 from services.core.errors import FailedPrecondition, InvalidArgument
 from services.trainer.configuration import resolve_config, validate_config, variant_of
-from services.trainer.fit.protocols import fewer
+from services.trainer.data import load
 from services.trainer.fit.recipe import Faults, Planned, Recipe
 from services.trainer.journal import Bench, Journal, RecordingDatasets
 from services.trainer.pipeline import TrainRequest, begin, carry_out, plan_folds
@@ -142,7 +142,7 @@ def _train(begun: Sequence[tuple[Config, Journal]], runs: Sequence[str], bench: 
 
 def _planned(run: str, bench: Bench) -> Planned:
     recipe = recipe_of(run, bench)
-    data = fewer(bench.plugin.load_data(recipe.config, bench.datasets), recipe.config)
+    data = load(bench.plugin, recipe.config, bench.datasets)
     (plan,) = plan_folds(recipe, len(data.train))
     return Planned(recipe, plan)
 

@@ -23,16 +23,19 @@ from services.core.errors import FailedPrecondition
 from services.core.refs import STABLE, check_label, check_model_name
 from services.store import Store, open_store
 from services.trainer.configuration import resolve_config, validate_config, variant_of
+from services.trainer.data import Part, gaps, load
 from services.trainer.discovery import load_plugin
 from services.trainer.engines import LOCAL, crew_of, engine_of
 from services.trainer.environment import environment
+from services.trainer.fit.figures import baseline_of, figures_on
 from services.trainer.fit.fitting import fit, fresh_model
 from services.trainer.fit.precision import make_deterministic
-from services.trainer.fit.protocols import FINAL, best_epoch, cuts, fewer, trains_again
+from services.trainer.fit.protocols import FINAL, best_epoch, cuts, trains_again
 from services.trainer.fit.recipe import Plan, Planned, Recipe
 from services.trainer.interval import Interval, figure_interval
 from services.trainer.journal import Bench, Journal
 from services.trainer.progress import figures_text, progress_on
+from services.trainer.rehearsal import rehearse
 from services.trainer.release.gate import Candidate, Standing, judge
 from services.trainer.release.publishing import Label, publish
 from services.trainer.report.page import write_report
@@ -81,7 +84,7 @@ def trained_on_the_same(request: TrainRequest, bench: Bench) -> bool:
     standing = _standing(bench.store, model_name(request.model, plugin))
     if standing is None:
         return False
-    plugin.load_data(resolve_config(plugin, request.variant, request.overrides), bench.datasets)
+    load(plugin, resolve_config(plugin, request.variant, request.overrides), bench.datasets)
     alike = standing.card.lineage.data_sha256 == bench.datasets.fetched
     told = f"not trained: the data are those of stable (version {standing.version})"
     bench.progress.step(told if alike else f"the data are others than those of stable (version {standing.version})")
@@ -109,8 +112,8 @@ def carry_out(request: TrainRequest, bench: Bench, config: Config, journal: Jour
         make_deterministic(config)
         _walk(request, bench, config, journal)
     except Exception as error:  # whatever went wrong, the record says so before it is raised
-        ended = journal.record.state is not RunState.RUNNING  # all but the report is there
-        journal.note(state=journal.record.state if ended else RunState.FAILED, error=f"{type(error).__name__}: {error}")
+        for sentence in journal.fail(error):
+            bench.progress.step(sentence)
         raise
     finally:
         bench.progress.close()
@@ -180,33 +183,23 @@ def _walk(request: TrainRequest, bench: Bench, config: Config, journal: Journal)
     plugin, progress = bench.plugin, bench.progress
     progress.step("loading data")
     with journal.timed("load_data"):
-        data = fewer(plugin.load_data(config, bench.datasets), config)
-    journal.note(
-        samples={"train": len(data.train), "test": len(data.test)},
-        baseline=dict(plugin.baseline(data)),
-        data_sha256=dict(bench.datasets.fetched),
-    )
+        data = load(plugin, config, bench.datasets)
+    journal.note(samples={"train": len(data.train), "test": len(data.test)}, data_sha256=dict(bench.datasets.fetched))
+    for sentence in gaps(data):
+        progress.step(sentence)
+    recipe = _recipe(bench, config, journal)
+    with journal.timed("rehearse"):
+        rehearse(recipe, data)
+    journal.note(baseline=baseline_of(plugin, data))
     with journal.timed("fit") as note:
         each_epoch = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: note())
-        record, folder = journal.record, journal.folder
-        recipe = Recipe(
-            plugin,
-            record.variant,
-            config,
-            record.metric,
-            folder,
-            progress,
-            watchers=(each_epoch,),
-            engine=bench.engine,
-            crew=bench.crew,
-        )
-        model, folds, final = fit_all(recipe, data.train)
+        model, folds, final = fit_all(replace(recipe, watchers=(each_epoch,)), data.train)
     journal.note(folds=folds, final=final, parameters=model.count_params())
     if not bench.leads:
         progress.step("trained; the first worker does the rest")
         return
     with journal.timed("evaluate"):
-        journal.note(metrics=dict(plugin.evaluate(model, data.test, config)))
+        journal.note(metrics=figures_on(Part("test", data.test), model, recipe))
         run = finished(plugin, model, data)
         journal.note(interval=_interval(journal.record, run), expected=run.expected)
     progress.step(f"test {figures_text(journal.record.metrics)} baseline {figures_text(journal.record.baseline)}")
@@ -215,6 +208,20 @@ def _walk(request: TrainRequest, bench: Bench, config: Config, journal: Journal)
     with journal.timed("report"):
         write_report(journal.folder.path, report_of(plugin, journal.record, run))
     shutil.rmtree(journal.folder.features, ignore_errors=True)  # they may be large
+
+
+def _recipe(bench: Bench, config: Config, journal: Journal) -> Recipe:
+    record = journal.record
+    return Recipe(
+        bench.plugin,
+        record.variant,
+        config,
+        record.metric,
+        journal.folder,
+        bench.progress,
+        engine=bench.engine,
+        crew=bench.crew,
+    )
 
 
 def _interval(record: RunRecord, run: Finished) -> Interval | None:

@@ -18,11 +18,11 @@ import ray
 from ray.util.queue import Queue
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from services.trainer.data import load
 from services.trainer.fit.checkpoint import state_file
 from services.trainer.fit.fitting import fit
 from services.trainer.fit.log import trim_lines
 from services.trainer.fit.precision import make_deterministic
-from services.trainer.fit.protocols import fewer
 from services.trainer.fit.recipe import Assignment, Faults, Plan, Planned, Recipe
 from services.trainer.progress import EpochDone, RunProgress
 from services.trainer.ray_cluster import datasets_of_worker, errors_as_here, room
@@ -191,7 +191,7 @@ def _work(assignment: Assignment, plan: Plan, progress: Teller, mirror: str) -> 
     plugin, config = assignment.plugin, assignment.config
     progress.begin()
     make_deterministic(config)
-    train = fewer(plugin.load_data(config, datasets_of_worker(mirror, progress.step)), config).train
+    train = load(plugin, config, datasets_of_worker(mirror, progress.step)).train
     with TemporaryDirectory() as path:
         folder = RunFolder(Path(path))
         recipe = Recipe(plugin, assignment.variant, config, metric_record(plugin.metric), folder, progress)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import re
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -93,6 +94,12 @@ class RunFolder:
         except FileNotFoundError:
             pass
         return False
+
+    def write_traceback(self, error: Exception) -> Path:
+        """Keep all that Python tells of a fault, for who needs more than its sentence."""
+        path = self.path / "traceback.txt"
+        path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+        return path
 
     def write_config(self, config: Mapping[str, object]) -> None:
         """Keep what the run was asked to do."""

@@ -10,7 +10,9 @@ import pytest
 
 from plugins.contract import OutputField, Samples, Task
 from services.core.card import SignatureCard
-from services.trainer.heads import Head, expectations, head_fields, heads_of
+from services.core.errors import InvalidArgument
+from services.trainer.data import Part
+from services.trainer.heads import Head, check_targets, expectations, head_fields, heads_of
 
 AGE = OutputField(name="age", dtype="float32", shape=(1,), content="values")
 SEX = OutputField(name="sex", dtype="float32", shape=(2,), content="scores", labels=("male", "female"))
@@ -46,6 +48,39 @@ def test_each_head_has_its_own_answers_and_targets(model: Any) -> None:
     np.testing.assert_allclose(sex.predictions.sum(axis=1), 1)  # a sigmoid's column has become two
     assert sex.sample_scores().tolist() == [1.0, 0.0]
     assert (age.labels, sex.labels) == ((), ("male", "female"))
+
+
+@pytest.mark.parametrize(
+    ("field", "targets", "told"),
+    [
+        (SEX, np.array([0, 1, 2]), "from 0 to 1. Received: 0 to 2 in train"),
+        (SEX, np.array([-1, 0, 1]), "from 0 to 1. Received: -1 to 1 in train"),
+        (SEX, np.array([0.0, 0.5, 1.0]), r"Received: float64 of shape \[3\] in train"),
+        (SEX, np.array(["male"] * 3), r"Received: <U4 of shape \[3\] in train"),
+        (SEX, np.eye(2)[[0, 1, 0]], r"Received: float64 of shape \[3, 2\] in train"),
+        (AGE, np.zeros((3, 2)), r"as many targets as age has values, 1 a sample. Received: float64 of shape \[3, 2\]"),
+        (AGE, {"ages": np.zeros(3)}, "Received: age, and ages"),
+    ],
+)
+def test_targets_that_are_no_answers_of_their_head_are_refused(field: OutputField, targets: Any, told: str) -> None:
+    with pytest.raises(InvalidArgument, match=told):
+        check_targets({"": field}, Part("train", Samples(np.zeros(3), targets)))
+
+
+@pytest.mark.parametrize(
+    ("field", "targets"),
+    [
+        (SEX, np.array([0, 1])),
+        (SEX, np.array([[0.0], [1.0]], np.float32)),
+        (SEX, np.array([False, True])),
+        (SEX, np.array([], np.int64)),
+        (AGE, np.zeros(2)),
+        (AGE, {"age": np.zeros((2, 1))}),
+        (AGE.model_copy(update={"shape": (None,)}), np.zeros((2, 7))),
+    ],
+)
+def test_targets_are_class_numbers_or_as_many_values_as_their_head_has(field: OutputField, targets: Any) -> None:
+    check_targets({"": field}, Part("train", Samples(np.zeros(2), targets)))
 
 
 def test_answers_are_expected_by_output_but_not_where_its_name_is_another_in_some_signature() -> None:

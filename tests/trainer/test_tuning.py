@@ -21,6 +21,7 @@ from services.trainer.progress import PlainProgress
 from services.trainer.run_record import MetricRecord, RunState
 from services.trainer.study.trial import Pruning, hopeless_in
 from services.trainer.study.tuning import TuneRequest, open_study, tune
+from tests.trainer.mistaken_plugin import network, softmax
 from tests.trainer.tiny_plugin import Tiny
 from tests.trainer.train_tiny import NoDatasets, Refused
 
@@ -102,3 +103,36 @@ def test_a_plugin_that_says_nothing_of_what_to_search_is_refused(tmp_path: Path)
     plain = Bench(Tiny(), bench.datasets, bench.store, bench.runs, bench.progress)
     with pytest.raises(InvalidArgument, match="says what to search"):
         tune(request(3), plain, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("search", "told"),
+    [
+        ({"unit": Range(2, 8)}, "A setting is one of: .*, units, .*Received: 'unit'"),
+        ({"units": Range(0.5, 8.5)}, "units: Input should be a valid integer.* Received: '0.5'"),
+        ({"units": Choice((4, "many"))}, "units: Input should be a valid integer.* Received: 'many'"),
+        ({"units": [4, 8]}, r"a Range or a Choice. Received: units: \[4, 8\]"),
+    ],
+)
+def test_what_cannot_be_searched_is_told_before_anything_is_tried(
+    search: Mapping[str, Any], told: str, tmp_path: Path
+) -> None:
+    bench = bench_in(tmp_path)
+    vars(bench.plugin).update(search=search)
+    with pytest.raises(InvalidArgument, match=told):
+        tune(request(2), bench, tmp_path / "studies")
+    assert not (tmp_path / "studies").exists()
+
+
+@pytest.mark.parametrize("ends", [(8, 1, False), (0, 8, True), (float("nan"), 1.0, False)])
+def test_a_range_goes_up_and_by_orders_of_magnitude_from_above_zero(ends: tuple[float, float, bool]) -> None:
+    with pytest.raises(ValueError, match=r"goes up from low to high.* Received: Range\(low="):
+        Range(*ends)
+
+
+def test_a_model_that_does_not_fit_its_data_is_told_before_anything_is_tried(tmp_path: Path) -> None:
+    bench = bench_in(tmp_path)
+    vars(bench.plugin).update(build_model=network(lambda: softmax(3)))
+    with pytest.raises(InvalidArgument, match=r"Received: float32 of shape \[rows, 3\]"):
+        tune(request(2), bench, tmp_path / "studies")
+    assert not (tmp_path / "studies").exists()

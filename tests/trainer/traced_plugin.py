@@ -61,6 +61,6 @@ class Traced(Refused):
         note.touch()
         if config.units == DEADLY and first and os.getpid() != config.driver:
             os.kill(os.getpid(), signal.SIGKILL)
-        if config.units == FAULTY:
+        if config.units == FAULTY and os.getpid() != config.driver:  # which rehearses
             raise ValueError("six units are too many")
         return super().build_model(config, variant, train)

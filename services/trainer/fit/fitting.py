@@ -13,8 +13,10 @@ import keras
 import numpy as np
 from tensorflow.python.framework.ops import gradient_registry
 
-from plugins.contract import EVALUATION_BATCH, Config, Samples
+from plugins.contract import EVALUATION_BATCH, Config, Samples, Untrained
 from services.core.errors import InvalidArgument
+from services.trainer.data import Part
+from services.trainer.faults import told
 from services.trainer.fit.activations import ActivationLog
 from services.trainer.fit.balance import class_weights
 from services.trainer.fit.batches import (
@@ -29,6 +31,7 @@ from services.trainer.fit.batches import (
 )
 from services.trainer.fit.checkpoint import Checkpoint, state_file
 from services.trainer.fit.crew import Crew, Lesson, check_crew, crew_here, losses_told, teach
+from services.trainer.fit.figures import figures_on, meeting
 from services.trainer.fit.frozen import features
 from services.trainer.fit.log import EpochLog, Lines, trim_lines, trim_rows
 from services.trainer.fit.precision import precision
@@ -46,12 +49,15 @@ def fresh_model(recipe: Recipe, seed: int, train: Samples) -> Any:
     keras.backend.clear_session()
     keras.utils.set_random_seed(seed)
     with recipe.scope:
-        with precision(recipe.config):
+        with precision(recipe.config), told(recipe.plugin, f"{_BUILT} for variant {recipe.variant}"):
             model = recipe.plugin.build_model(recipe.config, recipe.variant, train)
         if not isinstance(model, keras.Model):
             raise InvalidArgument(f"{_BUILT}. Received: {type(model).__name__}")
+        if getattr(model, "optimizer", None) is None and not isinstance(recipe.protocol, Untrained):
+            raise InvalidArgument(f"{_BUILT}. Received: a {type(model).__name__}, not compiled")
         if not model.built:
-            model(next(iter(train.take(np.arange(1)).in_order(1)))[0])
+            with meeting(Part("train", train), model, recipe):
+                model(next(iter(train.take(np.arange(1)).in_order(1)))[0])
     return model
 
 
@@ -112,8 +118,6 @@ def _built(recipe: Recipe, stage: Stage) -> tuple[Any, Any, Stage]:
     """The whole model, what of it is left to train, and what that is trained on."""
     whole = _fresh(recipe, stage)
     model, left = _without_frozen_part(recipe, stage, whole)
-    if getattr(model, "optimizer", None) is None:
-        raise InvalidArgument(f"{_BUILT}. Received: a {type(whole).__name__}, not compiled")
     with recipe.scope:
         model.optimizer.build(model.trainable_variables)  # now, so that a checkpoint has somewhere to go
     return whole, model, left
@@ -134,18 +138,22 @@ def _in_32_bits(recipe: Recipe, stage: Stage, model: Any) -> Any:
 
 def _without_frozen_part(recipe: Recipe, stage: Stage, model: Any) -> tuple[Any, Stage]:
     """What is left to train, and the samples as they come out of the frozen part; the layers stay the model's own."""
-    frozen = recipe.plugin.frozen(model)
-    if frozen is None:
-        return model, stage
+    plugin = recipe.plugin
+    with (
+        recipe.scope,
+        told(plugin, f"frozen of plugin {plugin.name} returns a part of the model, from its input on, or None"),
+    ):
+        frozen = plugin.frozen(model)
+        if frozen is None:
+            return model, stage
+        rest = keras.Model(frozen.output, model.output)
+        rest.compile_from_config(model.get_compile_config())
 
     def run(samples: Samples, part: str) -> Samples:
         recipe.progress.step(f"running the frozen part of the model once over {len(samples)} samples")
         folder = recipe.folder.features / stage.name.replace(" ", "-") / part
         return replace(samples, inputs=features(frozen, samples, folder), read=None)
 
-    with recipe.scope:
-        rest = keras.Model(frozen.output, model.output)
-        rest.compile_from_config(model.get_compile_config())
     validation = run(stage.validation, "validation") if stage.validation is not None else None
     trained = state_file(recipe.folder, stage.name).read().is_end(stage.epochs)
     train = stage.train if trained else run(stage.train, "train")
@@ -154,7 +162,11 @@ def _without_frozen_part(recipe: Recipe, stage: Stage, model: Any) -> tuple[Any,
 
 def _train(model: Any, recipe: Recipe, stage: Stage, callbacks: list[Any]) -> None:
     done = len(callbacks[-1].progressed.epochs)
-    with _graphs_forgotten(), _as_callbacks_need_it(callbacks):
+    with (
+        _graphs_forgotten(),
+        _as_callbacks_need_it(callbacks),
+        meeting(Part("train", stage.train), model, recipe),
+    ):
         model.fit(
             _weighed(batches(*_order(recipe, stage, range(done, stage.epochs))), recipe, stage),
             steps_per_epoch=steps_of(stage.train, recipe.config),
@@ -278,7 +290,7 @@ def _record(recipe: Recipe, stage: Stage, model: Any, history: Any) -> StageReco
         return StageRecord(name=stage.name, best_epoch=len(next(iter(history.values()))), history=history)
     return StageRecord(
         name=stage.name,
-        metrics=dict(recipe.plugin.evaluate(model, stage.validation, recipe.config)),
+        metrics=figures_on(Part("validation", stage.validation), model, recipe),
         best_epoch=best_epoch(recipe.metric, [history]),
         history=history,
     )

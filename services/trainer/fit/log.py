@@ -55,7 +55,7 @@ class EpochLog(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Tell the figures."""
         figures = {name: float(value) for name, value in (logs or {}).items()}
-        if self._metric is not None and self._metric.name not in figures:
+        if self._metric is not None and f"val_{self._metric.name}" not in figures:
             raise InvalidArgument(
                 f"A plugin's metric is one that its model is compiled with. Received: {self._metric.name!r}, "
                 f"and a model with {', '.join(name for name in figures if not name.startswith('val_'))}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from plugins.contract import AllData, Array, Config, Data, EvaluationProtocol, HoldOut, IteratedKFold, KFold, Untrained
+from plugins.contract import AllData, Array, EvaluationProtocol, HoldOut, IteratedKFold, KFold, Untrained
 from services.core.errors import InvalidArgument
 from services.trainer.run_record import History, MetricRecord
 
@@ -22,14 +22,6 @@ class Cut:
     name: str
     train: Array
     validation: Array
-
-
-def fewer(data: Data, config: Config) -> Data:
-    """The data with as many training samples as the config asks for, in their order; the test split stays whole."""
-    if config.samples is None or config.samples >= len(data.train):
-        return data
-    drawn = np.random.default_rng(config.rows_seed).choice(len(data.train), config.samples, replace=False)
-    return Data(train=data.train.take(np.sort(drawn)), test=data.test)
 
 
 def cuts(protocol: EvaluationProtocol, rows: int, seed: int) -> tuple[Cut, ...]:

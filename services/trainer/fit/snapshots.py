@@ -9,6 +9,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from services.core.errors import InvalidArgument
+
 
 class Snapshots(keras.callbacks.Callback):
     """Writes `epoch-0001.png`, ... into a folder, and the same as an image for TensorBoard; nothing for None."""
@@ -22,6 +24,8 @@ class Snapshots(keras.callbacks.Callback):
         picture = self._draw(self.model)
         if picture is None:
             return
+        if not isinstance(picture, bytes):
+            raise InvalidArgument(f"snapshot returns PNG bytes, or None. Received: {type(picture).__name__}")
         self._folder.mkdir(parents=True, exist_ok=True)
         (self._folder / f"epoch-{epoch + 1:04}.png").write_bytes(picture)
         writer = tf.summary.create_file_writer(str(self._board / "snapshots"))

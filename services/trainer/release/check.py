@@ -22,7 +22,8 @@ from services.core.errors import FailedPrecondition
 from services.core.tensors import Array, from_proto
 from services.core.tfs import get_model_metadata_pb2, meta_graph_pb2, predict_pb2, types_pb2
 from services.core.tfs_stubs import prediction_service_pb2_grpc
-from services.trainer.release.export import Exported, Tensors
+from services.trainer.release.export import Exported
+from services.trainer.release.signatures import Tensors
 from services.trainer.release.warmup import predict_request
 
 _VERSION = 1
@@ -79,7 +80,7 @@ def _port(server: subprocess.Popen[bytes], log: Path) -> int:
     try:
         return int(json.loads(lines.get(timeout=_START_SECONDS))["grpc_port"])
     except (Empty, json.JSONDecodeError):
-        said = log.read_text(errors="replace")[-_LOG_CHARACTERS:]
+        said = log.read_text(errors="replace").strip().rpartition("\nFailed to start server. ")[-1][-_LOG_CHARACTERS:]
         raise FailedPrecondition(f"A fresh model server loads the export. Received: {said or 'no answer'}") from None
 
 

@@ -12,10 +12,12 @@ from plugins.contract import Plugin, Signature
 from services.core.card import Card, Lineage
 from services.core.errors import Aborted
 from services.store import UploadProgress
+from services.trainer.faults import told
 from services.trainer.journal import Bench, Journal
 from services.trainer.progress import RunProgress
 from services.trainer.release.check import check
 from services.trainer.release.export import export, signature_cards
+from services.trainer.release.signatures import signatures_of
 from services.trainer.run_record import RunRecord, RunState
 
 _LARGE = 50_000_000  # bytes: a smaller upload is over before one could read of it
@@ -37,11 +39,11 @@ def publish(label: Label | None, bench: Bench, journal: Journal, model: Any) -> 
     Raises InvalidArgument or FailedPrecondition when what would be published is not what was trained.
     """
     record, folder = journal.record, journal.folder.export
-    signatures = bench.plugin.signatures(model)
+    signatures = signatures_of(bench.plugin, model)
     card = card_of(bench.plugin, record, signatures)
     shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed while exporting
     bench.progress.step("exporting")
-    with journal.timed("export"):
+    with journal.timed("export"), told(bench.plugin, f"Signatures of plugin {bench.plugin.name} answer their examples"):
         exported = export(model, signatures, card, folder)
     bench.progress.step("checking in a fresh model server")
     with journal.timed("check"):

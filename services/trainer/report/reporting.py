@@ -10,7 +10,9 @@ import numpy as np
 
 from plugins.contract import Array, Data, Plugin, Samples
 from services.core.card import Expected
+from services.trainer.faults import told
 from services.trainer.heads import Head, expectations, head_fields, heads_of
+from services.trainer.release.signatures import signatures_of
 from services.trainer.run_record import Answers, Mistake, Report, RunRecord
 
 _MISTAKES = 12
@@ -28,13 +30,18 @@ class Finished:
 
 def finished(plugin: Plugin[Any], model: Any, data: Data) -> Finished:
     """The model with its answers."""
-    signatures = plugin.signatures(model)
+    signatures = signatures_of(plugin, model)
     heads = heads_of(head_fields(signatures), model, data.test)
     return Finished(model, data, heads, expectations(signatures, heads))
 
 
 def report_of(plugin: Plugin[Any], record: RunRecord, run: Finished) -> Report:
     """The report of a run."""
+    with told(plugin, f"show and figures of plugin {plugin.name} return what the report shows"):
+        return _report(plugin, record, run)
+
+
+def _report(plugin: Plugin[Any], record: RunRecord, run: Finished) -> Report:
     return Report(
         record=record,
         model=run.model,

@@ -11,9 +11,10 @@ import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from plugins.contract import Datasets
+from services.trainer.data import load
 from services.trainer.fit.fitting import fit
 from services.trainer.fit.precision import make_deterministic
-from services.trainer.fit.protocols import cuts, fewer
+from services.trainer.fit.protocols import cuts
 from services.trainer.fit.recipe import Assignment, Recipe, Stage
 from services.trainer.progress import RunProgress
 from services.trainer.run_folder import RunFolder
@@ -45,7 +46,7 @@ def run_trial(
     make_deterministic(config)
     watch = Pruning(hopeless, metric)
     recipe = Recipe(plugin, assignment.variant, config, metric, RunFolder(folder), progress, (watch,))
-    data = fewer(plugin.load_data(config, datasets), config).train
+    data = load(plugin, config, datasets).train
     cut = cuts(recipe.protocol, len(data), config.rows_seed)[0]
     stage = Stage("trial", 0, config.epochs, 0, False, data.take(cut.train), data.take(cut.validation))
     _, record = fit(recipe, stage)

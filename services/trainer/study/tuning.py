@@ -16,14 +16,18 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from plugins.contract import AllData, Plugin, Range, Search, Untrained
-from services.core.errors import FailedPrecondition, InvalidArgument
+from services.core.errors import FailedPrecondition, InvalidArgument, received
 from services.trainer.configuration import resolve_config, variant_of
+from services.trainer.data import load
 from services.trainer.engines import ENGINES, LOCAL, needs_ray
-from services.trainer.fit.recipe import Assignment
+from services.trainer.fit.precision import make_deterministic
+from services.trainer.fit.recipe import Assignment, Recipe
 from services.trainer.journal import Bench
 from services.trainer.pipeline import TrainRequest, bench_of, train
+from services.trainer.rehearsal import rehearse
 from services.trainer.report.study_report import StudyReport, write_study_report
-from services.trainer.run_record import RunRecord
+from services.trainer.run_folder import RunFolder
+from services.trainer.run_record import RunRecord, metric_record
 from services.trainer.settings import TrainerSettings
 from services.trainer.study.trial import Draw, Engine, hopeless_in, run_trial, try_again
 
@@ -61,6 +65,8 @@ def tune(request: TuneRequest, bench: Bench, studies: Path, mirror: str = "") ->
     variant, space = _checked(request, bench.plugin)
     folder = studies / request.study
     engine = _engine(request, bench, folder, mirror)
+    _check_space(request, bench.plugin)
+    _rehearse(request, bench, variant, RunFolder(folder))
     folder.mkdir(parents=True, exist_ok=True)
     study = open_study(request, bench.plugin, folder)
     while (left := _left(request, study)) > 0:
@@ -94,6 +100,22 @@ def _checked(request: TuneRequest, plugin: Plugin[Any]) -> tuple[str, Mapping[st
     return variant, plugin.search
 
 
+def _check_space(request: TuneRequest, plugin: Plugin[Any]) -> None:
+    """All that a trial may draw is a valid setting, if the ends and choices are. Raises InvalidArgument."""
+    for name, search in plugin.search.items():
+        if not isinstance(search, Search):
+            raise InvalidArgument(f"What is searched is a Range or a Choice. Received: {name}: {received(search)}")
+        for value in (search.low, search.high) if isinstance(search, Range) else search.options:
+            resolve_config(plugin, request.variant, (*request.overrides, f"{name}={value}"))
+
+
+def _rehearse(request: TuneRequest, bench: Bench, variant: str, folder: RunFolder) -> None:
+    plugin, config = bench.plugin, resolve_config(bench.plugin, variant, request.overrides)
+    make_deterministic(config)
+    recipe = Recipe(plugin, variant, config, metric_record(plugin.metric), folder, bench.progress)
+    rehearse(recipe, load(plugin, config, bench.datasets))
+
+
 def _engine(request: TuneRequest, bench: Bench, folder: Path, mirror: str) -> Engine:
     if request.engine == LOCAL:
         return Here(bench, folder)
@@ -104,7 +126,7 @@ def _engine(request: TuneRequest, bench: Bench, folder: Path, mirror: str) -> En
 
 def open_study(request: TuneRequest, plugin: Plugin[Any], folder: Path) -> optuna.Study:
     """The study in the folder, new or gone on with; a trial that a kill cut short is to be tried again."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     storage = JournalStorage(JournalFileBackend(str(folder / _JOURNAL)))
     study = optuna.create_study(
         storage=storage,
