@@ -6,6 +6,7 @@ import asyncio
 import socket
 from contextlib import suppress
 
+from services.core.sockets import BACKLOG
 from services.rpc.call import Rules
 from services.rpc.server_connection import Connections, ServerConnection
 
@@ -23,7 +24,7 @@ class Server:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # connections inherit it
         loop = asyncio.get_running_loop()
         self._listening = await loop.create_server(
-            lambda: ServerConnection(self._rules, self._connections), sock=listener
+            lambda: ServerConnection(self._rules, self._connections), sock=listener, backlog=BACKLOG
         )
         port: int = listener.getsockname()[1]
         return port

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import socket
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -360,6 +362,20 @@ async def test_an_error_that_is_told_a_thousand_times_is_a_new_one_each_time() -
                 await own.unary("/x/refuse", b"", 30)
             told.append(caught.value)
         assert len({id(one) for one in told}) == 3
+
+
+async def test_hundreds_may_come_while_the_server_is_busy() -> None:
+    async with serving() as (_, _, address):
+        host, port = address.split(":")
+        clients = [socket.socket() for _ in range(500)]
+        for client in clients:
+            client.setblocking(False)
+            client.connect_ex((host, int(port)))
+        time.sleep(0.1)  # the server's loop is this one, and takes nobody meanwhile
+        waiting = sum(client.connect_ex((host, int(port))) == errno.EALREADY for client in clients)
+        for client in clients:
+            client.close()
+        assert not waiting
 
 
 async def test_http_1_is_told_what_this_port_speaks() -> None:
