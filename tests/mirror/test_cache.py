@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import math
 import os
 import shutil
@@ -93,7 +94,9 @@ async def test_of_two_mirrors_that_share_a_cache_one_is_killed_while_both_fetch_
     async with scripted_server() as (first, _), scripted_server() as (second, _):
         doomed = await slow_mirror(store, pods[0], cache, first.address)
         await eventually(lambda: claims.is_dir() and len(list(claims.iterdir())) == 2)
-        doomed.send_signal(signal.SIGSTOP)  # with all it has locked, until the other is as far
+        with (cache / ".locks" / "room").open() as room:
+            fcntl.flock(room, fcntl.LOCK_EX)  # both claims are whole: the other needs this lock for its own
+            doomed.send_signal(signal.SIGSTOP)  # with all else it has locked, until the other is as far
         other = await slow_mirror(store, pods[1], cache, second.address)
         await eventually(lambda: len(list(claims.iterdir())) == 4)
         assert not list(cache.glob("[!.]*")), "both have a claim for each version, and nothing is whole"
