@@ -12,8 +12,9 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -75,12 +76,17 @@ def ask(port: int, path: str, body: bytes | None = None) -> bytes:
     return read
 
 
-def paced(port: int, models: int, seconds: float) -> Sequence[float]:
-    """Milliseconds of each answer, from when the request was due."""
+def regress(port: int, models: int, number: int) -> None:
+    """A request of one model, by turns."""
+    ask(port, f"/api/models/{name_of(number % models)}/regress", BODY)
+
+
+def paced(request: Callable[[int], object], seconds: float) -> Sequence[float]:
+    """Milliseconds of each answer, from when the request was due; each is told its number."""
 
     def one(due: float, number: int) -> float:
         time.sleep(max(due - time.perf_counter(), 0))
-        ask(port, f"/api/models/{name_of(number % models)}/regress", BODY)
+        request(number)
         return (time.perf_counter() - due) * 1000
 
     began = time.perf_counter() + 0.1
@@ -110,12 +116,13 @@ def measured(models: int, seconds: float) -> Iterator[str]:
                 before = cpu_seconds(pid)
                 time.sleep(seconds)
                 yield f"{(cpu_seconds(pid) - before) / seconds * 100:.0f}"
+                asked = partial(regress, port, models)
                 for number in range(models):
-                    ask(port, f"/api/models/{name_of(number)}/regress", BODY)
-                took = paced(port, models, seconds)
+                    asked(number)
+                took = paced(asked, seconds)
                 yield from (f"{value:.1f}" for value in (*np.percentile(took, (50, 99)), max(took)))
                 with ThreadPoolExecutor(1) as pool:
-                    load = pool.submit(paced, port, models, seconds)
+                    load = pool.submit(paced, asked, seconds)
                     while not load.done():
                         page = subprocess.check_output(["curl", "-s", f"http://127.0.0.1:{port}/metrics"])
                         time.sleep(1)
