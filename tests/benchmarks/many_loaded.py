@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -51,13 +52,15 @@ AVAILABLE = "tensorgate_mirror_available_versions "
 
 
 def publish(store: Store, folder: Path, numbers: range) -> None:
-    """The same model under many names, labelled."""
-
-    def one(number: int) -> None:
-        store.move_label(name_of(number), "stable", store.publish(name_of(number), folder))
-
+    """The same model under many names."""
     with ThreadPoolExecutor(16) as pool:
-        list(pool.map(one, numbers))
+        list(pool.map(lambda number: store.publish(name_of(number), folder), numbers))
+
+
+def release(store: Store, numbers: range) -> None:
+    """These are wanted."""
+    for number in numbers:
+        store.move_label(name_of(number), "stable", 1)
 
 
 def withdraw(store: Store, numbers: range) -> None:
@@ -103,7 +106,9 @@ def measured(models: int, seconds: float) -> Iterator[str]:
     with TemporaryDirectory() as home:
         folder, store = Path(home), open_store(f"{home}/store")
         (folder / "monitoring").write_text(MONITORING)
-        publish(store, write_affine(folder / "model", 2.0, 1.0), range(models))
+        more = range(models, models + MORE)
+        publish(store, write_affine(folder / "model", 2.0, 1.0), range(more.stop))
+        release(store, range(models))
         flags = ("--port=0", "--rest_api_port=0", f"--monitoring_config_file={folder / 'monitoring'}")
         with process("-m", "services.model_server", *flags) as (server, ports):
             settings = {
@@ -127,11 +132,11 @@ def measured(models: int, seconds: float) -> Iterator[str]:
                 yield f"{(cpu_seconds(mirror) - before) / seconds * 100:.0f}"
                 took = asked()
                 yield from (f"{value:.1f}" for value in (*np.percentile(took, (50, 99)), max(took)))
-                more = range(models, models + MORE)
-                yield beside(asked, once(lambda: publish(store, folder / "model", more)), 0.1)
+                yield beside(asked, once(lambda: release(store, more)), 0.1)
                 yield beside(asked, once(lambda: withdraw(store, more)), 0.1)
-                yield beside(asked, lambda: ask(ports["rest_port"], PAGE), 1)
-                yield f"{len(ask(ports['rest_port'], PAGE)) / 1000:,.0f}"
+                page = ("curl", "-s", f"http://127.0.0.1:{ports['rest_port']}{PAGE}")
+                yield beside(asked, lambda: subprocess.check_output(page), 1)
+                yield f"{len(subprocess.check_output(page)) / 1000:,.0f}"
 
 
 def main() -> None:
