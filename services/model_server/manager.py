@@ -176,8 +176,10 @@ class Manager:
         self._enter(version, State.UNLOADING)
         if servable is not None:
             self._unloading += 1
-            await asyncio.to_thread(servable.unload)
-            self._unloading -= 1
+            try:
+                await asyncio.to_thread(servable.unload)
+            finally:
+                self._unloading -= 1
             if not self._unloading:  # once for all that go: who wants memory waits meanwhile
                 await asyncio.to_thread(give_back_memory)
         self._enter(version, State.START if version.aspired else State.END)
